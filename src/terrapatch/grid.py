@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where pixels may lie: geoboxes, the MGRS tiling of Sentinel-2, units and patch windows.
+
+Laws:
+1. A geobox is an `odc.geo.GeoBox`; CRS, transform and shape never travel apart.
+2. Snapping to a grid happens here and once; all layers of a unit share its geobox.
+3. `(y, x)` everywhere: rows before columns, heights before widths.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from affine import Affine
+from odc.geo import CRS
+from odc.geo.geobox import GeoBox
+
+from .errors import GridError
+
+if TYPE_CHECKING:
+    from shapely.geometry.base import BaseGeometry
+
+TILE_SIZE_M = 109_800
+"""Side of a Sentinel-2 tile: 10,980 pixels of 10 m. Source: S2 Products Specification, tiling."""
+
+_COLUMN_LETTERS = ("ABCDEFGH", "JKLMNPQR", "STUVWXYZ")
+_ROW_LETTERS = "ABCDEFGHJKLMNPQRSTUV"
+_LATITUDE_BANDS = "CDEFGHJKLMNPQRSTUVWX"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The piece of a dataset that one job handles: a mosaic block or an MGRS tile."""
+
+    id: str
+    geobox: GeoBox
+    first_row: int
+    """Row of the unit's first patch in the numbering of the whole dataset."""
+    first_col: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """One patch: a square of `size_px` pixels in the geobox of its unit."""
+
+    row: int
+    """Row number of the patch in the dataset's sampling (not pixels)."""
+    col: int
+    y_px: int
+    """First pixel row inside the unit's geobox."""
+    x_px: int
+    size_px: int
+
+
+def geobox_to_dict(geobox: GeoBox) -> dict[str, Any]:
+    """Plain form of a geobox: `crs` (authority code or WKT), `transform` (6 floats), `shape`."""
+    epsg = geobox.crs.to_epsg() if geobox.crs is not None else None
+    if geobox.crs is None:
+        raise GridError("a geobox without CRS cannot be recorded")
+    crs = f"EPSG:{epsg}" if epsg else geobox.crs.to_wkt()
+    return {"crs": crs, "transform": list(geobox.affine)[:6], "shape": list(geobox.shape)}
+
+
+def geobox_from_dict(data: dict[str, Any]) -> GeoBox:
+    """Inverse of `geobox_to_dict`."""
+    height, width = data["shape"]
+    return GeoBox((height, width), Affine(*data["transform"]), data["crs"])
+
+
+def snapped_geobox(
+    bounds: tuple[float, float, float, float], crs: str, resolution: float
+) -> GeoBox:
+    """Smallest geobox around `bounds` whose pixel edges are multiples of `resolution`.
+
+    Args:
+        bounds: left, bottom, right, top in units of `crs`.
+        crs: any CRS that PROJ knows, for example `EPSG:4326`.
+        resolution: pixel size in units of `crs`; the same in x and y.
+    """
+    left, bottom, right, top = bounds
+    if not (right > left and top > bottom):
+        raise GridError(f"empty bounds {bounds!r}; give left < right and bottom < top")
+    # A sliver of 1e-6 pixels is rounding of the bounds, not a pixel that somebody asked for.
+    col0 = math.floor(left / resolution + 1e-6)
+    col1 = math.ceil(right / resolution - 1e-6)
+    row0 = math.floor(-top / resolution + 1e-6)
+    row1 = math.ceil(-bottom / resolution - 1e-6)
+    transform = Affine(resolution, 0.0, col0 * resolution, 0.0, -resolution, -row0 * resolution)
+    return GeoBox((row1 - row0, col1 - col0), transform, crs)
+
+
+def mgrs_tile_geobox(tile: str, resolution: float = 10.0) -> GeoBox:
+    """Geobox of a Sentinel-2 tile.
+
+    The upper left corner is that of the 100 km square, moved outwards to a multiple of 60 m
+    (so that pixels of 10, 20 and 60 m nest), as in `ULX`/`ULY` of genuine tile metadata.
+
+    Args:
+        tile: MGRS name with or without leading T, for example `T31TCJ`.
+        resolution: pixel size in metres: 10, 20 or 60.
+
+    Raises:
+        GridError: the name is no MGRS tile.
+    """
+    name = tile.removeprefix("T").upper()
+    try:
+        zone, band, column, row = int(name[:2]), name[2], name[3], name[4]
+        if len(name) != 5 or not 1 <= zone <= 60:
+            raise ValueError
+        easting = 100_000 * (_COLUMN_LETTERS[(zone - 1) % 3].index(column) + 1)
+        band_index = _LATITUDE_BANDS.index(band)
+        row_index = (_ROW_LETTERS.index(row) - (5 if zone % 2 == 0 else 0)) % 20
+    except (ValueError, IndexError):
+        raise GridError(f"{tile!r} is no MGRS tile; expected for example 'T31TCJ'") from None
+    south = band < "N"
+    # Row letters repeat every 2,000 km: the latitude band tells which turn is meant.
+    latitude = -80 + 8 * band_index
+    approx = _northing_of_latitude(latitude) + (10_000_000 if south else 0)
+    northing = row_index * 100_000
+    while northing + 100_000 <= approx - 50_000:
+        northing += 2_000_000
+    left = math.floor(easting / 60) * 60
+    # South of the equator the multiples count from the equator, not from the false northing.
+    origin = 10_000_000 if south else 0
+    top = math.ceil((northing + 100_000 - origin) / 60) * 60 + origin
+    size = int(TILE_SIZE_M / resolution)
+    transform = Affine(resolution, 0, left, 0, -resolution, top)
+    return GeoBox((size, size), transform, f"EPSG:{(32700 if south else 32600) + zone}")
+
+
+def mgrs_tiles(geometry: BaseGeometry) -> list[str]:
+    """Names (with leading T) of all Sentinel-2 tiles whose 109.8 km square meets `geometry`.
+
+    Args:
+        geometry: shapely geometry in EPSG:4326 (longitude, latitude).
+
+    Zones are the plain 6 degree zones and their neighbours where a square reaches over the
+    zone's edge; the exceptions of Norway and Svalbard are not treated.
+    """
+    import shapely
+    from shapely.geometry import box
+
+    left, bottom, right, top = geometry.bounds
+    names: list[str] = []
+    for zone in range(max(1, int((left + 180) // 6)), min(60, int((right + 180) // 6) + 2) + 1):
+        centre = zone * 6 - 183
+        for band_index, band in enumerate(_LATITUDE_BANDS):
+            south = -80 + 8 * band_index
+            north = south + (12 if band == "X" else 8)
+            cell = box(centre - 3, south, centre + 3, north)
+            if north < bottom - 1.1 or south > top + 1.1:
+                continue
+            for column in _COLUMN_LETTERS[(zone - 1) % 3]:
+                for row in _ROW_LETTERS:
+                    tile = f"T{zone:02d}{band}{column}{row}"
+                    square = _square_geometry(tile)
+                    # A square exists in a band and zone where its 100 km core touches that cell.
+                    if square is None or not square.intersects(cell):
+                        continue
+                    outline = tile_footprint(tile)
+                    if shapely.intersects(outline, geometry):
+                        names.append(tile)
+    return sorted(set(names))
+
+
+def tile_footprint(tile: str) -> BaseGeometry:
+    """Outline of a Sentinel-2 tile in EPSG:4326, shapely polygon."""
+    return mgrs_tile_geobox(tile).extent.to_crs("EPSG:4326", resolution=10_000).geom
+
+
+def _square_geometry(tile: str) -> BaseGeometry | None:
+    """The 100 km core square in EPSG:4326, or None where it lies far outside its zone."""
+    import shapely
+
+    geobox = mgrs_tile_geobox(tile)
+    left, top = geobox.affine.c, geobox.affine.f
+    core = shapely.box(left + 5000, top - 104_900, left + 104_900, top - 5000)
+    from odc.geo.geom import Geometry
+
+    try:
+        outline = Geometry(core, geobox.crs).to_crs("EPSG:4326").geom
+    except Exception:  # PROJ gives up far outside the zone: such a square does not exist
+        return None
+    return outline if outline.is_valid and shapely.bounds(outline)[2] < 181 else None
+
+
+def _northing_of_latitude(latitude: float) -> float:
+    """Metres from the equator along the meridian of WGS 84, times the UTM scale (series, ±10 m)."""
+    phi = math.radians(latitude)
+    arc = 6367449.1458 * phi - 16038.5087 * math.sin(2 * phi) + 16.8326 * math.sin(4 * phi)
+    return 0.9996 * arc
+
+
+def mosaic_units(area: GeoBox, *, size_px: int, stride_px: int, unit_patches: int) -> list[Unit]:
+    """Cut an area into blocks of at most `unit_patches` × `unit_patches` patches.
+
+    Patches are numbered over the whole area from its upper left corner, so their names do not
+    depend on how the area is cut into units. Pixels right and below the last whole patch belong
+    to no unit.
+
+    Raises:
+        GridError: the area holds no whole patch.
+    """
+    rows, cols = (patches_along(length, size_px, stride_px) for length in area.shape)
+    if rows == 0 or cols == 0:
+        raise GridError(
+            f"the area of {area.shape[1]} x {area.shape[0]} px holds no patch of {size_px} px; "
+            "enlarge the area or take smaller patches"
+        )
+    units = []
+    for block_row, row in enumerate(range(0, rows, unit_patches)):
+        for block_col, col in enumerate(range(0, cols, unit_patches)):
+            last_row = min(row + unit_patches, rows) - 1
+            last_col = min(col + unit_patches, cols) - 1
+            geobox = area[
+                row * stride_px : last_row * stride_px + size_px,
+                col * stride_px : last_col * stride_px + size_px,
+            ]
+            units.append(Unit(f"b{block_row:03d}_{block_col:03d}", geobox, row, col))
+    return units
+
+
+def tile_units(tiles: Sequence[str]) -> list[Unit]:
+    """One unit per MGRS tile, on the tile's own 10 m grid; ids without leading T."""
+    return [Unit(t.removeprefix("T"), mgrs_tile_geobox(t), 0, 0) for t in sorted(tiles)]
+
+
+def patches_along(length_px: int, size_px: int, stride_px: int) -> int:
+    """How many whole patches fit along a side."""
+    return 0 if length_px < size_px else (length_px - size_px) // stride_px + 1
+
+
+def patch_windows(unit: Unit, *, size_px: int, stride_px: int) -> list[Window]:
+    """All patch windows of a unit, row by row."""
+    rows, cols = (patches_along(length, size_px, stride_px) for length in unit.geobox.shape)
+    return [
+        Window(unit.first_row + r, unit.first_col + c, r * stride_px, c * stride_px, size_px)
+        for r in range(rows)
+        for c in range(cols)
+    ]
+
+
+def same_crs(left: str | CRS, right: str | CRS) -> bool:
+    """Whether two CRS definitions mean the same system."""
+    return bool(CRS(left) == CRS(right))

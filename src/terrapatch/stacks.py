@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stacks on disk: Zarr v3, sharded; a chunk is one patch at one date.
+
+A stack is a Zarr group with
+    data    (patch, time, band, y, x)   the pixels
+    source  (patch, time, y, x) uint8   0: missing; k: taken from `items[t][k-1]`
+    scl     (patch, time, y, x) uint8   Sentinel-2 scene classification, only where asked for
+and its description, a `StackInfo`, in the group's attributes under `terrapatch`.
+
+Laws:
+1. A shard is written once, whole, by one thread; its chunks stand in the order of the patches,
+   so the bytes do not depend on the number of threads.
+2. A stack appears under its name only when it is whole (written beside it, then renamed).
+
+Reading goes through zarr-python. Shards are encoded here: the format is a concatenation of
+chunks and an index (Zarr v3, sharding codec 1.0, index at the end), and writing it directly
+costs half of the library's time and keeps the order of chunks fixed
+(docs/decisions/0003-shards.md).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import StorageError
+from .tables import atomic
+
+if TYPE_CHECKING:
+    import zarr
+
+_EMPTY = 2**64 - 1
+"""Offset and length of a chunk that is not stored. Source: Zarr v3 sharding codec 1.0."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StackInfo:
+    """All that a reader needs to know about a stack."""
+
+    modality: str
+    unit: str
+    geobox: Mapping[str, Any]
+    """Geobox of the unit, see `grid.geobox_to_dict`."""
+    bands: tuple[str, ...]
+    patch_ids: tuple[str, ...]
+    size_px: int
+    times: tuple[str, ...]
+    """One label per time step: a date, or a period for mosaics."""
+    items: tuple[tuple[str, ...], ...]
+    """Per time step: ids of the scenes that `source` counts from 1."""
+    dtype: str
+    unit_of_values: str
+    """For example `DN, reflectance = DN / 10000`, `linear power`, `dB`."""
+    shard_patches: int
+    scl: bool = False
+
+    @property
+    def arrays(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+        """Array name → (shape of one chunk without patch and time axes, dtype)."""
+        side = (self.size_px, self.size_px)
+        found: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {
+            "data": ((len(self.bands), *side), np.dtype(self.dtype)),
+            "source": (side, np.dtype("uint8")),
+        }
+        if self.scl:
+            found["scl"] = (side, np.dtype("uint8"))
+        return found
+
+    @property
+    def shards(self) -> list[range]:
+        """Patch numbers of each shard."""
+        n = len(self.patch_ids)
+        return [range(i, min(i + self.shard_patches, n)) for i in range(0, n, self.shard_patches)]
+
+
+class StackWriter:
+    """Writes whole shards; safe to call from several threads with different shards."""
+
+    def __init__(self, folder: Path, info: StackInfo) -> None:
+        self.folder = folder
+        self.info = info
+        folder.mkdir(parents=True)
+        attributes = {"terrapatch": dataclasses.asdict(info)}
+        _write_node(folder, {"node_type": "group", "attributes": attributes})
+        for name, (chunk, dtype) in info.arrays.items():
+            (folder / name).mkdir()
+            _write_node(folder / name, _array_metadata(info, name, chunk, dtype))
+
+    def write(
+        self,
+        shard: int,
+        time: int,
+        data: NDArray[Any],
+        source: NDArray[np.uint8],
+        scl: NDArray[np.uint8] | None = None,
+    ) -> None:
+        """Write one shard of one time step.
+
+        Args:
+            shard: number of the shard, see `StackInfo.shards`.
+            time: number of the time step.
+            data: (patch, band, y, x) pixels of the shard's patches.
+            source: (patch, y, x) uint8; 0 where missing.
+            scl: (patch, y, x) uint8, exactly where the info says so.
+        """
+        given = {"data": data, "source": source} | ({} if scl is None else {"scl": scl})
+        count = len(self.info.shards[shard])
+        for name, (chunk, dtype) in self.info.arrays.items():
+            array = given[name]
+            assert array.shape == (count, *chunk) and array.dtype == dtype, (name, array.shape)
+            zeros = "/0" * len(chunk)
+            path = self.folder / name / "c" / f"{shard}/{time}{zeros}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(_encode_shard(array, self.info.shard_patches))
+
+
+@contextmanager
+def create_stack(path: str | Path, info: StackInfo) -> Iterator[StackWriter]:
+    """Open a stack for writing; it takes its name when the block ends without an error.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    with atomic(path) as temporary:
+        yield StackWriter(temporary, info)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stack:
+    """A stack opened for reading."""
+
+    path: Path
+    info: StackInfo
+    group: zarr.Group
+
+    def read(self, patches: slice | Sequence[int], name: str = "data") -> NDArray[Any]:
+        """Read patches: (patch, time, …) of the array `name`."""
+        array = self.group[name]
+        try:
+            if isinstance(patches, slice):
+                return np.asarray(array[patches])  # type: ignore[index]
+            return np.asarray(array.oindex[np.asarray(patches)])  # type: ignore[union-attr]
+        except (OSError, ValueError, RuntimeError) as error:
+            raise StorageError(
+                f"{self.path}/{name}: damaged ({error}); delete the stack and build again"
+            ) from error
+
+
+def open_stack(path: str | Path) -> Stack:
+    """Open a stack for reading.
+
+    Raises:
+        StorageError: missing, or not a stack of terrapatch.
+    """
+    import zarr
+
+    try:
+        group = zarr.open_group(str(path), mode="r", zarr_format=3)
+        plain = dict(group.attrs["terrapatch"])  # type: ignore[call-overload]
+    except (OSError, KeyError, ValueError) as error:
+        raise StorageError(f"{path}: no readable stack ({error!r}); build it again") from error
+    for key in ("bands", "patch_ids", "times"):
+        plain[key] = tuple(plain[key])
+    plain["items"] = tuple(tuple(step) for step in plain["items"])
+    return Stack(Path(path), StackInfo(**plain), group)
+
+
+def _codec(dtype: np.dtype[Any]) -> dict[str, Any]:
+    # LZ4 with bit shuffling: 9 % larger than zstd-1 and half its time; JP2 decoding leaves
+    # little time to spare (docs/benchmarks.md).
+    return {
+        "typesize": dtype.itemsize, "cname": "lz4", "clevel": 1, "shuffle": "bitshuffle",
+        "blocksize": 0,
+    }  # fmt: skip
+
+
+def _encode_shard(array: NDArray[Any], capacity: int) -> bytes:
+    """Chunks in order, then (offset, length) of each as little-endian uint64, then CRC-32C.
+
+    Source: Zarr v3 specification, sharding codec 1.0, `index_location: end`.
+    """
+    import crc32c
+    from numcodecs import blosc
+
+    blosc.use_threads = False  # its own threads would share one global state
+    parts: list[bytes] = []
+    index = np.full((capacity, 2), _EMPTY, "<u8")
+    offset = 0
+    for number, chunk in enumerate(array):
+        if not chunk.any():
+            continue  # equal to the fill value: not stored
+        part = blosc.compress(np.ascontiguousarray(chunk), b"lz4", 1, blosc.BITSHUFFLE)
+        parts.append(part)
+        index[number] = offset, len(part)
+        offset += len(part)
+    table = index.tobytes()
+    return b"".join([*parts, table, crc32c.crc32c(table).to_bytes(4, "little")])
+
+
+def _array_metadata(
+    info: StackInfo, name: str, chunk: tuple[int, ...], dtype: np.dtype[Any]
+) -> dict[str, Any]:
+    axes = ["patch", "time", "band", "y", "x"] if len(chunk) == 3 else ["patch", "time", "y", "x"]
+    endian = {"name": "bytes", "configuration": {"endian": "little"}}
+    plain = {"name": "bytes"} if dtype.itemsize == 1 else endian
+    return {
+        "node_type": "array",
+        "shape": [len(info.patch_ids), len(info.times), *chunk],
+        "data_type": dtype.name,
+        "chunk_grid": {
+            "name": "regular",
+            "configuration": {"chunk_shape": [info.shard_patches, 1, *chunk]},
+        },
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": 0,
+        "codecs": [
+            {
+                "name": "sharding_indexed",
+                "configuration": {
+                    "chunk_shape": [1, 1, *chunk],
+                    "codecs": [plain, {"name": "blosc", "configuration": _codec(dtype)}],
+                    "index_codecs": [endian, {"name": "crc32c"}],
+                    "index_location": "end",
+                },
+            }
+        ],
+        "dimension_names": axes,
+        "attributes": {"bands": list(info.bands)} if name == "data" else {},
+    }
+
+
+def _write_node(folder: Path, metadata: dict[str, Any]) -> None:
+    text = json.dumps({"zarr_format": 3, **metadata}, indent=1)
+    (folder / "zarr.json").write_text(text, encoding="utf-8")

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables on disk: the lock (JSON) and footprints and manifests (GeoParquet).
+
+Laws:
+1. Everything is written to a temporary name and renamed.
+2. No timestamps, no absolute order of a file system: the same content gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .errors import IncompleteError, StorageError
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+    from odc.geo.geobox import GeoBox
+
+Sensor = Literal["sentinel2", "sentinel1", "reference"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class LockedAsset(_Record):
+    """One file (or one band of a file) of a scene, with all that reading it takes."""
+
+    href: str
+    """Path that GDAL opens: a file, or /vsizip/… for a member of an archive."""
+    band: int = 1
+    """Band number inside the file, from 1."""
+    size: int | None = None
+    """Bytes of the file (of the archive for /vsizip/)."""
+    sha256: str | None = None
+    """Hash of the file (of the archive for /vsizip/), where recorded."""
+    crs: str
+    transform: tuple[float, float, float, float, float, float]
+    """Pixel to map, in the order of `affine.Affine`; read from the file itself."""
+    shape: tuple[int, int]
+    """Height, width."""
+    dtype: str
+    nodata: float | None = None
+    nodata_nan: bool = False
+    """Whether NaN means missing."""
+    add_offset: float = 0.0
+    """Sentinel-2: from the product's metadata, to be added to DN (RADIO/BOA_ADD_OFFSET)."""
+    quantification: float = 10_000.0
+    """Sentinel-2: DN + offset, divided by this, is reflectance."""
+    scale: Literal["linear", "db"] = "linear"
+    """Sentinel-1: unit of the pixels."""
+
+
+class LockedItem(_Record):
+    """One scene that goes into the dataset."""
+
+    id: str
+    sensor: Sensor
+    level: str
+    """L1C, L2A, RTC, GRD, map."""
+    datetime: str
+    """Acquisition start, ISO 8601 in UTC."""
+    tile: str | None = None
+    """MGRS tile with leading T, for example T31TCJ."""
+    platform: str | None = None
+    processing_baseline: str | None = None
+    relative_orbit: int | None = None
+    orbit_direction: str | None = None
+    cloud_percent: float | None = None
+    footprint: dict[str, Any]
+    """GeoJSON geometry in EPSG:4326 of the valid data."""
+    licence: str | None = None
+    assets: dict[str, LockedAsset]
+    """By band name: B02, SCL, VV, map."""
+
+
+class LockedUnit(_Record):
+    """One unit with its grid and the scenes that it is made from."""
+
+    id: str
+    geobox: dict[str, Any]
+    """See `grid.geobox_to_dict`."""
+    first_row: int
+    first_col: int
+    items: dict[str, tuple[str, ...]]
+    """Item ids by sensor, best first: where scenes overlap, the first with a valid pixel wins."""
+
+
+class Exclusion(_Record):
+    """A scene that was found and not used."""
+
+    id: str
+    sensor: Sensor
+    reason: str
+
+
+class Lock(_Record):
+    """Exactly which products go in; all later stages read this alone."""
+
+    version: Literal[1] = 1
+    name: str
+    source: str
+    units: tuple[LockedUnit, ...]
+    items: tuple[LockedItem, ...]
+    excluded: tuple[Exclusion, ...] = ()
+
+    def unit(self, unit_id: str) -> LockedUnit:
+        """The unit of that id."""
+        for unit in self.units:
+            if unit.id == unit_id:
+                return unit
+        raise IncompleteError(
+            f"the lock has no unit {unit_id!r}; it has {[u.id for u in self.units]}"
+        )
+
+    def items_of(self, unit_id: str, sensor: str) -> list[LockedItem]:
+        """Scenes of a unit, best first."""
+        by_id = {item.id: item for item in self.items if item.sensor == sensor}
+        return [by_id[item_id] for item_id in self.unit(unit_id).items.get(sensor, ())]
+
+
+def read_lock(path: str | os.PathLike[str]) -> Lock:
+    """Read a lock.
+
+    Raises:
+        StorageError: missing or damaged; the remedy is to plan again.
+    """
+    try:
+        return Lock.model_validate_json(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValidationError) as error:
+        raise StorageError(
+            f"{path}: no readable lock; run `terrapatch plan` again: {error}"
+        ) from error
+
+
+def write_lock(lock: Lock, path: str | os.PathLike[str]) -> None:
+    """Write a lock; a file with the same content keeps its time."""
+    write_text(path, lock.model_dump_json(indent=1, exclude_defaults=True) + "\n")
+
+
+@contextmanager
+def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside `path`; rename it to `path` when the block ends well.
+
+    Works for files and folders. An old file or folder of that name is replaced. On any error
+    the temporary one is removed; a full disk becomes a `StorageError` that says so.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    _remove(temporary)
+    try:
+        yield temporary
+        if target.is_dir() and not target.is_symlink():
+            _remove(target)
+        temporary.replace(target)
+    except OSError as error:
+        _remove(temporary)
+        raise storage_error(target, error) from error
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """The clear form of an error of the file system while writing `path`."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageError(
+            f"{path}: the disk is full; nothing half-written is left under this name. "
+            "Free some space (or give another --output) and run again"
+        )
+    return StorageError(f"{path}: cannot be written: {error}")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text file whole; one with the same content keeps its time."""
+    target = Path(path)
+    if target.is_file() and target.read_text(encoding="utf-8") == text:
+        return
+    with atomic(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | os.PathLike[str], data: Mapping[str, Any]) -> None:
+    """Write JSON with sorted keys, whole."""
+    write_text(path, json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def write_geoparquet(table: gpd.GeoDataFrame, path: str | os.PathLike[str]) -> None:
+    """Write a GeoParquet file whole, rows in the order given, without an index column."""
+    with atomic(path) as temporary:
+        table.reset_index(drop=True).to_parquet(temporary, index=False, compression="zstd")
+
+
+def read_geoparquet(path: str | os.PathLike[str]) -> gpd.GeoDataFrame:
+    """Read a GeoParquet file.
+
+    Raises:
+        StorageError: missing or damaged.
+    """
+    import geopandas as gpd
+
+    try:
+        return gpd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path}: no readable GeoParquet file: {error}") from error
+
+
+def unit_geobox(unit: LockedUnit) -> GeoBox:
+    """The geobox of a locked unit."""
+    from .grid import geobox_from_dict
+
+    return geobox_from_dict(unit.geobox)
