@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from affine import Affine
@@ -22,6 +23,9 @@ from .errors import GridError
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
+
+GEOGRAPHIC = "EPSG:4326"
+"""CRS of footprints and of areas given as a box: longitude, latitude on WGS 84."""
 
 TILE_SIZE_M = 109_800
 """Side of a Sentinel-2 tile: 10,980 pixels of 10 m. Source: S2 Products Specification, tiling."""
@@ -168,7 +172,8 @@ def mgrs_tiles(geometry: BaseGeometry) -> list[str]:
 
 def tile_footprint(tile: str) -> BaseGeometry:
     """Outline of a Sentinel-2 tile in EPSG:4326, shapely polygon."""
-    return mgrs_tile_geobox(tile).extent.to_crs("EPSG:4326", resolution=10_000).geom
+    geobox = mgrs_tile_geobox(tile)
+    return reprojected(geobox.extent.geom, str(geobox.crs), GEOGRAPHIC)
 
 
 def _square_geometry(tile: str) -> BaseGeometry | None:
@@ -178,12 +183,8 @@ def _square_geometry(tile: str) -> BaseGeometry | None:
     geobox = mgrs_tile_geobox(tile)
     left, top = geobox.affine.c, geobox.affine.f
     core = shapely.box(left + 5000, top - 104_900, left + 104_900, top - 5000)
-    from odc.geo.geom import Geometry
-
-    try:
-        outline = Geometry(core, geobox.crs).to_crs("EPSG:4326").geom
-    except Exception:  # PROJ gives up far outside the zone: such a square does not exist
-        return None
+    outline = reprojected(core, str(geobox.crs), GEOGRAPHIC)
+    # Far outside its zone PROJ gives nonsense: such a square does not exist.
     return outline if outline.is_valid and shapely.bounds(outline)[2] < 181 else None
 
 
@@ -241,6 +242,110 @@ def patch_windows(unit: Unit, *, size_px: int, stride_px: int) -> list[Window]:
         for r in range(rows)
         for c in range(cols)
     ]
+
+
+def windows_in_area(
+    windows: Sequence[Window], geobox: GeoBox, area: BaseGeometry, rule: str
+) -> list[Window]:
+    """Patch windows that the area rule lets stand, in the order given.
+
+    Args:
+        windows: windows of one unit.
+        geobox: north-up geobox of that unit.
+        area: shapely geometry in the CRS of `geobox`.
+        rule: `within`: the patch lies in the area, but for a rim of one pixel, because a mosaic
+            grid is snapped outwards by up to a pixel; `intersects`: the patch shares some
+            surface with the area (a common edge is not enough).
+
+    Raises:
+        GridError: no such rule.
+    """
+    import numpy as np
+    import shapely
+
+    if rule not in ("within", "intersects"):
+        raise GridError(f"no area rule {rule!r}; give 'within' or 'intersects'")
+    if not windows:
+        return []
+    rim = 1.0 if rule == "within" else 1e-6
+    first = np.array([(w.x_px, w.y_px) for w in windows], float)
+    low, high = first + rim, first + np.array([[w.size_px] for w in windows]) - rim
+    a, _, c, _, e, f = tuple(geobox.affine)[:6]
+    boxes = shapely.box(
+        c + a * low[:, 0], f + e * high[:, 1], c + a * high[:, 0], f + e * low[:, 1]
+    )
+    shapely.prepare(area)
+    test = shapely.covers if rule == "within" else shapely.intersects
+    return [w for w, kept in zip(windows, test(area, boxes), strict=True) if kept]
+
+
+def reprojected(geometry: BaseGeometry, source: str, target: str) -> BaseGeometry:
+    """A polygon in another CRS, its edges made dense first (0.01 degree or 1 km).
+
+    An edge that is straight in one CRS is curved in the other: without points in between, one
+    degree of a parallel would miss its middle by 120 m in UTM at 45 degrees north. A result in
+    degrees is cut at the antimeridian. Points that `target` cannot hold become infinite.
+    """
+    import numpy as np
+    import shapely
+
+    if same_crs(source, target):
+        return geometry
+    transformer = _transformer(source, target)
+    fine = shapely.segmentize(geometry, 0.01 if CRS(source).geographic else 1_000.0)
+    moved = shapely.transform(fine, lambda xy: np.column_stack(transformer.transform(*xy.T)))
+    return split_at_antimeridian(moved) if CRS(target).geographic else moved
+
+
+@lru_cache(maxsize=64)
+def _transformer(source: str, target: str) -> Any:
+    from pyproj import Transformer
+
+    return Transformer.from_crs(source, target, always_xy=True)
+
+
+def meets(footprint: BaseGeometry, crs: str, area: BaseGeometry) -> bool:
+    """Whether a footprint in EPSG:4326 shares some surface with an area in `crs`."""
+    import numpy as np
+    import shapely
+
+    moved = reprojected(footprint, GEOGRAPHIC, crs)
+    # Far outside a projection PROJ gives infinity: such a footprint lies nowhere near the area.
+    if not np.isfinite(shapely.get_coordinates(moved)).all():
+        return False
+    if not moved.is_valid:
+        moved = shapely.make_valid(moved)
+    return bool(moved.intersection(area).area > 0)
+
+
+def split_at_antimeridian(geometry: BaseGeometry) -> BaseGeometry:
+    """A polygon in degrees with longitudes −180..180, cut in two where it crosses ±180.
+
+    Rings are taken to be less than 180 degrees wide from point to point: a step over more than
+    that is a step across the antimeridian.
+    """
+    import numpy as np
+    import shapely
+
+    parts = []
+    world = shapely.box(-180, -90, 180, 90)
+    for polygon in shapely.get_parts(geometry):
+        rings = [shapely.get_coordinates(r) for r in (polygon.exterior, *polygon.interiors)]
+        for ring in rings:
+            ring[:, 0] = np.unwrap(ring[:, 0], period=360)
+            ring[:, 0] += 360 * np.round((rings[0][0, 0] - ring[0, 0]) / 360)
+        whole = shapely.Polygon(rings[0], rings[1:])
+        if not whole.is_valid:
+            whole = shapely.make_valid(whole)
+        left, _, right, _ = whole.bounds
+        if left >= -180 and right <= 180:
+            parts.append(whole)
+            continue
+        for turn in (-360, 0, 360):
+            moved = shapely.transform(whole, lambda xy, turn=turn: xy + np.array([turn, 0.0]))
+            parts.append(moved.intersection(world))
+    polygons = [p for g in parts for p in shapely.get_parts(g) if p.geom_type == "Polygon"]
+    return polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(polygons)
 
 
 def same_crs(left: str | CRS, right: str | CRS) -> bool:

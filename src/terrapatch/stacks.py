@@ -25,7 +25,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ from .errors import StorageError
 from .tables import atomic
 
 if TYPE_CHECKING:
+    import xarray as xr
     import zarr
 
 _EMPTY = 2**64 - 1
@@ -114,7 +115,8 @@ class StackWriter:
         count = len(self.info.shards[shard])
         for name, (chunk, dtype) in self.info.arrays.items():
             array = given[name]
-            assert array.shape == (count, *chunk) and array.dtype == dtype, (name, array.shape)
+            assert array.shape == (count, *chunk), (name, array.shape)
+            assert array.dtype == dtype, (name, array.dtype)
             zeros = "/0" * len(chunk)
             path = self.folder / name / "c" / f"{shard}/{time}{zeros}"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -152,6 +154,25 @@ class Stack:
                 f"{self.path}/{name}: damaged ({error}); delete the stack and build again"
             ) from error
 
+    def as_xarray(self) -> xr.Dataset:
+        """The stack as a lazy xarray Dataset (patch, time, band, y, x), for people.
+
+        Coordinates: `patch` (ids), `time`, `band`; `crs` and the unit's `transform` stand in the
+        attributes. Pixels are read when they are asked for.
+        """
+        import xarray as xr
+
+        lazy = xr.open_zarr(self.path, zarr_format=3, chunks=None, consolidated=False)
+        return lazy.assign_coords(
+            patch=list(self.info.patch_ids),
+            time=list(self.info.times),
+            band=list(self.info.bands),
+        ).assign_attrs(
+            crs=self.info.geobox.get("crs"),
+            transform=self.info.geobox.get("transform"),
+            unit_of_values=self.info.unit_of_values,
+        )
+
 
 def open_stack(path: str | Path) -> Stack:
     """Open a stack for reading.
@@ -163,7 +184,7 @@ def open_stack(path: str | Path) -> Stack:
 
     try:
         group = zarr.open_group(str(path), mode="r", zarr_format=3)
-        plain = dict(group.attrs["terrapatch"])  # type: ignore[call-overload]
+        plain: dict[str, Any] = dict(cast("Any", group.attrs["terrapatch"]))
     except (OSError, KeyError, ValueError) as error:
         raise StorageError(f"{path}: no readable stack ({error!r}); build it again") from error
     for key in ("bands", "patch_ids", "times"):

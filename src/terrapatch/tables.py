@@ -19,11 +19,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from .errors import IncompleteError, StorageError
+from .errors import IncompleteError, InputError, StorageError
 
 if TYPE_CHECKING:
     import geopandas as gpd
     from odc.geo.geobox import GeoBox
+    from shapely.geometry.base import BaseGeometry
+
+    from .recipe import AreaSettings
 
 Sensor = Literal["sentinel2", "sentinel1", "reference"]
 
@@ -112,6 +115,8 @@ class Lock(_Record):
     units: tuple[LockedUnit, ...]
     items: tuple[LockedItem, ...]
     excluded: tuple[Exclusion, ...] = ()
+    units_left_out: dict[str, str] = {}
+    """Units that the area has and no job makes, with the reason: a sensor has no scene there."""
 
     def unit(self, unit_id: str) -> LockedUnit:
         """The unit of that id."""
@@ -202,10 +207,69 @@ def write_json(path: str | os.PathLike[str], data: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def write_geoparquet(table: gpd.GeoDataFrame, path: str | os.PathLike[str]) -> None:
-    """Write a GeoParquet file whole, rows in the order given, without an index column."""
+def write_geoparquet(
+    table: gpd.GeoDataFrame,
+    path: str | os.PathLike[str],
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a GeoParquet file whole, rows in the order given, without an index column.
+
+    Columns with a name of the house (docs/plan.md, Tables) get their fixed type, so that a
+    column without values in one unit has the same type as in the others.
+
+    Args:
+        table: rows with a geometry column.
+        path: where.
+        metadata: recorded as JSON under `terrapatch` in the file's own metadata.
+    """
+    import pyarrow.parquet as pq
+
     with atomic(path) as temporary:
-        table.reset_index(drop=True).to_parquet(temporary, index=False, compression="zstd")
+        table.reset_index(drop=True).to_parquet(temporary, index=False)
+        plain = pq.read_table(temporary, memory_map=False)
+        for position, name in enumerate(plain.column_names):
+            if wanted := _column_type(name):
+                column = plain.column(position).cast(wanted)
+                plain = plain.set_column(position, plain.field(position).with_type(wanted), column)
+        if metadata is not None:
+            text = json.dumps(metadata, sort_keys=True, ensure_ascii=False)
+            plain = plain.replace_schema_metadata(
+                {**(plain.schema.metadata or {}), b"terrapatch": text.encode()}
+            )
+        pq.write_table(plain, temporary, compression="zstd")
+
+
+def _column_type(name: str) -> Any:
+    """The Arrow type of a column of the house, or None for others."""
+    import pyarrow as pa
+
+    text = {"patch_id", "unit", "crs", "dropped_reason", "split", "block", "split_reason"}
+    if name in text or name.startswith("hash_"):
+        return pa.string()
+    if name in {"row", "col", "y_px", "x_px", "size_px"}:
+        return pa.int64()
+    if name.startswith("valid_"):
+        return pa.float64()
+    if name.startswith(("dates_", "sources_")):
+        return pa.list_(pa.string())
+    if name.startswith("counts_"):
+        return pa.list_(pa.int64())
+    return pa.list_(pa.float64()) if name == "transform" else None
+
+
+def read_table_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What `write_geoparquet` recorded as `metadata`; empty where nothing was.
+
+    Raises:
+        StorageError: missing or damaged.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        found = (pq.read_schema(path).metadata or {}).get(b"terrapatch", b"{}")
+        return dict(json.loads(found))
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path}: no readable GeoParquet file: {error}") from error
 
 
 def read_geoparquet(path: str | os.PathLike[str]) -> gpd.GeoDataFrame:
@@ -220,6 +284,35 @@ def read_geoparquet(path: str | os.PathLike[str]) -> gpd.GeoDataFrame:
         return gpd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise StorageError(f"{path}: no readable GeoParquet file: {error}") from error
+
+
+def read_area(area: AreaSettings) -> tuple[BaseGeometry, str]:
+    """The recipe's area: a shapely (multi)polygon and its CRS.
+
+    Raises:
+        InputError: the area's file is missing, has no CRS or holds no polygon.
+    """
+    import geopandas as gpd
+    import shapely
+
+    if area.file is None:
+        assert area.bbox is not None
+        return shapely.box(*area.bbox), "EPSG:4326"
+    try:
+        table = gpd.read_file(area.file)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"{area.file}: cannot be read as a polygon file ({error}); give area.file a GeoJSON, "
+            "GeoPackage or Shapefile, relative to where you run"
+        ) from error
+    polygons = table.geometry[table.geom_type.isin(["Polygon", "MultiPolygon"])]
+    if polygons.empty or table.crs is None:
+        missing = "polygons" if polygons.empty else "the CRS"
+        raise InputError(
+            f"{area.file}: area.file must hold polygons and say its CRS; it lacks {missing}"
+        )
+    epsg = table.crs.to_epsg()
+    return shapely.make_valid(polygons.union_all()), f"EPSG:{epsg}" if epsg else table.crs.to_wkt()
 
 
 def unit_geobox(unit: LockedUnit) -> GeoBox:

@@ -1,0 +1,381 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: verbs = rules = functions, in one table.
+
+Stage verbs take the folder of the results (and a unit) and find every path in it through
+`results.Results`; the functions behind them take paths and can be called without any of this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+from .errors import InputError, TerrapatchError
+from .results import Results
+
+CHANGED = 10
+"""Exit code of `plan --check` when the archive offers something else than the lock."""
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One command."""
+
+    name: str
+    help: str
+    example: str
+    run: Callable[[argparse.Namespace], int | None]
+    arguments: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = ()
+
+
+def _argument(*names: str, **options: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
+    return names, options
+
+
+_RESULTS = _argument("results", help="folder of the recipe's results, for example results/demo")
+_UNIT = _argument("unit", help="unit of the lock, for example b000_000")
+_THREADS = _argument("--threads", type=int, default=1, help="threads to use (default 1)")
+_RECIPE = _argument("recipe", help="path of a recipe, or the name of a shipped one")
+_OUTPUT = _argument("--output", default="results", help="folder of all results (default results)")
+_SET = _argument(
+    "--set",
+    action="append",
+    default=[],
+    metavar="KEY=VALUE",
+    help="change a setting: mode=published",
+)
+
+
+def _changes(pairs: Sequence[str]) -> dict[str, Any]:
+    """`a.b=1` → {"a": {"b": 1}}; values are YAML."""
+    import yaml
+
+    from .recipe import merged
+
+    changes: dict[str, Any] = {}
+    for pair in pairs:
+        key, found, value = pair.partition("=")
+        if not found:
+            raise InputError(f"--set {pair!r}: expected KEY=VALUE, for example mode=published")
+        nested: Any = yaml.safe_load(value)
+        for part in reversed(key.split(".")):
+            nested = {part: nested}
+        changes = merged(changes, nested)
+    return changes
+
+
+def _recipes(_: argparse.Namespace) -> None:
+    from .recipe import _read_yaml, load_recipe, shipped_recipes
+
+    for path in sorted(shipped_recipes().glob("*.yaml")):
+        recipe = load_recipe(path)
+        about = recipe.publish.title or _read_yaml(path).get("extends", "")
+        print(f"{recipe.name:24} {recipe.catalog.source:10} {about}")
+
+
+def _legends(_: argparse.Namespace) -> None:
+    from .legend import crosswalks, legends, load_crosswalk, load_legend
+
+    for name in legends():
+        for level in load_legend(name).levels:
+            print(f"{name} · level {level.name}")
+            for entry in level.classes:
+                parent = "" if entry.parent is None else f"→ {entry.parent}"
+                print(f"  {entry.code:3}  {entry.color}  {entry.abbrev:4} {entry.name:36} {parent}")
+    for name in crosswalks():
+        print(f"{name} · crosswalk")
+        walk = load_crosswalk(name)
+        for source, code in sorted(walk.codes.items()):
+            print(f"  {source:5} {walk.names[source]:40} → {'nodata' if code == 255 else code}")
+
+
+def _schema(_: argparse.Namespace) -> None:
+    from .recipe import recipe_schema
+
+    print(json.dumps(recipe_schema(), indent=2, ensure_ascii=False))
+
+
+def _settings(args: argparse.Namespace) -> None:
+    from .recipe import load_recipe, write_settings
+
+    recipe = load_recipe(args.recipe, _changes(args.set))
+    for path in write_settings(recipe, Path(args.output) / recipe.name / "settings"):
+        print(path)
+
+
+def _simulate(args: argparse.Namespace) -> None:
+    from .simulate import simulate
+
+    r = Results(args.results)
+    simulate(Path(r.settings("simulate")), Path(r.archive), threads=args.threads)
+    print(r.catalog)
+
+
+def _plan(args: argparse.Namespace) -> int:
+    from .catalog import changes, describe, plan
+    from .recipe import load_recipe, read_settings, write_settings
+    from .tables import read_lock, write_lock
+
+    if (args.recipe is None) == (args.results is None):
+        raise InputError("terrapatch plan: give either a recipe or --results FOLDER")
+    if args.results:
+        r = Results(args.results)
+    else:
+        recipe = load_recipe(args.recipe, _changes(args.set))
+        r = Results(f"{args.output}/{recipe.name}")
+        write_settings(recipe, Path(r.root) / "settings")
+    simulated = read_settings(r.settings("plan")).catalog.source == "simulated"
+    if simulated and not Path(r.catalog).is_file():
+        _simulate(argparse.Namespace(results=r.root, threads=2))
+    lock = plan(Path(r.settings("plan")), archive=Path(r.archive) if simulated else None)
+    old = read_lock(r.lock) if Path(r.lock).is_file() else None
+    print(describe(lock))
+    if args.check:
+        found = ["no lock yet"] if old is None else changes(old, lock)
+        for line in found:
+            print(line)
+        return CHANGED if found else 0
+    write_lock(lock, r.lock)
+    print(r.lock)
+    return 0
+
+
+def _build(args: argparse.Namespace) -> int:
+    from .build import build
+
+    changes = _changes(args.set)
+    extra = list(args.snakemake)
+    return build(
+        args.recipe, output=args.output, cores=args.cores, profile=args.profile,
+        changes=changes, extra=extra[1:] if extra[:1] == ["--"] else extra,
+    )  # fmt: skip
+
+
+def _sampling(args: argparse.Namespace) -> None:
+    from .sampling import sampling
+
+    r = Results(args.results)
+    output = r.footprints(args.unit)
+    sampling(Path(r.lock), args.unit, Path(r.settings("sampling")), Path(output))
+    print(output)
+
+
+def _sentinel2(args: argparse.Namespace) -> None:
+    from .sentinel2 import sentinel2
+
+    _stack(args, "sentinel2", sentinel2)
+
+
+def _sentinel1(args: argparse.Namespace) -> None:
+    from .sentinel1 import sentinel1
+
+    _stack(args, "sentinel1", sentinel1)
+
+
+def _stack(args: argparse.Namespace, modality: str, stage: Callable[..., None]) -> None:
+    r = Results(args.results)
+    output = r.stack(args.unit, modality)
+    stage(
+        Path(r.lock), args.unit, Path(r.footprints(args.unit)), Path(r.settings(modality)),
+        Path(output), threads=args.threads,
+    )  # fmt: skip
+    print(output)
+
+
+def _reference(args: argparse.Namespace) -> None:
+    from .reference import reference
+
+    r = Results(args.results)
+    output = r.label(args.unit)
+    reference(Path(r.lock), args.unit, Path(r.settings("reference")), Path(output))
+    print(output)
+
+
+def _patches(args: argparse.Namespace) -> None:
+    from .patches import patches
+    from .recipe import read_settings
+
+    r = Results(args.results)
+    settings = Path(r.settings("patches"))
+    stacks = {m: Path(r.stack(args.unit, m)) for m in read_settings(settings).modalities}
+    output = r.patches(args.unit)
+    patches(
+        Path(r.lock), args.unit, Path(r.footprints(args.unit)), stacks,
+        Path(r.label(args.unit)), settings, Path(output),
+    )  # fmt: skip
+    print(output)
+
+
+def _splits(args: argparse.Namespace) -> None:
+    from .splits import splits
+    from .tables import read_lock
+
+    r = Results(args.results)
+    units = [Path(r.patches(unit.id)) for unit in read_lock(r.lock).units]
+    splits(units, Path(r.settings("splits")), Path(r.manifest), Path(r.splits))
+    print(r.manifest)
+
+
+def _layouts(args: argparse.Namespace) -> None:
+    from .layouts import layouts
+
+    r = Results(args.results)
+    layouts(
+        Path(r.manifest), Path(r.stacks), Path(r.labels), Path(r.settings("layouts")),
+        Path(args.to or r.dataset), threads=args.threads, folders=args.layout,
+    )  # fmt: skip
+    print(args.to or r.dataset)
+
+
+def _publish(args: argparse.Namespace) -> None:
+    from .publish import publish
+
+    r = Results(args.results)
+    publish(
+        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.labels), Path(r.dataset),
+        Path(r.lock), Path(r.settings("publish")), Path(r.deviations),
+    )  # fmt: skip
+    print(r.checksums)
+
+
+def _training(args: argparse.Namespace) -> None:
+    from .training import training
+
+    r = Results(args.results)
+    training(
+        Path(r.manifest), Path(r.stacks), Path(r.labels), Path(r.statistics),
+        Path(r.settings("training")), Path(r.metrics), Path(r.predictions), threads=args.threads,
+    )  # fmt: skip
+    print(r.metrics)
+
+
+def _report(args: argparse.Namespace) -> None:
+    from .publish import report
+
+    r = Results(args.results)
+    report(
+        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.labels), Path(r.lock),
+        Path(r.dataset), Path(r.deviations), Path(r.metrics), Path(r.predictions),
+        Path(r.settings("publish")), Path(r.report),
+    )  # fmt: skip
+    print(r.report)
+
+
+def _validate(args: argparse.Namespace) -> None:
+    from .training import require_passed
+
+    r = Results(args.results)
+    print(require_passed(Path(r.metrics), Path(r.passed)))
+
+
+VERBS: tuple[Verb, ...] = (
+    Verb("recipes", "List the shipped recipes.", "terrapatch recipes", _recipes),
+    Verb("legends", "Print the packaged legends and crosswalks.", "terrapatch legends", _legends),
+    Verb("schema", "Print the JSON Schema of recipes.", "terrapatch schema > recipe.schema.json",
+         _schema),
+    Verb("build", "Build a recipe's dataset: the whole workflow.",
+         "terrapatch build cerradata4mm-sample --cores 2", _build,
+         (_RECIPE, _OUTPUT, _SET,
+          _argument("--cores", default="all", help="cores to use (default all)"),
+          _argument("--profile", help="a Snakemake profile, for example profiles/slurm"),
+          _argument("snakemake", nargs=argparse.REMAINDER, help="more options for Snakemake, "
+                    "after --: -- --dry-run"))),
+    Verb("settings", "Write the resolved settings of a recipe, one file a stage.",
+         "terrapatch settings demo", _settings, (_RECIPE, _OUTPUT, _SET)),
+    Verb("simulate", "Write the embedded archive of a recipe.",
+         "terrapatch simulate results/demo", _simulate, (_RESULTS, _THREADS)),
+    Verb("plan", "Find scenes, choose among them and write the lock.",
+         "terrapatch plan demo --check", _plan,
+         (_argument("recipe", nargs="?", help="path of a recipe, or the name of a shipped one"),
+          _argument("--results", help="instead of a recipe: folder with its settings"),
+          _OUTPUT, _SET,
+          _argument("--check", action="store_true",
+                    help=f"write nothing; exit with {CHANGED} where the lock would change"))),
+    Verb("sampling", "Place the patches of a unit.",
+         "terrapatch sampling results/demo b000_000", _sampling, (_RESULTS, _UNIT)),
+    Verb("sentinel2", "Stack the Sentinel-2 scenes of a unit.",
+         "terrapatch sentinel2 results/demo b000_000 --threads 2", _sentinel2,
+         (_RESULTS, _UNIT, _THREADS)),
+    Verb("sentinel1", "Stack the Sentinel-1 scenes of a unit.",
+         "terrapatch sentinel1 results/demo b000_000 --threads 2", _sentinel1,
+         (_RESULTS, _UNIT, _THREADS)),
+    Verb("reference", "Make the label raster of a unit.",
+         "terrapatch reference results/demo b000_000", _reference, (_RESULTS, _UNIT)),
+    Verb("patches", "Judge the patches of a unit and describe them.",
+         "terrapatch patches results/demo b000_000", _patches, (_RESULTS, _UNIT)),
+    Verb("splits", "Join the units and split the patches.",
+         "terrapatch splits results/demo", _splits, (_RESULTS,)),
+    Verb("layouts", "Write the dataset in its published layout.",
+         "terrapatch layouts results/demo --layout loader --to /data/cerradata", _layouts,
+         (_RESULTS, _THREADS,
+          _argument("--layout", choices=("kaggle", "loader"), help="folder names of the layout "
+                    "cerradata4mm; the recipe's if absent"),
+          _argument("--to", help="another folder than the results' own dataset/"))),
+    Verb("publish", "Write statistics, data card, deviations and checksums.",
+         "terrapatch publish results/demo", _publish, (_RESULTS,)),
+    Verb("training", "Train small models on the dataset and measure them.",
+         "terrapatch training results/demo --threads 2", _training, (_RESULTS, _THREADS)),
+    Verb("report", "Write the report.", "terrapatch report results/demo", _report, (_RESULTS,)),
+    Verb("validate", "Fail unless the models beat their baselines.",
+         "terrapatch validate results/demo", _validate, (_RESULTS,)),
+)  # fmt: skip
+"""All commands, in the order of the flow."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser with all verbs."""
+    top = argparse.ArgumentParser(
+        prog="terrapatch",
+        description="Raw Sentinel scenes and reference maps in, patch datasets out.",
+        epilog="exit codes: 0 done · 2 wrong input · 3 a source failed · 4 data incomplete or "
+        "broken · 10 plan --check found changes",
+    )
+    top.add_argument("--version", action="version", version=f"terrapatch {__version__}")
+    top.add_argument("-v", "--verbose", action="store_true", help="say more")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb in VERBS:
+        sub = verbs.add_parser(
+            verb.name, help=verb.help, description=verb.help, epilog=f"example: {verb.example}"
+        )
+        for names, options in verb.arguments:
+            sub.add_argument(*names, **options)
+        sub.set_defaults(run=verb.run)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    args = parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO if args.verbose else logging.WARNING, format="%(message)s"
+    )
+    try:
+        return args.run(args) or 0
+    except TerrapatchError as error:
+        print(f"terrapatch {args.verb}: {error}", file=sys.stderr)
+        _tell_build(args.verb, error)
+        return error.exit_code
+    except BrokenPipeError:  # `terrapatch legends | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _tell_build(verb: str, error: TerrapatchError) -> None:
+    """Leave the error where `terrapatch build` finds it: Snakemake passes on neither text nor code."""
+    path = os.environ.get("TERRAPATCH_ERRORS")
+    if path:
+        line = json.dumps({"verb": verb, "exit_code": error.exit_code, "message": str(error)})
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

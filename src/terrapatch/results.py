@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The names of everything under `results/NAME`: one home for the verbs and the workflow.
+
+Paths are plain text with forward slashes, so that the workflow can put wildcards where the
+verbs put names: `Results(root).stack("{unit}", "sentinel2")`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Results:
+    """Where one recipe's results lie."""
+
+    root: str
+    """For example `results/demo`."""
+
+    def settings(self, stage: str) -> str:
+        """Resolved settings of a stage."""
+        return f"{self.root}/settings/{stage}.json"
+
+    @property
+    def archive(self) -> str:
+        """The embedded archive (source `simulated` only)."""
+        return f"{self.root}/archive"
+
+    @property
+    def catalog(self) -> str:
+        """The archive's STAC catalogue: written last, so it stands for the whole."""
+        return f"{self.archive}/catalog.json"
+
+    @property
+    def lock(self) -> str:
+        """Exactly what goes in."""
+        return f"{self.root}/lock.json"
+
+    def footprints(self, unit: str) -> str:
+        """Patch windows of a unit."""
+        return f"{self.root}/footprints/{unit}.parquet"
+
+    @property
+    def stacks(self) -> str:
+        """Folder of all stacks."""
+        return f"{self.root}/stacks"
+
+    def stack(self, unit: str, modality: str) -> str:
+        """Zarr store of a unit's modality."""
+        return f"{self.stacks}/{unit}/{modality}.zarr"
+
+    @property
+    def labels(self) -> str:
+        """Folder of all label rasters."""
+        return f"{self.root}/labels"
+
+    def label(self, unit: str) -> str:
+        """Label raster of a unit."""
+        return f"{self.labels}/{unit}.tif"
+
+    def patches(self, unit: str) -> str:
+        """Manifest of a unit."""
+        return f"{self.root}/patches/{unit}.parquet"
+
+    @property
+    def manifest(self) -> str:
+        """Manifest of the dataset, with splits."""
+        return f"{self.root}/manifest.parquet"
+
+    @property
+    def splits(self) -> str:
+        """Sizes and leakage of the splits."""
+        return f"{self.root}/splits.json"
+
+    @property
+    def dataset(self) -> str:
+        """The published dataset."""
+        return f"{self.root}/dataset"
+
+    @property
+    def layout(self) -> str:
+        """What the layout wrote."""
+        return f"{self.dataset}/.layout.json"
+
+    @property
+    def statistics(self) -> str:
+        """Statistics of the train split."""
+        return f"{self.dataset}/statistics.json"
+
+    @property
+    def checksums(self) -> str:
+        """Hashes of all files of the dataset: written last, so it stands for the whole."""
+        return f"{self.dataset}/SHA256SUMS"
+
+    @property
+    def deviations(self) -> str:
+        """What differs from the published dataset."""
+        return f"{self.root}/deviations.json"
+
+    @property
+    def metrics(self) -> str:
+        """The training stage's result."""
+        return f"{self.root}/validation/metrics.json"
+
+    @property
+    def predictions(self) -> str:
+        """Predictions beside labels for the report."""
+        return f"{self.root}/validation/predictions.npz"
+
+    @property
+    def passed(self) -> str:
+        """Stands only where the models beat their baselines."""
+        return f"{self.root}/validation/passed"
+
+    @property
+    def report(self) -> str:
+        """The report to look at."""
+        return f"{self.root}/report/index.html"
+
+    def log(self, stage: str, unit: str = "all") -> str:
+        """Log of one job."""
+        return f"{self.root}/logs/{stage}/{unit}.log"

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Grids: snapping, the tiling of Sentinel-2, units and windows."""
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from odc.geo.geobox import GeoBox
+from shapely.geometry import Point, box
+
+from terrapatch.errors import GridError
+from terrapatch.grid import (
+    geobox_from_dict,
+    geobox_to_dict,
+    mgrs_tile_geobox,
+    mgrs_tiles,
+    mosaic_units,
+    patch_windows,
+    patches_along,
+    snapped_geobox,
+    tile_units,
+)
+
+
+@pytest.mark.parametrize(
+    ("tile", "epsg", "left", "top"),
+    [  # ULX, ULY of genuine products
+        ("T31TCJ", 32631, 300000, 4900020),
+        ("T31TDH", 32631, 399960, 4800000),
+        ("T01WCP", 32601, 300000, 7400040),
+        ("T22HBD", 32722, 199980, 5900020),
+        ("07HFE", 32707, 600000, 6500020),
+        ("T33XWJ", 32633, 499980, 8900040),
+        ("T56JMM", 32756, 399960, 6700000),
+    ],
+)
+def test_tile_corners_are_those_of_genuine_products(tile, epsg, left, top):
+    geobox = mgrs_tile_geobox(tile)
+    assert geobox.crs.to_epsg() == epsg
+    assert (geobox.affine.c, geobox.affine.f) == (left, top)
+    assert tuple(geobox.shape) == (10980, 10980)
+    assert tuple(mgrs_tile_geobox(tile, 60).shape) == (1830, 1830)
+
+
+def test_tile_corners_agree_with_all_real_metadata(shared_data):
+    found = 0
+    for file in shared_data.glob("s2_l*_safe*/*.SAFE/GRANULE/*/MTD_TL.xml"):
+        text = file.read_text()
+        tile = re.search(r"_T(\d\d\w{3})_N", text).group(1)
+        corner = [float(re.search(rf"<UL{a}>(\d+)", text).group(1)) for a in "XY"]
+        affine = mgrs_tile_geobox(tile).affine
+        assert [affine.c, affine.f] == corner
+        found += 1
+    assert found >= 6
+
+
+@pytest.mark.parametrize("name", ["T99ABC", "31", "T31TC", "31ICJ", "T31OCJ", ""])
+def test_what_is_no_tile_is_an_error(name):
+    with pytest.raises(GridError, match="no MGRS tile"):
+        mgrs_tile_geobox(name)
+
+
+def test_a_point_at_a_zone_border_lies_in_tiles_of_both_zones():
+    assert mgrs_tiles(box(-48.05, -6.05, -47.95, -5.95)) == ["T22MHU", "T23MJP"]
+
+
+def test_tiles_overlap_by_ten_kilometres_and_are_all_found():
+    # 5 km inside the eastern edge of T31TCJ lies T31TDJ as well.
+    from pyproj import Transformer
+
+    to_degrees = Transformer.from_crs("EPSG:32631", "EPSG:4326", always_xy=True)
+    point = Point(*to_degrees.transform(404_900, 4_850_000))
+    assert {"T31TCJ", "T31TDJ"} <= set(mgrs_tiles(point))
+
+
+@given(
+    st.floats(-170, 170),
+    st.floats(-80, 80),
+    st.floats(0.001, 2),
+    st.sampled_from([8.983152841195215e-05, 0.001, 0.1]),
+)
+def test_a_snapped_geobox_covers_its_bounds_by_less_than_a_pixel_more(x, y, side, resolution):
+    bounds = (x, y, x + side, y + side)
+    left, bottom, right, top = snapped_geobox(bounds, "EPSG:4326", resolution).boundingbox
+    slack = resolution * 1e-5
+    assert left <= x + slack
+    assert bottom <= y + slack
+    assert right >= x + side - slack
+    assert top >= y + side - slack
+    assert max(x - left, y - bottom, right - x - side, top - y - side) < resolution * 1.00001
+
+
+def test_snapped_geoboxes_of_different_areas_share_their_pixel_lattice():
+    a = snapped_geobox((10.00001, 50, 10.1, 50.1), "EPSG:4326", 0.001)
+    b = snapped_geobox((10.0512, 50.0333, 10.2, 50.2), "EPSG:4326", 0.001)
+    assert ((b.affine.c - a.affine.c) / 0.001) == pytest.approx(51, abs=1e-6)
+
+
+def test_empty_bounds_are_an_error():
+    with pytest.raises(GridError, match="empty bounds"):
+        snapped_geobox((1, 1, 1, 2), "EPSG:4326", 0.1)
+
+
+def test_a_geobox_survives_its_plain_form():
+    for geobox in (
+        mgrs_tile_geobox("T31TCJ"),
+        snapped_geobox((1, 2, 3, 4), "EPSG:4326", 0.0123),
+    ):
+        assert geobox_from_dict(geobox_to_dict(geobox)) == geobox
+
+
+def area(rows, cols, px=10):
+    return GeoBox((rows, cols), mgrs_tile_geobox("T31TCJ").affine, "EPSG:32631")
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(16, 120), st.integers(16, 120), st.integers(3, 20), st.integers(1, 5))
+def test_units_hold_each_patch_of_the_area_exactly_once(rows, cols, stride, unit_patches):
+    size = 16
+    units = mosaic_units(
+        area(rows, cols), size_px=size, stride_px=stride, unit_patches=unit_patches
+    )
+    windows = [
+        (w.row, w.col, u.geobox.affine * (w.x_px, w.y_px))
+        for u in units
+        for w in patch_windows(u, size_px=size, stride_px=stride)
+    ]
+    expected = patches_along(rows, size, stride) * patches_along(cols, size, stride)
+    assert len(windows) == len({w[:2] for w in windows}) == expected
+    affine = area(rows, cols).affine
+    for row, col, corner in windows[:: max(1, len(windows) // 20)]:
+        assert corner == affine * (col * stride, row * stride)
+
+
+def test_the_published_grid_of_multisenge_has_42_offsets_an_axis():
+    (unit,) = tile_units(["T31UGQ"])
+    offsets = sorted({w.x_px for w in patch_windows(unit, size_px=256, stride_px=257)})
+    assert offsets == list(range(0, 10538, 257))
+    assert len(offsets) == 42
+    assert unit.id == "31UGQ"
+
+
+def test_an_area_without_a_whole_patch_is_an_error():
+    with pytest.raises(GridError, match="holds no patch of 16 px"):
+        mosaic_units(area(15, 100), size_px=16, stride_px=16, unit_patches=4)

@@ -1,0 +1,38 @@
+# From the recipe to the lock.
+#
+# in:  settings/simulate.json, settings/plan.json, local folders named by the recipe
+# out: archive/ (source `simulated` only), lock.json
+
+
+rule simulate:
+    input:
+        settings=R.settings("simulate"),
+    output:
+        R.catalog,
+    log:
+        R.log("simulate"),
+    conda:
+        "../../envs/terrapatch.yaml"
+    threads: 2
+    resources:
+        mem_mb=3000,
+    params:
+        root=R.root,
+    shell:
+        "terrapatch simulate {params.root} --threads {threads} 2> {log}"
+
+
+checkpoint plan:
+    input:
+        settings=R.settings("plan"),
+        archive=R.catalog if recipe.catalog.source == "simulated" else [],
+    output:
+        R.lock,
+    log:
+        R.log("plan"),
+    conda:
+        "../../envs/terrapatch.yaml"
+    params:
+        root=R.root,
+    shell:
+        "terrapatch plan --results {params.root} > {log} 2>&1"

@@ -1,0 +1,41 @@
+# The recipe behind this run, the names of its results, and the units of its plan.
+from pathlib import Path
+
+from terrapatch.recipe import workflow_recipe, write_settings
+from terrapatch.results import Results
+
+recipe, output_folder = workflow_recipe(config, workflow.configfiles)
+R = Results(f"{output_folder}/{recipe.name}")
+write_settings(recipe, Path(R.root) / "settings")
+
+
+wildcard_constraints:
+    unit=r"[A-Za-z0-9_]+",
+    modality="|".join(recipe.modalities),
+
+
+def planned_units(wildcards):
+    """Unit ids of the lock; the plan runs first where there is none."""
+    import json
+
+    with checkpoints.plan.get().output[0].open() as lock:
+        return [unit["id"] for unit in json.load(lock)["units"]]
+
+
+def all_stacks(wildcards):
+    """Stacks of all units and modalities."""
+    return [
+        f"{R.stack(unit, modality)}/zarr.json"
+        for unit in planned_units(wildcards)
+        for modality in recipe.modalities
+    ]
+
+
+def all_labels(wildcards):
+    """Label rasters of all units."""
+    return [R.label(unit) for unit in planned_units(wildcards)]
+
+
+def all_patches(wildcards):
+    """Unit manifests."""
+    return [R.patches(unit) for unit in planned_units(wildcards)]

@@ -1,0 +1,63 @@
+# From aligned layers to the files of the dataset.
+#
+# in:  footprints/, stacks/, labels/
+# out: patches/, manifest.parquet, splits.json, dataset/ (images and labels)
+
+
+rule patches:
+    input:
+        lock=R.lock,
+        footprints=R.footprints("{unit}"),
+        stacks=[f"{R.stack('{unit}', m)}/zarr.json" for m in recipe.modalities],
+        label=R.label("{unit}"),
+        settings=R.settings("patches"),
+    output:
+        R.patches("{unit}"),
+    log:
+        R.log("patches", "{unit}"),
+    conda:
+        "../../envs/terrapatch.yaml"
+    resources:
+        mem_mb=1000,
+    params:
+        root=R.root,
+    shell:
+        "terrapatch patches {params.root} {wildcards.unit} 2> {log}"
+
+
+rule splits:
+    input:
+        patches=all_patches,
+        settings=R.settings("splits"),
+    output:
+        R.manifest,
+        R.splits,
+    log:
+        R.log("splits"),
+    conda:
+        "../../envs/terrapatch.yaml"
+    params:
+        root=R.root,
+    shell:
+        "terrapatch splits {params.root} 2> {log}"
+
+
+rule layouts:
+    input:
+        manifest=R.manifest,
+        stacks=all_stacks,
+        labels=all_labels,
+        settings=R.settings("layouts"),
+    output:
+        R.layout,
+    log:
+        R.log("layouts"),
+    conda:
+        "../../envs/terrapatch.yaml"
+    threads: 2
+    resources:
+        mem_mb=1500,
+    params:
+        root=R.root,
+    shell:
+        "terrapatch layouts {params.root} --threads {threads} 2> {log}"
