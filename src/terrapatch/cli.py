@@ -120,7 +120,6 @@ def _simulate(args: argparse.Namespace) -> None:
 
 
 def _plan(args: argparse.Namespace) -> int:
-    from .catalog import changes, describe, plan
     from .recipe import load_recipe, read_settings, write_settings
     from .tables import read_lock, write_lock
 
@@ -132,6 +131,8 @@ def _plan(args: argparse.Namespace) -> int:
         recipe = load_recipe(args.recipe, _changes(args.set))
         r = Results(f"{args.output}/{recipe.name}")
         write_settings(recipe, Path(r.root) / "settings")
+    from .catalog import changes, describe, plan
+
     simulated = read_settings(r.settings("plan")).catalog.source == "simulated"
     if simulated and not Path(r.catalog).is_file():
         _simulate(argparse.Namespace(results=r.root, threads=2))

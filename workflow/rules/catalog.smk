@@ -17,7 +17,7 @@ rule simulate:
     resources:
         mem_mb=3000,
     params:
-        root=R.root,
+        root=results_folder,
     shell:
         "terrapatch simulate {params.root} --threads {threads} 2> {log}"
 
@@ -33,6 +33,6 @@ checkpoint plan:
     conda:
         "../../envs/terrapatch.yaml"
     params:
-        root=R.root,
+        root=results_folder,
     shell:
         "terrapatch plan --results {params.root} > {log} 2>&1"

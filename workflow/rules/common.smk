@@ -14,6 +14,11 @@ wildcard_constraints:
     modality="|".join(recipe.modalities),
 
 
+def results_folder(wildcards):
+    """What every verb is told: where this recipe's results lie."""
+    return R.root
+
+
 def planned_units(wildcards):
     """Unit ids of the lock; the plan runs first where there is none."""
     import json

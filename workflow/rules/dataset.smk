@@ -20,7 +20,7 @@ rule patches:
     resources:
         mem_mb=1000,
     params:
-        root=R.root,
+        root=results_folder,
     shell:
         "terrapatch patches {params.root} {wildcards.unit} 2> {log}"
 
@@ -37,7 +37,7 @@ rule splits:
     conda:
         "../../envs/terrapatch.yaml"
     params:
-        root=R.root,
+        root=results_folder,
     shell:
         "terrapatch splits {params.root} 2> {log}"
 
@@ -58,6 +58,6 @@ rule layouts:
     resources:
         mem_mb=1500,
     params:
-        root=R.root,
+        root=results_folder,
     shell:
         "terrapatch layouts {params.root} --threads {threads} 2> {log}"

@@ -23,7 +23,7 @@ rule publish:
     resources:
         mem_mb=1500,
     params:
-        root=R.root,
+        root=results_folder,
     shell:
         "terrapatch publish {params.root} 2> {log}"
 
@@ -44,7 +44,7 @@ rule training:
     resources:
         mem_mb=3000,
     params:
-        root=R.root,
+        root=results_folder,
     shell:
         "terrapatch training {params.root} --threads {threads} 2> {log}"
 
@@ -64,7 +64,7 @@ rule report:
     conda:
         "../../envs/terrapatch.yaml"
     params:
-        root=R.root,
+        root=results_folder,
     shell:
         "terrapatch report {params.root} 2> {log}"
 
@@ -81,6 +81,6 @@ rule validate:
     conda:
         "../../envs/terrapatch.yaml"
     params:
-        root=R.root,
+        root=results_folder,
     shell:
         "terrapatch validate {params.root} 2> {log}"

@@ -15,7 +15,7 @@ rule sampling:
     conda:
         "../../envs/terrapatch.yaml"
     params:
-        root=R.root,
+        root=results_folder,
     shell:
         "terrapatch sampling {params.root} {wildcards.unit} 2> {log}"
 
@@ -35,7 +35,7 @@ rule sentinel2:
     resources:
         mem_mb=2500,
     params:
-        root=R.root,
+        root=results_folder,
     shell:
         "terrapatch sentinel2 {params.root} {wildcards.unit} --threads {threads} 2> {log}"
 
@@ -55,7 +55,7 @@ rule sentinel1:
     resources:
         mem_mb=2500,
     params:
-        root=R.root,
+        root=results_folder,
     shell:
         "terrapatch sentinel1 {params.root} {wildcards.unit} --threads {threads} 2> {log}"
 
@@ -73,6 +73,6 @@ rule reference:
     resources:
         mem_mb=2000,
     params:
-        root=R.root,
+        root=results_folder,
     shell:
         "terrapatch reference {params.root} {wildcards.unit} 2> {log}"

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The workflow as people run it: from nothing to a report, again, changed, killed, on more cores."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+TERRAPATCH = [sys.executable, "-m", "terrapatch.cli"]
+
+TINY = {
+    "name": "tiny",
+    "extends": "demo",
+    # 0.04 degrees on both sides of the border of two UTM zones, patches of 64 px
+    "area": {"bbox": [-48.02, -6.02, -47.98, -5.98]},
+    "sampling": {"size_px": 64, "unit_patches": 3},
+    "splits": {"block_m": 1300, "buffer_m": 0},
+    "training": {"models": ["forest"], "trees": 20, "required": False},
+    "publish": {"quicklooks": 2},
+}
+
+
+def run(command, cwd, check=True):
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+    if check and done.returncode != 0:
+        pytest.fail(f"{command} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file below a folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def result_digests(root: Path) -> dict[str, str]:
+    """What the promise of equal bytes is about."""
+    return {**digests(root / "dataset"), "manifest": digests(root)["manifest.parquet"]}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A tiny dataset, built once by the command that people use."""
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    run([*TERRAPATCH, "build", "tiny.yaml", "--cores", "1"], folder)
+    return folder
+
+
+def test_the_build_leaves_what_the_contract_names(built):
+    root = built / "results" / "tiny"
+    for name in (
+        "lock.json", "manifest.parquet", "splits.json", "deviations.json",
+        "dataset/README.md", "dataset/statistics.json", "dataset/SHA256SUMS",
+        "report/index.html", "validation/metrics.json", "settings/sentinel2.json",
+    ):  # fmt: skip
+        assert (root / name).stat().st_size > 0, name
+    for name in ("footprints", "stacks", "labels", "logs"):
+        assert any((root / name).iterdir()), name
+
+
+def test_the_checksums_hold(built):
+    folder = built / "results" / "tiny" / "dataset"
+    listed = dict(
+        reversed(line.split("  ", 1)) for line in (folder / "SHA256SUMS").read_text().splitlines()
+    )
+    actual = digests(folder)
+    actual.pop("SHA256SUMS")
+    assert listed == actual
+
+
+def test_no_path_of_the_machine_is_in_the_dataset(built):
+    folder = built / "results" / "tiny"
+    for path in [
+        *(folder / "dataset").rglob("*"),
+        folder / "lock.json",
+        folder / "report/index.html",
+    ]:
+        if path.is_file() and path.suffix in {".md", ".json", ".html", ".txt", ".csv"}:
+            assert str(built) not in path.read_text(encoding="utf-8"), path
+
+
+def test_a_second_run_does_nothing(built):
+    before = digests(built / "results" / "tiny")
+    done = run([*TERRAPATCH, "build", "tiny.yaml", "--cores", "1"], built)
+    assert "Nothing to be done" in done.stdout + done.stderr
+    after = digests(built / "results" / "tiny")
+    assert before == after
+
+
+def planned_jobs(folder, *changes):
+    """Rules that a dry run would run."""
+    done = run(
+        [*TERRAPATCH, "build", "tiny.yaml", *changes, "--", "--dry-run", "--quiet", "rules"], folder
+    )
+    del done
+    text = run([*TERRAPATCH, "build", "tiny.yaml", *changes, "--", "--dry-run"], folder).stdout
+    table = text.split("Job stats:")[1].split("total")[0] if "Job stats:" in text else ""
+    return {line.split()[0] for line in table.splitlines()[3:] if line.strip()} - {"all"}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("training.trees=7", {"training", "report", "validate"}),
+        ("splits.seed=3", {"splits", "layouts", "publish", "training", "report", "validate"}),
+    ],
+)
+def test_a_changed_setting_redoes_only_what_follows(built, change, expected):
+    assert planned_jobs(built, "--set", change) == expected
+    assert planned_jobs(built) == set()  # and changing it back leaves nothing to do
+
+
+def test_two_builds_on_different_core_counts_are_byte_identical(built, tmp_path):
+    lock = "results/tiny/lock.json"
+    (tmp_path / "tiny.yaml").write_text((built / "tiny.yaml").read_text())
+    run([*TERRAPATCH, "build", "tiny.yaml", "--cores", "2"], tmp_path)
+    assert (built / lock).read_bytes() == (tmp_path / lock).read_bytes()
+    first, second = (result_digests(f / "results" / "tiny") for f in (built, tmp_path))
+    assert first == second
+
+
+def test_a_killed_build_resumes_to_the_same_bytes(built, tmp_path):
+    (tmp_path / "tiny.yaml").write_text((built / "tiny.yaml").read_text())
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    process = subprocess.Popen(
+        [*TERRAPATCH, "build", "tiny.yaml", "--cores", "2"], cwd=tmp_path, env=environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    stacks = tmp_path / "results" / "tiny" / "stacks"
+    deadline = time.monotonic() + 300
+    while not any(stacks.glob("*/.sentinel2*")) and not any(
+        stacks.glob("*/sentinel2.zarr/zarr.json")
+    ):
+        assert time.monotonic() < deadline, "no stack was begun"
+        assert process.poll() is None, "the build ended before it could be killed"
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "results" / "tiny" / "report").exists()
+    run([*TERRAPATCH, "build", "tiny.yaml", "--", "--unlock"], tmp_path)
+    run([*TERRAPATCH, "build", "tiny.yaml", "--cores", "2"], tmp_path)
+    first, second = (result_digests(f / "results" / "tiny") for f in (built, tmp_path))
+    assert first == second
+
+
+def test_plan_check_says_by_exit_code_whether_the_archive_changed(built, tmp_path):
+    assert run([*TERRAPATCH, "plan", "tiny.yaml", "--check"], built).returncode == 0
+    changes = ["--set", "catalog.orbit_direction=ascending"]
+    done = run([*TERRAPATCH, "plan", "tiny.yaml", "--check", *changes], built, check=False)
+    assert done.returncode == 10
+    assert "S1A" in done.stdout
+    run([*TERRAPATCH, "settings", "tiny.yaml"], built)  # put the settings back
+
+
+def test_a_failing_stage_gives_its_exit_code_and_its_message(built, tmp_path):
+    (tmp_path / "bad.yaml").write_text(
+        yaml.safe_dump({**TINY, "name": "bad", "catalog": {"cloud_percent": 0}})
+    )
+    done = run([*TERRAPATCH, "build", "bad.yaml", "--cores", "1"], tmp_path, check=False)
+    assert done.returncode == 4
+    assert "terrapatch plan:" in done.stderr
+    assert "cloud" in done.stderr
+    assert not (tmp_path / "results" / "bad" / "lock.json").exists()
+
+
+def test_plain_snakemake_builds_the_demo_and_a_recipe_file_by_configfile(tmp_path):
+    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    done = run([*snakemake, "--dry-run", "--cores", "1"], tmp_path)
+    assert "terrapatch simulate results/demo" in done.stdout
+    sample = ROOT / "recipes" / "cerradata4mm-sample.yaml"
+    done = run([*snakemake, "--dry-run", "--cores", "1", "--configfile", str(sample)], tmp_path)
+    assert "terrapatch simulate results/cerradata4mm-sample" in done.stdout
+
+
+def test_the_validation_is_written_for_both_metrics(built):
+    metrics = json.loads((built / "results" / "tiny" / "validation" / "metrics.json").read_text())
+    forest = metrics["models"]["forest"]
+    assert set(forest["baselines"]) == {"majority", "shuffled"}
+    assert 0 <= forest["miou"] <= forest["macro_f1"] <= 1
