@@ -12,9 +12,9 @@ FLOORS = (
     {"errors"},
     {"sections", "grid", "legend", "results"},
     {"recipe"},
-    {"tables"},
-    {"rasters", "stacks", "resample"},
-    {"mosaic"},
+    {"tables", "deflate"},
+    {"rasters", "stacks", "resample", "patchfiles"},
+    {"mosaic", "batches"},
     {
         "simulate", "catalog", "sampling", "sentinel2", "sentinel1", "reference", "patches",
         "splits", "layouts", "publish", "training",

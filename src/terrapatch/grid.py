@@ -304,18 +304,9 @@ def _transformer(source: str, target: str) -> Any:
     return Transformer.from_crs(source, target, always_xy=True)
 
 
-def meets(footprint: BaseGeometry, crs: str, area: BaseGeometry) -> bool:
-    """Whether a footprint in EPSG:4326 shares some surface with an area in `crs`."""
-    import numpy as np
-    import shapely
-
-    moved = reprojected(footprint, GEOGRAPHIC, crs)
-    # Far outside a projection PROJ gives infinity: such a footprint lies nowhere near the area.
-    if not np.isfinite(shapely.get_coordinates(moved)).all():
-        return False
-    if not moved.is_valid:
-        moved = shapely.make_valid(moved)
-    return bool(moved.intersection(area).area > 0)
+def share_surface(left: BaseGeometry, right: BaseGeometry) -> bool:
+    """Whether two polygons in one CRS overlap in more than an edge or a point."""
+    return bool(left.intersection(right).area > 0)
 
 
 def split_at_antimeridian(geometry: BaseGeometry) -> BaseGeometry:

@@ -9,10 +9,12 @@ Laws:
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import rasterio
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from .errors import SceneError
+from .errors import SceneError, SourceError
 from .tables import LockedAsset, atomic, storage_error
 
 if TYPE_CHECKING:
@@ -92,6 +94,117 @@ def read_window(asset: LockedAsset, window: tuple[slice, slice]) -> NDArray[Any]
         raise SceneError(unreadable(asset.href, error)) from error
 
 
+def read_bands(
+    path: str | os.PathLike[str], window: tuple[slice, slice] | None = None
+) -> NDArray[Any]:
+    """Read all bands of a raster, or a window (rows, cols) of them, as (band, y, x).
+
+    Raises:
+        SceneError: missing, truncated or shorter than the window.
+    """
+    area = None if window is None else Window.from_slices(*window)
+    try:
+        with rasterio.open(path) as dataset:
+            return np.asarray(dataset.read(window=area))
+    except RasterioError as error:
+        raise SceneError(unreadable(os.fspath(path), error)) from error
+
+
+class BlockReader:
+    """Reads many windows of many assets from several threads.
+
+    Each thread has its own dataset handle per file: GDAL's handles must not be shared, and with
+    one handle a thread decoding runs on all cores. GDAL's own threads and most of its block cache
+    are off: blocks are asked for once.
+    """
+
+    HANDLES = 64
+    """Open files per thread; the one used longest ago is closed first."""
+    _OPTIONS: ClassVar[dict[str, Any]] = {
+        "GDAL_NUM_THREADS": "1", "GDAL_CACHEMAX": 64 * 2**20,
+        "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    }  # fmt: skip
+
+    def __init__(self) -> None:
+        self._open: dict[int, OrderedDict[str, rasterio.DatasetReader]] = {}
+
+    def __enter__(self) -> BlockReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close all files; to be called when no thread reads any more."""
+        for handles in self._open.values():
+            for dataset in handles.values():
+                dataset.close()
+        self._open.clear()
+
+    def read(self, asset: LockedAsset, window: tuple[slice, slice], out: NDArray[Any]) -> None:
+        """Read a window (rows, cols inside the file) of an asset's band into `out` (y, x).
+
+        Raises:
+            SceneError: the file cannot be decoded.
+            SourceError: the file's shape is not that of the lock.
+        """
+        try:
+            with rasterio.Env(**self._OPTIONS):
+                dataset = self._handle(asset)
+                dataset.read(asset.band, window=Window.from_slices(*window), out=out)
+        except RasterioError as error:
+            raise SceneError(unreadable(asset.href, error)) from error
+
+    def _handle(self, asset: LockedAsset) -> rasterio.DatasetReader:
+        handles = self._open.setdefault(threading.get_ident(), OrderedDict())
+        dataset = handles.pop(asset.href, None)
+        if dataset is None:
+            if len(handles) >= self.HANDLES:
+                handles.popitem(last=False)[1].close()
+            dataset = rasterio.open(asset.href)
+        handles[asset.href] = dataset
+        if dataset.shape != asset.shape:
+            raise SourceError(
+                f"{asset.href}: has {dataset.shape} pixels, the lock says {asset.shape}; it has "
+                "changed since it was planned: run `terrapatch plan` again"
+            )
+        return dataset
+
+
+def check_unchanged(assets: Iterable[LockedAsset]) -> None:
+    """Compare files with the lock: they must exist and have the size that was planned.
+
+    Addresses that are not on this machine's file system are passed over.
+
+    Raises:
+        SourceError: with all findings in one message.
+    """
+    sizes = {_file_of(asset.href): asset.size for asset in assets}
+    findings = []
+    for path, size in sizes.items():
+        if path is None:
+            continue
+        if not path.is_file():
+            findings.append(f"{path}: no longer there")
+        elif size is not None and path.stat().st_size != size:
+            findings.append(
+                f"{path}: changed since it was planned ({path.stat().st_size} bytes, "
+                f"the lock says {size})"
+            )
+    if findings:
+        raise SourceError(
+            "\n".join([*findings, "fetch these files again, or run `terrapatch plan` again"])
+        )
+
+
+def _file_of(href: str) -> Path | None:
+    """The file behind an address: itself, or the archive of a /vsizip/ member."""
+    if not href.startswith("/vsi"):
+        return Path(href)
+    if not href.startswith("/vsizip/"):
+        return None
+    inside = Path(href.removeprefix("/vsizip/"))
+    archives = [p for p in (inside, *inside.parents) if p.suffix.lower() == ".zip"]
+    return next((p for p in archives if p.is_file()), archives[-1] if archives else None)
+
+
 def unreadable(href: str, error: Exception) -> str:
     """The message for a raster that cannot be opened or decoded."""
     path = href.removeprefix("/vsizip/")
@@ -112,6 +225,7 @@ def write_geotiff(
     predictor: int | None = None,
     tile: int | None = None,
     colormap: Mapping[int, tuple[int, int, int]] | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> None:
     """Write a GeoTIFF whole.
 
@@ -125,6 +239,7 @@ def write_geotiff(
         predictor: 2 for integers, 3 for floats; the library's default if absent.
         tile: side of square blocks (a multiple of 16); one strip per file if absent.
         colormap: code → (red, green, blue) 0..255 for one-band uint8 label rasters.
+        tags: names and values recorded in the file's own metadata.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
@@ -153,8 +268,48 @@ def write_geotiff(
                     dataset.set_band_description(number, text)
                 if colormap:
                     dataset.write_colormap(1, dict(colormap))
+                if tags:
+                    dataset.update_tags(**tags)
         except RasterioError as error:
             # GDAL reports a full disk without an error number: look at the disk itself.
             free = os.statvfs(temporary.parent).f_bavail
             cause = OSError(28 if free < 64 else 5, str(error))
             raise storage_error(Path(path), cause) from error
+
+
+def write_jp2(path: str | os.PathLike[str], array: NDArray[Any], geobox: GeoBox) -> None:
+    """Write a lossless JPEG 2000 file as Sentinel-2 products have it: tiles of 1024 px.
+
+    Safe and useful in several threads: the encoder runs without Python's lock.
+
+    Args:
+        path: where; the folder must exist (products are written whole, folder by folder).
+        array: (y, x) or (band, y, x) uint8 or uint16.
+        geobox: CRS, transform and shape of the pixels.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    from rasterio.io import MemoryFile
+    from rasterio.shutil import copy
+
+    bands = array[None] if array.ndim == 2 else array
+    assert bands.shape[1:] == tuple(geobox.shape), (bands.shape, geobox.shape)
+    height, width = geobox.shape
+    try:
+        with MemoryFile() as memory:
+            with memory.open(
+                driver="GTiff", count=bands.shape[0], dtype=bands.dtype.name, height=height,
+                width=width, transform=geobox.affine, crs=str(geobox.crs), bigtiff="if_safer",
+            ) as dataset:  # fmt: skip
+                dataset.write(bands)
+            # Creation by copy is the only way of this driver, and copy() releases the lock.
+            copy(
+                memory.name, os.fspath(path), driver="JP2OpenJPEG", quality=100, reversible="YES",
+                blockxsize=1024, blockysize=1024, ycbcr420="NO",
+                resolutions=min(6, min(height, width, 1024).bit_length()),
+            )  # fmt: skip
+    except RasterioError as error:
+        free = os.statvfs(Path(path).parent).f_bavail
+        cause = OSError(28 if free < 64 else 5, str(error))
+        raise storage_error(Path(path), cause) from error

@@ -60,14 +60,18 @@ class SimulateSettings(Section):
     """Seed of the landscape and of all noise."""
     year: Annotated[int, Field(ge=2015, le=2100)] = 2022
     """Year of the acquisitions and of the reference map."""
-    passes: Annotated[int, Field(ge=1, le=80)] = 2
-    """Sentinel-2 dates per tile (the first ones are the least cloudy)."""
-    s1_passes: Annotated[int, Field(ge=1, le=120)] = 1
+    passes: Annotated[int, Field(ge=1, le=73)] = 2
+    """Sentinel-2 dates per tile: the first is clear and in mid June, the second in early January
+    (with a reprocessed duplicate of one tile), the others all over the year."""
+    s1_passes: Annotated[int, Field(ge=1, le=30)] = 1
     """Sentinel-1 dates per orbit direction."""
     margin_m: Annotated[float, Field(ge=0, le=50_000)] = 1_000.0
     """How far the scenes reach past the area, in metres; whole tiles where `whole_tiles`."""
     whole_tiles: bool = False
     """Write full 10980 x 10980 tiles instead of crops around the area (minutes per scene)."""
+    impulses: tuple[tuple[float, float], ...] = ()
+    """Point targets (longitude, latitude), for measuring how well the layers agree: bright in both
+    sensors, a disc of urban land of 100 m radius on the map, still water around."""
 
 
 class RasterSource(Section):
@@ -290,7 +294,7 @@ class TrainingSettings(Section):
     """forest: number of trees."""
     max_patches: Annotated[int, Field(ge=1)] = 512
     """unet: train patches at most, drawn by seed (a quarter as many of val); they lie in memory."""
-    epochs: Annotated[int, Field(ge=1)] = 30
+    epochs: Annotated[int, Field(ge=1)] = 20
     """unet: passes over the train patches, a random crop of each per pass."""
     crop_px: Annotated[int, Field(ge=8, le=2048)] = 64
     """unet: side of the crops in pixels; the whole patch where it is smaller."""
@@ -334,7 +338,16 @@ STAGES: dict[str, tuple[str, ...]] = {
     "patches": ("patches", "reference"),
     "splits": ("splits",),
     "layouts": ("layouts", "reference"),
-    "publish": ("publish", "reference", "splits", "layouts"),
+    "publish": (
+        "publish",
+        "reference",
+        "splits",
+        "layouts",
+        "sampling",
+        "sentinel2",
+        "sentinel1",
+        "patches",
+    ),
     "training": ("training", "reference"),
 }
 """Which sections each stage sees. Adding one here makes its changes rebuild that stage."""

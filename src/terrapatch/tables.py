@@ -12,7 +12,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -222,6 +222,7 @@ def write_geoparquet(
         path: where.
         metadata: recorded as JSON under `terrapatch` in the file's own metadata.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     with atomic(path) as temporary:
@@ -229,7 +230,9 @@ def write_geoparquet(
         plain = pq.read_table(temporary, memory_map=False)
         for position, name in enumerate(plain.column_names):
             if wanted := _column_type(name):
-                column = plain.column(position).cast(wanted)
+                column = plain.column(position)
+                without = column.null_count == len(column)  # then its type says nothing
+                column = pa.nulls(len(column), wanted) if without else column.cast(wanted)
                 plain = plain.set_column(position, plain.field(position).with_type(wanted), column)
         if metadata is not None:
             text = json.dumps(metadata, sort_keys=True, ensure_ascii=False)
@@ -313,6 +316,24 @@ def read_area(area: AreaSettings) -> tuple[BaseGeometry, str]:
         )
     epsg = table.crs.to_epsg()
     return shapely.make_valid(polygons.union_all()), f"EPSG:{epsg}" if epsg else table.crs.to_wkt()
+
+
+def read_columns(path: str | os.PathLike[str], names: Sequence[str]) -> dict[str, list[Any]]:
+    """Read some columns of a (Geo)Parquet file as plain lists, without loading geopandas.
+
+    Raises:
+        StorageError: missing, damaged, or without one of the columns.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, columns=list(names))
+        return {name: table.column(name).to_pylist() for name in names}
+    except (OSError, KeyError, pa.ArrowInvalid) as error:
+        raise StorageError(
+            f"{path}: no readable table with columns {list(names)}; build it again: {error}"
+        ) from error
 
 
 def unit_geobox(unit: LockedUnit) -> GeoBox:

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ours: the Sentinel-2 stage, as the workflow calls it.
+
+Usage: bench_sentinel2.py LOCK FOOTPRINTS SETTINGS UNIT OUTPUT THREADS [SHARD_MIB]
+"""
+
+import sys
+from pathlib import Path
+
+from terrapatch.sentinel2 import sentinel2
+
+
+def main() -> None:
+    lock, footprints, settings, unit, output, threads, *rest = sys.argv[1:]
+    if rest:
+        from terrapatch.mosaic import engine
+
+        engine.SHARD_BYTES = int(rest[0]) * 2**20
+    sentinel2(Path(lock), unit, Path(footprints), Path(settings), Path(output), int(threads))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`make bench`: the Sentinel-2 path on a full tile beside the floor and other tools.
+
+Usage: run.py [--folder FOLDER] [--repeats N] [--only NAME,…] [--output docs/benchmarks.md]
+
+Writes the table of `docs/benchmarks.md` between its two marks. Needs gdal-bin for the GDAL chain,
+25 GB of disk and, on two cores, about a quarter of an hour, plus some minutes for the archive the
+first time.
+"""
+
+import argparse
+import hashlib
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from measure import Cost, run
+from scene import Input, prepare
+
+HERE = Path(__file__).parent
+BEGIN, END = "<!-- begin: benchmarks/run.py -->", "<!-- end: benchmarks/run.py -->"
+NAMES = {
+    "floor": "floor: decode each JP2 once, write the raw bytes (2 threads)",
+    "ours": "terrapatch, native store (2 threads)",
+    "ours-1": "terrapatch, native store (1 thread)",
+    "ours-small": "terrapatch, native store (2 threads, shards of 4 MiB)",
+    "published": "terrapatch, native store and published GeoTIFF (2 threads)",
+    "gdal": "GDAL command line: gdalbuildvrt, gdalwarp -multi, gdal_retile.py",
+    "plain": "plain rasterio script",
+}
+
+
+def commands(data: Input, out: Path) -> dict[str, list[str | Path]]:
+    """The command of each chain; `out` is where it writes."""
+    files = [data.item.assets[band].href for band in data.bands]
+    ours = [data.lock, data.footprints, data.settings, data.unit, out]
+    height, width = data.geobox.shape
+    box = data.geobox.boundingbox
+    extent = f"{box.left!r} {box.bottom!r} {box.right!r} {box.top!r}"
+    python = sys.executable
+    stage = HERE / "bench_sentinel2.py"
+    return {
+        "floor": [python, HERE / "floor.py", *ours, "2"],
+        "ours": [python, stage, *ours, "2"],
+        "ours-1": [python, stage, *ours, "1"],
+        "ours-small": [python, stage, *ours, "2", "4"],
+        "published": [python, HERE / "bench_published.py", *ours, "2"],
+        "gdal": [HERE / "gdal_chain.sh", out, extent, f"{width} {height}", *files],
+        "plain": [
+            python, HERE / "plain_rasterio.py", out, str(width), str(height),
+            *map(repr, list(data.geobox.affine)[:6]), *files,
+        ],
+    }  # fmt: skip
+
+
+def digest(stack_path: Path) -> str:
+    """Hash of all pixels of a stack, in the order of its patches."""
+    from terrapatch.stacks import open_stack
+
+    stack, found = open_stack(stack_path), hashlib.sha256()
+    for start in range(0, len(stack.info.patch_ids), 64):
+        for name in ("data", "source"):
+            found.update(stack.read(slice(start, start + 64), name).tobytes())
+    return found.hexdigest()
+
+
+def measured(data: Input, folder: Path, names: list[str], repeats: int) -> dict[str, list[Cost]]:
+    """Run the chains in turn, `repeats` times round; check that ours always gives the same."""
+    costs: dict[str, list[Cost]] = {name: [] for name in names}
+    digests = {}
+    for _ in range(repeats):
+        for name in names:
+            out = folder / "out"
+            shutil.rmtree(out, ignore_errors=True)
+            os.sync()
+            cost = run(commands(data, out)[name], folder / f"{name}.log")
+            costs[name].append(cost)
+            print(f"{name:12} wall {cost.wall_s:6.1f} s  CPU {cost.cpu_s:6.1f} s (user "
+                  f"{cost.user_s:.1f}, system {cost.system_s:.1f})  peak {cost.peak_mib:.0f} MiB  "
+                  f"load before {cost.load:.1f}", flush=True)  # fmt: skip
+            if name.startswith("ours"):
+                digests[name] = digest(out)
+            shutil.rmtree(out, ignore_errors=True)
+    if len(set(digests.values())) > 1:
+        raise SystemExit(f"the chains that must give the same pixels do not: {digests}")
+    return costs
+
+
+def table(costs: dict[str, list[Cost]], patches: int) -> str:
+    """Markdown table: medians, and ratios to the floor and to ours."""
+    middle = {
+        name: tuple(
+            statistics.median(getattr(c, field) for c in runs)
+            for field in ("wall_s", "cpu_s", "peak_mib", "load")
+        )
+        for name, runs in costs.items()
+    }
+    floor, ours = middle.get("floor"), middle.get("ours")
+    lines = [
+        "| chain | wall s | CPU s | peak MiB | patches / s | CPU / floor | wall of ours / this |"
+        " load before |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name, (wall, cpu, peak, load) in middle.items():
+        to_floor = f"{cpu / floor[1]:.2f}" if floor else ""
+        to_ours = f"{ours[0] / wall:.2f}" if ours else ""
+        lines.append(
+            f"| {NAMES[name]} | {wall:.1f} | {cpu:.1f} | {peak:.0f} | {patches / wall:.0f} | "
+            f"{to_floor} | {to_ours} | {load:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """Cores, processor family, memory, versions."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    vendor = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+         if line.startswith("model name")),
+        platform.machine(),
+    )  # fmt: skip
+    gdal = subprocess.run(["gdalwarp", "--version"], capture_output=True, text=True, check=False)
+    import rasterio
+
+    parts = [
+        f"{os.cpu_count()} cores ({vendor})", f"{memory:.0f} GiB", platform.system(),
+        f"Python {platform.python_version()}",
+        f"rasterio {version('rasterio')} (GDAL {rasterio.__gdal_version__})",
+        f"numba {version('numba')}", f"numcodecs {version('numcodecs')}",
+        f"command line: {gdal.stdout.split(',')[0]}",
+    ]  # fmt: skip
+    return ", ".join(parts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path("results/benchmarks"))
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--only", default=",".join(NAMES))
+    parser.add_argument("--output", type=Path, default=HERE.parent / "docs" / "benchmarks.md")
+    args = parser.parse_args()
+    names = [name for name in NAMES if name in args.only.split(",")]
+    if "gdal" in names and not shutil.which("gdal_retile.py"):
+        print("gdal-bin is not installed: the GDAL command line is left out")
+        names.remove("gdal")
+    args.folder.mkdir(parents=True, exist_ok=True)
+    data = prepare(args.folder.resolve())
+    print(f"{data.item.id}: {data.patches} patches, {len(data.bands)} bands", flush=True)
+    # Kernels are compiled once for an installation; their seconds are none of a tile's.
+    warm_up(data, args.folder)
+    costs = measured(data, args.folder, names, args.repeats)
+    pixels = sum(a.shape[0] * a.shape[1] for b in data.bands for a in [data.item.assets[b]]) / 1e6
+    size = sum(Path(data.item.assets[b].href).stat().st_size for b in data.bands) / 2**20
+    text = (
+        f"One tile, {len(data.bands)} bands, {pixels:.0f} Mpx in {size:.0f} MiB of JP2 → "
+        f"{data.patches} patches of 128 px in EPSG:4326. Machine: {machine()}. "
+        f"Median of {args.repeats}.\n\n{table(costs, data.patches)}"
+    )
+    print(f"\n{text}")
+    if args.output.is_file():
+        old = args.output.read_text(encoding="utf-8")
+        head, tail = old.split(BEGIN)[0], old.split(END)[1]
+        args.output.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}", encoding="utf-8")
+
+
+def warm_up(data: Input, folder: Path) -> None:
+    """Run the stage on one patch."""
+    import pyarrow.parquet as pq
+
+    one = folder / "one.parquet"
+    pq.write_table(pq.read_table(data.footprints).slice(0, 1), one)
+    out = folder / "warm.zarr"
+    shutil.rmtree(out, ignore_errors=True)
+    command = [sys.executable, HERE / "bench_sentinel2.py", data.lock, one, data.settings]
+    run([*command, data.unit, out, "1"], folder / "warm.log")
+    shutil.rmtree(out)
+
+
+if __name__ == "__main__":
+    main()

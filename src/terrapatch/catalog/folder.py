@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What lies in folders: SAFE products, archives, STAC items and known GeoTIFF families.
+
+Law: the order of a file system plays no part; everything is walked in the order of names.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import InputError
+from ..tables import Exclusion
+from . import geotiff, safe, stac
+from .scene import Scene
+
+_ITEMS = (".json", ".geojson")
+_RAW = re.compile(r"S1[A-Z]_\w{2}_(?:GRD|SLC|OCN|RAW)")
+_RAW_REASON = "raw Sentinel-1 product in radar geometry: geocoded backscatter is needed"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search came upon."""
+
+    scenes: tuple[Scene, ...]
+    excluded: tuple[Exclusion, ...]
+    """Products of kinds that are not read."""
+    unknown: tuple[Path, ...]
+    """Rasters that nothing describes."""
+
+
+def search(paths: Sequence[Path]) -> Found:
+    """Search files and folders (downwards) for scenes.
+
+    A STAC item whose files lie inside a SAFE product that is found too is only another view of
+    it: the product itself is read. A raster that an item names is no find of its own.
+
+    Raises:
+        InputError: a path does not exist.
+        SceneError: a product's metadata are broken.
+    """
+    scenes: list[Scene] = []
+    items: list[Scene] = []
+    excluded: list[Exclusion] = []
+    rasters: list[Path] = []
+    roots: list[str] = []
+    for path in _entries(paths):
+        kind = path.suffix.lower()
+        if _RAW.match(path.name) and (path.is_dir() or kind == ".zip"):
+            excluded.append(Exclusion(id=path.stem, sensor="sentinel1", reason=_RAW_REASON))
+        elif path.is_dir():
+            roots.append(os.path.abspath(path))
+            scenes.append(safe.read_folder(path))
+        elif kind == ".zip":
+            scenes += safe.read_archive(path) if safe.is_archive(path) else []
+        elif kind in _ITEMS:
+            items += stac.read_items(path)
+        else:
+            rasters.append(path)
+    views = {id(item) for item in items if _inside(item, roots)}
+    named = {file for item in items for file in item.named}
+    families, unknown = geotiff.family_scenes(
+        [path for path in rasters if os.path.abspath(path) not in named]
+    )
+    scenes += [item for item in items if id(item) not in views] + families
+    return Found(tuple(scenes), tuple(excluded), tuple(unknown))
+
+
+def _inside(item: Scene, roots: Sequence[str]) -> bool:
+    return any(file.startswith(f"{root}{os.sep}") for file in item.named for root in roots)
+
+
+def _entries(paths: Sequence[Path]) -> Iterator[Path]:
+    """Product folders and files of interest, each once."""
+    seen: set[str] = set()
+    for path in paths:
+        if not path.exists():
+            raise InputError(
+                f"{path}: no such file or folder; catalog.paths are relative to where you run"
+            )
+        start = path.parent if path.name in safe.METADATA else path
+        for entry in _walk(start):
+            key = os.path.realpath(entry)
+            if key not in seen:
+                seen.add(key)
+                yield entry
+
+
+def _walk(path: Path) -> Iterator[Path]:
+    if path.is_file():
+        if path.suffix.lower() in (".zip", *_ITEMS, *geotiff.SUFFIXES):
+            yield path
+    elif safe.is_product(path) or (path.suffix == ".SAFE" and _RAW.match(path.name)):
+        yield path
+    else:
+        for child in sorted(path.iterdir()):
+            # Hidden names are half-written files, ours or those of a download tool.
+            if not child.name.startswith("."):
+                yield from _walk(child)

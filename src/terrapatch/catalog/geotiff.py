@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plain raster files: families that are known by their names, and those a recipe describes.
+
+A new family is one row in `FAMILIES`. Files that no row knows stand in the recipe, under
+`catalog.rasters`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from ..errors import InputError, RecipeError
+from ..recipe import S2_BANDS, RasterSource
+from .scene import (
+    SENTINEL_LICENCE,
+    BandFile,
+    Scene,
+    file_geobox,
+    footprint_of,
+    header_of,
+    iso_utc,
+    missing_bands,
+    platform_name,
+)
+
+SUFFIXES = (".tif", ".tiff", ".jp2")
+"""Names of raster files, in lower case."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A naming of files, one band a file, in one folder.
+
+    Groups of `pattern`: `scene` (the common part), `band`, `start`; and where the name has them
+    `platform`, `tile`, `orbit`, `made`, `frame` (burst or cut-out: names the ground).
+    """
+
+    name: str
+    pattern: re.Pattern[str]
+    sensor: Literal["sentinel2", "sentinel1"]
+    level: str
+    scale: Literal["linear", "db"] = "linear"
+    unusable: str | None = None
+
+
+FAMILIES = (
+    # Source: OPERA RTC-S1 product specification, file naming: burst, start, made, platform.
+    Family(
+        "OPERA RTC-S1",
+        re.compile(
+            r"(?P<scene>OPERA_L2_RTC-S1_(?P<frame>T(?P<orbit>\d{3})-\d{6}-IW\d)_"
+            r"(?P<start>\d{8}T\d{6})Z_(?P<made>\d{8}T\d{6})Z_(?P<platform>S1[A-Z])_\d+_v[\d.]+)_"
+            r"(?P<band>VV|VH|HH|HV)\.tif"
+        ),
+        "sentinel1",
+        "RTC",
+    ),
+    # Source: BigEarthNet-MM guide: σ0 in dB, terrain-corrected.
+    Family(
+        "BigEarthNet-S1",
+        re.compile(
+            r"(?P<scene>(?P<platform>S1[A-Z])_IW_GRDH_1SDV_(?P<start>\d{8}T\d{6})_"
+            r"(?P<frame>(?P<tile>\d{2}[A-Z]{3})_\d+_\d+))_(?P<band>VV|VH)\.tif"
+        ),
+        "sentinel1",
+        "RTC",
+        scale="db",
+    ),
+    # Source: BigEarthNet guide: Level-2A of 2017 and 2018, of before baseline 04.00: no offset.
+    Family(
+        "BigEarthNet-S2",
+        re.compile(
+            r"(?P<scene>(?P<platform>S2[A-Z])_MSIL2A_(?P<start>\d{8}T\d{6})_"
+            r"(?:N9999_R(?P<orbit>\d{3})_T(?P<tile>\d{2}[A-Z]{3})_)?(?P<frame>\d+_\d+))_"
+            r"(?P<band>B\d[\dA])\.tif"
+        ),
+        "sentinel2",
+        "L2A",
+    ),
+    Family(
+        "Sentinel-2 band files",
+        re.compile(
+            r"(?P<scene>T(?P<tile>\d{2}[A-Z]{3})_(?P<start>\d{8}T\d{6}))_"
+            r"(?P<band>B\d[\dA])(?:_\d0m)?\.(?:jp2|tif)"
+        ),
+        "sentinel2",
+        "L1C",
+        unusable="band files without their product's metadata: the radiometric offset is not "
+        "known; add an entry to catalog.rasters with add_offset",
+    ),
+)
+"""Known families; the first match wins."""
+
+
+def family_scenes(paths: Sequence[Path]) -> tuple[list[Scene], list[Path]]:
+    """Group files of known families to scenes.
+
+    Args:
+        paths: raster files.
+
+    Returns:
+        The scenes, and the files that no family knows.
+    """
+    groups: dict[tuple[str, Path, str], dict[str, Path]] = {}
+    first: dict[tuple[str, Path, str], tuple[Family, re.Match[str]]] = {}
+    unknown = []
+    for path in paths:
+        hits = ((f, f.pattern.fullmatch(path.name)) for f in FAMILIES)
+        family, match = next(((f, m) for f, m in hits if m), (None, None))
+        if family is None or match is None:
+            unknown.append(path)
+            continue
+        key = (family.name, path.parent, match["scene"])
+        groups.setdefault(key, {})[match["band"]] = path
+        first.setdefault(key, (family, match))
+    return [_family_scene(*first[key], bands) for key, bands in groups.items()], unknown
+
+
+def _family_scene(family: Family, match: re.Match[str], bands: Mapping[str, Path]) -> Scene:
+    part = match.groupdict()
+    path = bands[min(bands)]
+    nodata = 0.0 if family.sensor == "sentinel2" else None
+    files = {b: BandFile(path=p, scale=family.scale, nodata=nodata) for b, p in bands.items()}
+    tile = part.get("tile") or _labelled_tile(path.parent / f"{part['scene']}_labels_metadata.json")
+    return Scene(
+        id=part["scene"],
+        sensor=family.sensor,
+        level=family.level,
+        datetime=iso_utc(part["start"]),
+        footprint=footprint_of(file_geobox(str(path))),
+        files=partial(_wanted, part["scene"], str(path.parent), files),
+        where=str(path.parent),
+        tile=f"T{tile}" if tile else None,
+        platform=platform_name(part["platform"]) if part.get("platform") else None,
+        relative_orbit=int(part["orbit"]) if part.get("orbit") else None,
+        datatake="_".join([part["start"], part.get("frame") or ""]),
+        generation=iso_utc(part["made"]) if part.get("made") else "",
+        licence=SENTINEL_LICENCE,
+        polarisations=tuple(sorted(bands)) if family.sensor == "sentinel1" else (),
+        unusable=family.unusable,
+    )
+
+
+def _labelled_tile(path: Path) -> str | None:
+    """Tile of a BigEarthNet patch, from the source product that its label file names."""
+    try:
+        source = str(json.loads(path.read_text(encoding="utf-8"))["tile_source"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    match = re.search(r"_T(\d{2}[A-Z]{3})_", source)
+    return match[1] if match else None
+
+
+def _wanted(
+    scene: str, where: str, files: Mapping[str, BandFile], bands: Sequence[str]
+) -> Mapping[str, BandFile]:
+    missing = [band for band in bands if band not in files]
+    if missing:
+        raise missing_bands(scene, where, missing, sorted(files))
+    return {band: files[band] for band in bands}
+
+
+def described_scenes(sources: Sequence[RasterSource], level: str) -> list[Scene]:
+    """Scenes that the recipe describes by hand (`catalog.rasters`), in its order.
+
+    Args:
+        sources: entries of the recipe.
+        level: Sentinel-2 level where an entry does not say it.
+
+    Raises:
+        RecipeError: entries that leave the offset or the bands open, all of them at once.
+        InputError: a file does not exist.
+    """
+    findings: list[str] = []
+    scenes = []
+    for number, source in enumerate(sources):
+        if source.sensor == "reference":
+            scenes.append(
+                map_scene(source.path, day=source.date, scene_id=source.id, nodata=source.nodata)
+            )
+            continue
+        bands = source.bands or _described_bands(source)
+        found = _open_points(source, bands)
+        findings += [f"  catalog.rasters.{number}.{text}" for text in found]
+        if not found:
+            scenes.append(_described_scene(source, bands, level))
+    if findings:
+        raise RecipeError(f"{len(findings)} finding(s):\n" + "\n".join(findings))
+    return scenes
+
+
+def map_scene(
+    path: str,
+    *,
+    day: date | None = None,
+    scene_id: str | None = None,
+    nodata: float | None = None,
+) -> Scene:
+    """A reference map.
+
+    Args:
+        path: raster of class codes.
+        day: the date that it stands for, if known.
+        scene_id: its name; the file's stem if absent.
+        nodata: code of unmapped pixels where the file does not declare it.
+
+    Raises:
+        InputError: no such file.
+        GridError: the file has no CRS.
+    """
+    file = _existing(path)
+    name = scene_id or file.stem
+    return Scene(
+        id=name,
+        sensor="reference",
+        level="map",
+        datetime=iso_utc(day.isoformat()) if day else "",
+        footprint=footprint_of(file_geobox(path)),
+        files=partial(_wanted, name, path, {"map": BandFile(path=file, nodata=nodata)}),
+        where=path,
+    )
+
+
+def _open_points(source: RasterSource, bands: Sequence[str]) -> list[str]:
+    """What an entry must still say before its pixels have a meaning."""
+    known = (*S2_BANDS, "SCL") if source.sensor == "sentinel2" else ("VV", "VH", "HH", "HV")
+    unknown = [band for band in bands if band not in known]
+    found = []
+    if source.sensor == "sentinel2" and source.add_offset is None:
+        found.append(
+            f"add_offset: {source.path} carries no metadata; say what is to be added to each DN "
+            "(0 before baseline 04.00, −1000 since)"
+        )
+    if not bands:
+        found.append(f"bands: name the bands of {source.path}, in the order of the file")
+    if unknown:
+        found.append(f"bands: {unknown} are no bands of {source.sensor}; known are {list(known)}")
+    return found
+
+
+def _described_scene(source: RasterSource, bands: Sequence[str], level: str) -> Scene:
+    nodata = 0.0 if source.sensor == "sentinel2" and source.nodata is None else source.nodata
+    files = {}
+    for number, band in enumerate(bands, start=1):
+        path = _existing(source.path.replace("{band}", band))
+        files[band] = BandFile(
+            path=path,
+            band=1 if "{band}" in source.path else number,
+            add_offset=0.0 if band == "SCL" else source.add_offset or 0.0,
+            nodata=nodata,
+            scale=source.scale,
+        )
+    first = str(files[bands[0]].path)
+    stem = Path(source.path).stem.replace("{band}", "").strip("_-.")
+    tile = re.search(r"(?:^|_)(T\d{2}[A-Z]{3})_", f"{Path(source.path).name}_")
+    return Scene(
+        id=source.id or stem,
+        sensor=source.sensor,
+        level=(source.level or level) if source.sensor == "sentinel2" else "RTC",
+        datetime=iso_utc(source.date.isoformat()),
+        footprint=footprint_of(file_geobox(first)),
+        files=partial(_wanted, source.id or stem, source.path, files),
+        where=source.path,
+        tile=tile[1] if tile and source.sensor == "sentinel2" else None,
+        orbit_direction=source.orbit_direction,
+        polarisations=tuple(bands) if source.sensor == "sentinel1" else (),
+    )
+
+
+def _described_bands(source: RasterSource) -> tuple[str, ...]:
+    """Band names that the file itself gives; empty where it gives none."""
+    if "{band}" in source.path:
+        return ()
+    _existing(source.path)
+    names = (text or "" for text in header_of(source.path).descriptions)
+    bands = tuple(re.sub(r"^B(\d)$", r"B0\1", name.strip().upper()) for name in names)
+    return bands if all(bands) else ()
+
+
+def _existing(path: str) -> Path:
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(f"{path}: no such file; paths of a recipe are relative to where you run")
+    return file

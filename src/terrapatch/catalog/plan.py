@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the recipe and what a source holds to the lock: which scenes make which units.
+
+Laws:
+1. Units come from the recipe's grid, never from the outlines of scenes.
+2. The same files give the same lock, byte for byte.
+3. All that can go wrong before pixels are read goes wrong here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import shapely
+from odc.geo import CRS
+from shapely.geometry.base import BaseGeometry
+
+from ..errors import (
+    GridError,
+    IncompleteError,
+    InputError,
+    RecipeError,
+    SceneError,
+    TerrapatchError,
+)
+from ..grid import (
+    GEOGRAPHIC,
+    Unit,
+    geobox_to_dict,
+    mgrs_tiles,
+    mosaic_units,
+    patch_windows,
+    reprojected,
+    share_surface,
+    snapped_geobox,
+    tile_units,
+    windows_in_area,
+)
+from ..recipe import SamplingSettings, StageSettings, read_settings
+from ..tables import Exclusion, Lock, LockedItem, LockedUnit, Sensor, read_area, write_lock
+from .folder import Found, search
+from .geotiff import described_scenes, map_scene
+from .policy import choose
+from .scene import Files, Scene, locked_item
+
+SENSORS = ("sentinel2", "sentinel1", "reference")
+"""In the order of the lock."""
+
+_MOST_UNITS = 100_000
+"""More than any area needs (the box around Brazil has 11,000 at 10 m): a mistake in the resolution."""
+
+
+def plan(settings: Path, output: Path | None = None, archive: Path | None = None) -> Lock:
+    """Find scenes, choose among them, and say which units they make.
+
+    Args:
+        settings: `settings/plan.json`.
+        output: where to write the lock; nothing is written if absent.
+        archive: folder of the simulated archive (source `simulated`).
+
+    Returns:
+        The lock: units by id, items by sensor and id, exclusions with their reasons.
+
+    Raises:
+        InputError, RecipeError: a path or an entry of the recipe is wrong.
+        SceneError, GridError, SourceError: a chosen product is broken, incomplete or elsewhere.
+        IncompleteError: nothing is left to build from; says why for each scene.
+    """
+    resolved = read_settings(settings)
+    area, area_crs = read_area(resolved.area)
+    found = _found(resolved, archive)
+    wanted = [s for s in SENSORS if s == "reference" or s in resolved.modalities]
+    chosen, excluded = choose(
+        [scene for scene in found.scenes if scene.sensor in wanted],
+        resolved.catalog,
+        reprojected(area, area_crs, GEOGRAPHIC),
+        resolved.sentinel1.polarisations,
+    )
+    excluded += [e for e in found.excluded if e.sensor in wanted]
+    for sensor in wanted:
+        _require(sensor, [s.id for s in chosen if s.sensor == sensor], excluded, found)
+    files = Files(resolved.catalog.hash_files)
+    items = _locked(chosen, _bands(resolved), files)
+    units, left_out = _units(resolved, items, wanted, area, area_crs)
+    used = {(sensor, i) for unit in units for sensor, ids in unit.items.items() for i in ids}
+    excluded += [
+        Exclusion(id=item.id, sensor=item.sensor, reason="its pixels meet no patch of the area")
+        for item in items
+        if (item.sensor, item.id) not in used
+    ]
+    if not units:
+        reasons = [f"unit {unit}: {reason}" for unit, reason in left_out.items()]
+        raise _empty("no unit has scenes of all sensors", excluded, found, reasons)
+    rank = {sensor: number for number, sensor in enumerate(SENSORS)}
+    lock = Lock(
+        name=resolved.name,
+        source=resolved.catalog.source,
+        units=units,
+        items=tuple(
+            sorted(
+                (item for item in items if (item.sensor, item.id) in used),
+                key=lambda item: (rank[item.sensor], item.id),
+            )
+        ),
+        excluded=tuple(sorted(excluded, key=lambda e: (rank[e.sensor], e.id, e.reason))),
+        units_left_out=left_out,
+    )
+    if output is not None:
+        write_lock(lock, output)
+    return lock
+
+
+def _found(settings: StageSettings, archive: Path | None) -> Found:
+    """All that the source offers, the reference among it."""
+    catalog, reference = settings.catalog, settings.reference.path
+    if catalog.source == "simulated":
+        if archive is None or not archive.is_dir():
+            raise InputError(
+                f"{archive}: no simulated archive here; run `terrapatch simulate` first"
+            )
+        found = search([archive])
+        maps = sorted((archive / "reference").glob("*.tif"))
+    else:
+        found, maps = search([Path(path) for path in catalog.paths]), []
+    scenes = [*found.scenes, *described_scenes(catalog.rasters, catalog.level)]
+    names = [reference] if reference is not None else [str(path) for path in maps]
+    scenes += [map_scene(name) for name in names]
+    return Found(tuple(scenes), found.excluded, found.unknown)
+
+
+def _bands(settings: StageSettings) -> dict[str, tuple[str, ...]]:
+    """Bands that each sensor's stage will read."""
+    sentinel2 = settings.sentinel2
+    classes = ("SCL",) if sentinel2.scl or sentinel2.mask_scl else ()
+    return {
+        "sentinel2": (*sentinel2.bands, *classes),
+        "sentinel1": settings.sentinel1.polarisations,
+        "reference": ("map",),
+    }
+
+
+def _locked(
+    scenes: Sequence[Scene], bands: dict[str, tuple[str, ...]], files: Files
+) -> list[LockedItem]:
+    """Open all chosen scenes; every broken one is named before the plan fails."""
+    items, errors = [], []
+    for scene in scenes:
+        try:
+            items.append(locked_item(scene, bands[scene.sensor], files))
+        except TerrapatchError as error:
+            errors.append(error)
+    if errors:
+        raise type(errors[0])("\n".join(str(error) for error in errors))
+    return items
+
+
+def _units(
+    settings: StageSettings,
+    items: Sequence[LockedItem],
+    wanted: Sequence[str],
+    area: BaseGeometry,
+    area_crs: str,
+) -> tuple[tuple[LockedUnit, ...], dict[str, str]]:
+    """Units that hold a patch and a scene of every sensor, and the others with their reasons."""
+    sampling = settings.sampling
+    footprints = {(i.sensor, i.id): shapely.geometry.shape(i.footprint) for i in items}
+    areas: dict[str, BaseGeometry] = {}
+    units, left_out = [], {}
+    for unit in _grid_units(sampling, items, footprints, area, area_crs):
+        geobox = geobox_to_dict(unit.geobox)
+        crs = str(geobox["crs"])
+        if crs not in areas:
+            areas[crs] = reprojected(area, area_crs, crs)
+        windows = patch_windows(unit, size_px=sampling.size_px, stride_px=sampling.step_px)
+        if not windows_in_area(windows, unit.geobox, areas[crs], sampling.area_rule):
+            continue
+        outline = reprojected(unit.geobox.extent.geom, crs, GEOGRAPHIC)
+        here = [
+            item
+            for item in items
+            if _belongs(item, unit, sampling)
+            and share_surface(footprints[item.sensor, item.id], outline)
+        ]
+        by_sensor = {s: tuple(i.id for i in here if i.sensor == s) for s in wanted}
+        lacking = [sensor for sensor, ids in by_sensor.items() if not ids]
+        if lacking:
+            left_out[unit.id] = f"no scene of {', '.join(lacking)}"
+            continue
+        first = {"first_row": unit.first_row, "first_col": unit.first_col}
+        units.append(LockedUnit(id=unit.id, geobox=geobox, items=by_sensor, **first))
+    return tuple(sorted(units, key=lambda u: u.id)), left_out
+
+
+def _grid_units(
+    sampling: SamplingSettings,
+    items: Sequence[LockedItem],
+    footprints: Mapping[tuple[Sensor, str], BaseGeometry],
+    area: BaseGeometry,
+    area_crs: str,
+) -> list[Unit]:
+    if sampling.kind == "mosaic":
+        return _mosaic(sampling, area, area_crs)
+    geographic = reprojected(area, area_crs, GEOGRAPHIC)
+    tiles: set[str] = set()
+    for item in items:
+        if item.tile is not None and item.sensor == "sentinel2":
+            tiles.add(item.tile)
+        elif item.sensor == "sentinel2":
+            # A scene without tile lies on the grid of the tiles of its own zone.
+            crs = next(iter(item.assets.values())).crs
+            around = mgrs_tiles(footprints[item.sensor, item.id].intersection(geographic))
+            tiles |= {u.id for u in tile_units(around) if geobox_to_dict(u.geobox)["crs"] == crs}
+    return tile_units([tile.removeprefix("T") for tile in tiles])
+
+
+def _mosaic(sampling: SamplingSettings, area: BaseGeometry, area_crs: str) -> list[Unit]:
+    try:
+        CRS(sampling.crs)
+    except RuntimeError as error:  # pyproj's
+        raise RecipeError(f"sampling.crs: {sampling.crs!r} is no CRS: {error}") from error
+    bounds = reprojected(area, area_crs, sampling.crs).bounds
+    if not all(math.isfinite(edge) for edge in bounds):
+        raise GridError(
+            f"the area cannot be drawn in {sampling.crs}, it reaches too far from where that CRS "
+            "is valid; choose another sampling.crs"
+        )
+    geobox = snapped_geobox(bounds, sampling.crs, sampling.resolution)
+    side = sampling.step_px * sampling.unit_patches
+    count = math.ceil(geobox.shape[0] / side) * math.ceil(geobox.shape[1] / side)
+    if count > _MOST_UNITS:
+        raise RecipeError(
+            f"sampling.resolution: {sampling.resolution:g} cuts the area into {count} units; it "
+            f"counts in units of {sampling.crs}: is it degrees where metres are meant?"
+        )
+    return mosaic_units(
+        geobox,
+        size_px=sampling.size_px,
+        stride_px=sampling.step_px,
+        unit_patches=sampling.unit_patches,
+    )
+
+
+def _belongs(item: LockedItem, unit: Unit, sampling: SamplingSettings) -> bool:
+    """On tile grids a Sentinel-2 scene serves its own tile alone: no warp, no second zone."""
+    if sampling.kind == "mosaic" or item.sensor != "sentinel2" or item.tile is None:
+        return True
+    return item.tile.removeprefix("T") == unit.id
+
+
+def _require(
+    sensor: str, chosen: Sequence[str], excluded: Sequence[Exclusion], found: Found
+) -> None:
+    if chosen:
+        return
+    out = [e for e in excluded if e.sensor == sensor]
+    if out and all("wrong level" in e.reason for e in out):
+        raise SceneError(
+            f"no Sentinel-2 product of the level that the recipe asks for; set catalog.level or "
+            f"fetch other products:\n{_list(out)}"
+        )
+    raise _empty(f"no scene of {sensor} is left", out, found, [])
+
+
+def _empty(
+    what: str, excluded: Sequence[Exclusion], found: Found, more: Sequence[str]
+) -> IncompleteError:
+    lines = [f"the plan is empty: {what}"]
+    lines += [f"  {line}" for line in more]
+    lines += [_list(excluded)] if excluded else ["  nothing was found in the given places"]
+    if found.unknown:
+        lines.append(
+            f"  {len(found.unknown)} raster(s) of no known kind, for example {found.unknown[0]}: "
+            "describe them under catalog.rasters"
+        )
+    lines.append("widen area, period or cloud limit, or add products to catalog.paths")
+    return IncompleteError("\n".join(lines))
+
+
+def _list(excluded: Sequence[Exclusion]) -> str:
+    return "\n".join(f"  {e.id}: {e.reason}" for e in excluded)

@@ -1,0 +1,364 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A scene as its metadata tell it, and how it becomes an item of the lock.
+
+Laws:
+1. Finding scenes reads metadata only; headers of band files are opened for the chosen ones.
+2. CRS, transform, shape and dtype of an asset are those of the file itself.
+3. What cannot be known stops here, with the file's name: missing bands, offset, CRS.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import shapely
+from odc.geo.geobox import GeoBox
+from rasterio.errors import NotGeoreferencedWarning
+from shapely.geometry.base import BaseGeometry
+
+from ..errors import GridError, SceneError
+from ..grid import GEOGRAPHIC, geobox_from_dict, reprojected, same_crs
+from ..rasters import Header, read_header
+from ..tables import LockedAsset, LockedItem, Sensor
+
+SENTINEL_LICENCE = "Legal notice on the use of Copernicus Sentinel Data and Service Information"
+"""Licence of all Sentinel products, where the metadata name no other."""
+
+Transform = tuple[float, float, float, float, float, float]
+
+_CHUNK = 1 << 22
+
+
+@dataclass(frozen=True)
+class BandFile:
+    """Where a band lies, and what the product's metadata say about it."""
+
+    path: Path
+    """File on disk; the archive where `member` is given."""
+    member: str | None = None
+    """Name inside a zip archive."""
+    band: int = 1
+    """Band number inside the file, from 1."""
+    add_offset: float = 0.0
+    quantification: float = 10_000.0
+    scale: Literal["linear", "db"] = "linear"
+    nodata: float | None = None
+    """Overrides the file's own."""
+    crs: str | None = None
+    """CRS according to the metadata; the file's own must agree."""
+    transform: Transform | None = None
+    """Used with `crs` where the file has no CRS."""
+
+    @property
+    def href(self) -> str:
+        """What GDAL opens: relative to the working directory where the file lies under it."""
+        path = portable(self.path)
+        return path if self.member is None else f"/vsizip/{path}/{self.member}"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One acquisition that a source offers."""
+
+    id: str
+    sensor: Sensor
+    level: str
+    """L1C, L2A, RTC, GRD, map."""
+    datetime: str
+    """Acquisition start, see `iso_utc`; empty where a map has no date."""
+    footprint: BaseGeometry
+    """Valid data in EPSG:4326, cut at the antimeridian."""
+    files: Callable[[Sequence[str]], Mapping[str, BandFile]] = field(compare=False)
+    """Gives the files of the wanted bands, or raises `SceneError` for what is missing."""
+    where: str = ""
+    """The product's path, for messages."""
+    tile: str | None = None
+    platform: str | None = None
+    processing_baseline: str | None = None
+    relative_orbit: int | None = None
+    orbit_direction: str | None = None
+    cloud_percent: float | None = None
+    datatake: str | None = None
+    """Names the acquisition in all its versions, for example GS2A_20190212T192651."""
+    generation: str = ""
+    """When this version was made; sorts as text."""
+    licence: str | None = None
+    polarisations: tuple[str, ...] = ()
+    """Sentinel-1: what was measured, or at least is there."""
+    named: tuple[str, ...] = ()
+    """Absolute paths of local files that the metadata name (STAC items)."""
+    unusable: str | None = None
+    """Why the scene cannot be used whatever the recipe says."""
+
+    @property
+    def day(self) -> date:
+        """Day of acquisition in UTC."""
+        return date.fromisoformat(self.datetime[:10])
+
+
+class Files:
+    """Size, hash and soundness of files, each looked at once a run."""
+
+    def __init__(self, hash_files: bool) -> None:
+        self.hash_files = hash_files
+        self._records: dict[Path, tuple[int, str | None]] = {}
+        self._sound: set[tuple[Path, str]] = set()
+
+    def record(self, path: Path) -> tuple[int, str | None]:
+        """Bytes of a file, and its SHA-256 where the recipe wants it."""
+        if path not in self._records:
+            digest = _sha256(path) if self.hash_files else None
+            self._records[path] = path.stat().st_size, digest
+        return self._records[path]
+
+    def check_archive(self, path: Path, members: Sequence[str]) -> None:
+        """Read members of a zip archive to their end (all of them where files are hashed).
+
+        Raises:
+            SceneError: the archive is truncated, or a member's checksum does not fit.
+        """
+        with open_archive(path) as archive:
+            names = archive.namelist() if self.hash_files else members
+            for name in names:
+                if (path, name) not in self._sound:
+                    read_member(archive, path, name, keep=False)
+                    self._sound.add((path, name))
+
+
+def open_archive(path: Path) -> zipfile.ZipFile:
+    """Open a zip archive.
+
+    Raises:
+        SceneError: no zip file, or truncated.
+    """
+    try:
+        return zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise SceneError(
+            f"{path}: no complete zip archive ({error}); the download broke off: fetch it again"
+        ) from error
+
+
+def read_member(archive: zipfile.ZipFile, path: Path, name: str, *, keep: bool = True) -> bytes:
+    """Read a member of a zip archive; its CRC-32 is checked on the way.
+
+    Raises:
+        SceneError: the member is broken.
+    """
+    parts = []
+    try:
+        with archive.open(name) as stream:
+            while chunk := stream.read(_CHUNK):
+                if keep:
+                    parts.append(chunk)
+    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise SceneError(
+            f"{path}: the member {name!r} is broken ({error}); fetch the archive again"
+        ) from error
+    return b"".join(parts)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def portable(path: Path) -> str:
+    """A path as the lock records it: relative where it lies under the working directory."""
+    absolute = os.path.abspath(path)
+    relative = os.path.relpath(absolute)
+    return absolute if relative.split(os.sep)[0] == os.pardir else relative
+
+
+def iso_utc(text: str) -> str:
+    """A date or time in the one form of the lock: `2024-01-20T10:53:41.024Z`.
+
+    Raises:
+        ValueError: not an ISO 8601 date or time.
+    """
+    moment = datetime.fromisoformat(text)
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    precision = "milliseconds" if moment.microsecond else "seconds"
+    return moment.isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+def platform_name(text: str) -> str:
+    """The one spelling of a platform: `Sentinel-2A` for S2A, sentinel-2a or SENTINEL-2A."""
+    match = re.fullmatch(r"s(?:entinel)?[-_ ]?([12])[-_ ]?([a-z])", text.strip(), re.IGNORECASE)
+    return f"Sentinel-{match[1]}{match[2].upper()}" if match else text
+
+
+def missing_bands(
+    scene_id: str, where: str, missing: Sequence[str], have: Sequence[str]
+) -> SceneError:
+    """The error for band files that a product lacks."""
+    return SceneError(
+        f"{where}: {scene_id} lacks the band(s) {', '.join(missing)} "
+        f"(it has {', '.join(have) or 'none'}); fetch the product again, "
+        "or leave these bands out of the recipe"
+    )
+
+
+def header_of(href: str) -> Header:
+    """Header of a raster; one without CRS is an answer here, not a warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return read_header(href)
+
+
+def file_geobox(href: str) -> GeoBox:
+    """Geobox of a raster file.
+
+    Raises:
+        SceneError: the file cannot be read.
+        GridError: the file has no CRS.
+    """
+    header = header_of(href)
+    if header.crs is None:
+        raise no_crs(href)
+    return geobox_from_dict(
+        {"crs": header.crs, "transform": header.transform, "shape": header.shape}
+    )
+
+
+def no_crs(href: str) -> GridError:
+    """The error for a raster that lies nowhere."""
+    return GridError(
+        f"{href}: the file has no CRS (a product in radar geometry, or a bare image); "
+        "give a geocoded product"
+    )
+
+
+def footprint_of(geobox: GeoBox) -> BaseGeometry:
+    """Outline of a geobox in EPSG:4326, cut at the antimeridian."""
+    corners = [geobox.affine * xy for xy in ((0, 0), (geobox.shape[1], 0),
+               (geobox.shape[1], geobox.shape[0]), (0, geobox.shape[0]))]  # fmt: skip
+    outline: BaseGeometry = shapely.Polygon(corners)
+    side = max(outline.bounds[2] - outline.bounds[0], outline.bounds[3] - outline.bounds[1])
+    # Dense enough for the curve, coarse enough for a lock that people read.
+    dense = shapely.segmentize(outline, side / 4)
+    crs = str(geobox.crs)
+    if same_crs(crs, GEOGRAPHIC):
+        return outline
+    return shapely.simplify(reprojected(dense, crs, GEOGRAPHIC), 1e-6)
+
+
+def locked_item(scene: Scene, bands: Sequence[str], files: Files) -> LockedItem:
+    """Open the headers of a scene's bands and record all that reading takes.
+
+    Args:
+        scene: a chosen scene.
+        bands: wanted bands; for a reference map `map`.
+        files: sizes and hashes.
+
+    Raises:
+        SceneError: a band is missing, its file or archive is damaged.
+        GridError: a file has no CRS, or another one than the metadata say.
+    """
+    found = scene.files(bands)
+    members: dict[Path, list[str]] = {}
+    for file in found.values():
+        if file.member is not None:
+            members.setdefault(file.path, []).append(file.member)
+    for path, names in members.items():
+        files.check_archive(path, names)
+    assets = {name: _asset(file, files) for name, file in found.items()}
+    _same_crs_throughout(scene, assets)
+    footprint = _rounded(_trimmed(scene, assets))
+    return LockedItem(
+        id=scene.id,
+        sensor=scene.sensor,
+        level=scene.level,
+        datetime=scene.datetime,
+        tile=scene.tile,
+        platform=scene.platform,
+        processing_baseline=scene.processing_baseline,
+        relative_orbit=scene.relative_orbit,
+        orbit_direction=scene.orbit_direction,
+        cloud_percent=scene.cloud_percent,
+        footprint=json.loads(shapely.to_geojson(footprint)),
+        licence=scene.licence,
+        assets=assets,
+    )
+
+
+def _asset(file: BandFile, files: Files) -> LockedAsset:
+    header = header_of(file.href)
+    if header.crs is None and file.crs is not None and file.transform is not None:
+        header = replace(header, crs=file.crs, transform=file.transform)
+    if header.crs is None:
+        raise no_crs(file.href)
+    if file.crs is not None and not same_crs(header.crs, file.crs):
+        raise GridError(
+            f"{file.href}: CRS that does not match: the file says {header.crs}, the product's "
+            f"metadata say {file.crs}; fetch the product again"
+        )
+    if not 1 <= file.band <= header.count:
+        raise SceneError(
+            f"{file.href}: band {file.band} was asked for, the file has {header.count}; "
+            "correct the order of bands in the recipe"
+        )
+    nodata = header.nodata if file.nodata is None else file.nodata
+    nan = nodata is not None and math.isnan(nodata)
+    size, digest = files.record(file.path)
+    return LockedAsset(
+        href=file.href,
+        band=file.band,
+        size=size,
+        sha256=digest,
+        crs=header.crs,
+        transform=header.transform,
+        shape=header.shape,
+        dtype=header.dtype,
+        nodata=None if nan else nodata,
+        # NaN is never a measurement, whether the file declares it or not.
+        nodata_nan=nan or np.issubdtype(np.dtype(header.dtype), np.floating),
+        add_offset=file.add_offset,
+        quantification=file.quantification,
+        scale=file.scale,
+    )
+
+
+def _same_crs_throughout(scene: Scene, assets: Mapping[str, LockedAsset]) -> None:
+    systems = sorted({asset.crs for asset in assets.values()})
+    if any(not same_crs(systems[0], other) for other in systems[1:]):
+        raise GridError(
+            f"{scene.where}: CRS that does not match: the bands of {scene.id} lie in {systems}; "
+            "the bands of one scene share one CRS"
+        )
+
+
+def _trimmed(scene: Scene, assets: Mapping[str, LockedAsset]) -> BaseGeometry:
+    """The metadata's footprint, cut to the files where these are crops of the product."""
+    asset = next(iter(assets.values()))
+    geobox = geobox_from_dict(
+        {"crs": asset.crs, "transform": asset.transform, "shape": asset.shape}
+    )
+    shared = scene.footprint.intersection(footprint_of(geobox))
+    inside = shapely.union_all([p for p in shapely.get_parts(shared) if p.area > 0])
+    if inside.area == 0:
+        raise GridError(
+            f"{asset.href}: CRS that does not match: the pixels lie outside the footprint that "
+            f"the metadata of {scene.id} give; fetch the product again"
+        )
+    return inside if inside.area < 0.99 * scene.footprint.area else scene.footprint
+
+
+def _rounded(geometry: BaseGeometry) -> BaseGeometry:
+    return shapely.transform(geometry, lambda xy: np.round(xy, 7))

@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""STAC items of public catalogues whose files lie on this machine.
+
+Earth Search (v0, v1, C1), Planetary Computer and CDSE describe the same products with different
+asset keys and properties; one table of names serves them all. An asset whose address is remote
+is looked for beside the item under the same file name.
+
+Law: the radiometric offset is what the item says about its own pixels; see `radiometry`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import unquote, urlparse
+
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from ..errors import SceneError, SourceError
+from ..grid import split_at_antimeridian
+from ..recipe import S2_BANDS
+from .scene import SENTINEL_LICENCE, BandFile, Scene, iso_utc, missing_bands, platform_name
+
+COMMON_NAMES = {
+    "B01": "coastal", "B02": "blue", "B03": "green", "B04": "red", "B05": "rededge1",
+    "B06": "rededge2", "B07": "rededge3", "B08": "nir", "B8A": "nir08", "B09": "nir09",
+    "B10": "cirrus", "B11": "swir16", "B12": "swir22",
+}  # fmt: skip
+"""Asset keys of Earth Search by Sentinel-2 band."""
+
+_POLARISATIONS = ("VV", "VH", "HH", "HV")
+_FIRST_WITH_OFFSET = "04.00"
+_LARGEST = 16 << 20
+"""Bytes; a larger JSON file is data, not a catalogue."""
+
+_URI = re.compile(r"_N(?P<major>\d\d)(?P<minor>\d\d)_R(?P<orbit>\d{3})_(?P<tile>T\d{2}[A-Z]{3})_")
+_SLICE = re.compile(r"S1[A-Z]_\w{2}_\w{4}_\w{4}_\d{8}T\d{6}_\d{8}T\d{6}")
+
+Item = Mapping[str, Any]
+
+
+def read_items(path: Path) -> list[Scene]:
+    """Scenes of a JSON file: an item, an item collection, or a list of them; else none."""
+    try:
+        if path.stat().st_size > _LARGEST:
+            return []
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []  # JSON of another kind lies in many folders
+    scenes = [item_scene(item, path) for item in _items(data)]
+    return [scene for scene in scenes if scene is not None]
+
+
+def _items(data: Any) -> Iterator[Item]:
+    if isinstance(data, list):
+        for part in data:
+            yield from _items(part)
+    elif isinstance(data, dict):
+        if data.get("type") == "Feature" and "stac_version" in data:
+            yield data
+        elif isinstance(data.get("features"), list):
+            yield from _items(data["features"])
+
+
+def item_scene(item: Item, path: Path) -> Scene | None:
+    """The scene of an item, or None if it is of no sensor that terrapatch reads.
+
+    Args:
+        item: a STAC item as plain JSON.
+        path: the file that it stands in; relative addresses start from its folder.
+
+    Raises:
+        SceneError: the item lacks geometry or time, or they are broken.
+    """
+    properties = item["properties"]
+    sensor = _sensor(item)
+    if sensor is None:
+        return None
+    try:
+        geometry = _geometry(item)
+        started = iso_utc(properties.get("start_datetime") or properties["datetime"])
+        common: dict[str, Any] = {
+            "id": item["id"], "sensor": sensor, "datetime": started, "footprint": geometry,
+            "files": partial(_files, item, path, sensor), "where": str(path),
+            "platform": platform_name(str(properties.get("platform", ""))) or None,
+            "relative_orbit": properties.get("sat:relative_orbit"),
+            "orbit_direction": properties.get("sat:orbit_state"),
+            "licence": _licence(properties), "named": _local_assets(item, path),
+        }  # fmt: skip
+        make = _sentinel2 if sensor == "sentinel2" else _sentinel1
+        return Scene(**(common | make(item)))
+    except (KeyError, TypeError, ValueError, shapely.errors.ShapelyError) as error:
+        raise SceneError(
+            f"{path}: item {item.get('id')!r} lacks geometry or time, or they are broken "
+            f"({error!r}); fetch the item again"
+        ) from error
+
+
+def _sensor(item: Item) -> Literal["sentinel2", "sentinel1"] | None:
+    properties = item["properties"]
+    names = [properties.get("constellation"), properties.get("platform"), item.get("collection")]
+    for name in names:
+        plain = re.sub(r"[-_ ]", "", str(name or "").lower())
+        match = re.match(r"s(?:entinel)?([12])", plain)
+        if match:
+            return "sentinel2" if match[1] == "2" else "sentinel1"
+    return None
+
+
+def _geometry(item: Item) -> BaseGeometry:
+    return split_at_antimeridian(shapely.from_geojson(json.dumps(item["geometry"])))
+
+
+def _licence(properties: Mapping[str, Any]) -> str:
+    text = properties.get("license")
+    return text if text not in (None, "proprietary", "various", "other") else SENTINEL_LICENCE
+
+
+def _sentinel2(item: Item) -> dict[str, Any]:
+    properties = item["properties"]
+    uri = str(properties.get("s2:product_uri", item["id"]))
+    level = "L1C" if "L1C" in uri or "l1c" in str(item.get("collection")) else "L2A"
+    parts = _URI.search(uri)
+    code = properties.get("grid:code") or properties.get("s2:mgrs_tile") or ""
+    tile = code.removeprefix("MGRS-").removeprefix("T") or (parts["tile"][1:] if parts else "")
+    take = properties.get("s2:datatake_id") or properties.get("eopf:datatake_id")
+    made = properties.get("s2:generation_time")
+    cloud = properties.get("eo:cloud_cover")
+    found: dict[str, Any] = {
+        "level": level,
+        "tile": f"T{tile}" if tile else None,
+        "processing_baseline": baseline(properties),
+        "cloud_percent": None if cloud is None else round(float(cloud), 6),
+        "datatake": "_".join(take.split("_")[:2]) if take else None,
+        "generation": iso_utc(made) if made else "",
+    }
+    if parts and properties.get("sat:relative_orbit") is None:
+        found["relative_orbit"] = int(parts["orbit"])
+    return found
+
+
+def _sentinel1(item: Item) -> dict[str, Any]:
+    collection = str(item.get("collection", "")).lower()
+    raw = collection.endswith(("grd", "slc")) and "rtc" not in str(item["id"]).lower()
+    take = _SLICE.search(str(item["id"]))
+    return {
+        "level": "GRD" if raw else "RTC",
+        "datatake": take[0] if take else None,
+        "generation": str(item["properties"].get("updated", "")),
+        "polarisations": tuple(p for p in _POLARISATIONS if p in _keys_upper(item)),
+        "unusable": "in radar geometry: geocoded backscatter is needed" if raw else None,
+    }
+
+
+def _keys_upper(item: Item) -> set[str]:
+    return {str(key).upper() for key in item.get("assets") or {}}
+
+
+def baseline(properties: Mapping[str, Any]) -> str | None:
+    """Processing baseline of a Sentinel-2 item as `05.10`, from whichever property has it."""
+    stated = properties.get("s2:processing_baseline") or properties.get("processing:version")
+    if stated:
+        return str(stated)
+    parts = _URI.search(str(properties.get("s2:product_uri", "")))
+    return f"{parts['major']}.{parts['minor']}" if parts else None
+
+
+def radiometry(item: Item, asset: Mapping[str, Any], where: str) -> tuple[float, float]:
+    """Offset in DN and quantification value of a Sentinel-2 asset.
+
+    In this order: `earthsearch:boa_offset_applied: true` means that the pixels hold it already;
+    `offset` and `scale` of the asset's `raster:bands` (STAC 1.0) or `raster:offset` (STAC 1.1);
+    the baseline: none before 04.00, −1000 since.
+
+    Raises:
+        SceneError: none of these is there, or two of them contradict each other.
+    """
+    properties = item["properties"]
+    described = (asset.get("raster:bands") or [{}])[0]
+    scale = described.get("scale", asset.get("raster:scale"))
+    offset = described.get("offset", asset.get("raster:offset"))
+    quantification = 10_000.0 if not scale else round(1 / float(scale), 6)
+    applied = properties.get("earthsearch:boa_offset_applied")
+    version = baseline(properties)
+    since = None if version is None else version >= _FIRST_WITH_OFFSET
+    if applied is True:
+        return 0.0, quantification
+    if offset is not None:
+        if applied is False and since and float(offset) == 0:
+            raise SceneError(
+                f"{where}: item {item['id']!r} contradicts itself: baseline {version}, "
+                "boa_offset_applied false, yet offset 0; read the SAFE product instead"
+            )
+        return round(float(offset) * quantification, 6), quantification
+    if since is None:
+        raise SceneError(
+            f"{where}: metadata without offset node: item {item['id']!r} has neither "
+            "raster:bands offset nor s2:processing_baseline; describe the files under "
+            "catalog.rasters with add_offset"
+        )
+    return (-1_000.0 if since else 0.0), quantification
+
+
+def _files(item: Item, path: Path, sensor: str, bands: Sequence[str]) -> Mapping[str, BandFile]:
+    assets: Mapping[str, Any] = item.get("assets") or {}
+    keys = {band: _key(assets, band, path) for band in bands}
+    missing = [band for band, key in keys.items() if key is None]
+    if missing:
+        raise missing_bands(item["id"], str(path), missing, sorted(assets))
+    found, remote, absent = {}, [], []
+    for band, key in keys.items():
+        asset = assets[str(key)]
+        file = local_file(asset["href"], path)
+        if file is None:
+            remote.append(f"{band} ({asset['href']})")
+        elif not file.is_file():
+            absent.append(band)
+        else:
+            found[band] = _band_file(item, asset, band, sensor, file, where=str(path))
+    if remote:
+        raise SourceError(
+            f"{path}: {len(remote)} asset(s) of {item['id']} are not local, for example "
+            f"{remote[0]}; fetch them into the folder of the item"
+        )
+    if absent:
+        raise missing_bands(item["id"], str(path), absent, sorted(found))
+    return found
+
+
+def _band_file(
+    item: Item, asset: Mapping[str, Any], band: str, sensor: str, file: Path, *, where: str
+) -> BandFile:
+    code = asset.get("proj:code") or asset.get("proj:epsg")
+    code = code or item["properties"].get("proj:code") or item["properties"].get("proj:epsg")
+    crs = f"EPSG:{code}" if isinstance(code, int) else code
+    described = (asset.get("raster:bands") or asset.get("bands") or [{}])[0]
+    nodata = described.get("nodata", asset.get("nodata"))
+    if sensor == "sentinel2":
+        offset, quantification = (0.0, 1.0) if band == "SCL" else radiometry(item, asset, where)
+        return BandFile(
+            path=file, crs=crs, add_offset=offset, quantification=quantification, nodata=0.0
+        )
+    unit = str(described.get("unit", "")).lower()
+    value = None if nodata is None else float(nodata)
+    return BandFile(path=file, crs=crs, nodata=value, scale="db" if unit == "db" else "linear")
+
+
+def _key(assets: Mapping[str, Any], band: str, path: Path) -> str | None:
+    """The asset of a band; of several (COG and JP2) the first one with a file here."""
+    native = 20 if band == "SCL" else S2_BANDS.get(band)
+    names = [band, f"{band}_{native}m", band.lower()]
+    if band in COMMON_NAMES:
+        names.append(COMMON_NAMES[band])
+    names += [f"{name}-jp2" for name in names]
+    known = [name for name in names if name in assets and "href" in assets[name]]
+    for name in known:
+        file = local_file(assets[name]["href"], path)
+        if file is not None and file.is_file():
+            return name
+    return known[0] if known else None
+
+
+def _local_assets(item: Item, path: Path) -> tuple[str, ...]:
+    assets = (item.get("assets") or {}).values()
+    files = (local_file(asset["href"], path) for asset in assets if "href" in asset)
+    return tuple(os.path.abspath(file) for file in files if file is not None)
+
+
+def local_file(href: str, path: Path) -> Path | None:
+    """Where an address lies on this machine; None if it is remote and not beside the item."""
+    url = urlparse(href)
+    if url.scheme in ("", "file"):
+        name = unquote(url.path) if url.scheme else href
+        return path.parent / name
+    beside = path.parent / unquote(url.path).rpartition("/")[2]
+    return beside if beside.is_file() else None

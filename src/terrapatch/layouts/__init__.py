@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From stacks and labels to the files of the dataset, in its published layout or the native one.
+
+Laws:
+1. Every kept patch is written, with or without a split; the split files name those with one.
+2. `dataset/` appears whole or not at all, and has the same bytes on any number of threads.
+3. A layout is one module with `write(sources, folder, threads)`, and one row in `LAYOUTS`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import InputError
+from ..recipe import read_settings
+from ..tables import atomic, write_json
+from . import cerradata4mm, native
+from .sources import open_sources
+
+LAYOUTS = {"native": native.write, "cerradata4mm": cerradata4mm.write}
+"""Name in the recipe → the function that writes it and says what it wrote."""
+
+__all__ = ["LAYOUTS", "layouts"]
+
+
+def layouts(
+    manifest: Path,
+    stacks: Path,
+    labels: Path,
+    settings: Path,
+    output: Path,
+    *,
+    threads: int = 1,
+    folders: str | None = None,
+) -> None:
+    """Write the dataset's image and label files, its tables, and `.layout.json`.
+
+    Args:
+        manifest: GeoParquet with one row a patch (docs/plan.md, Tables).
+        stacks: folder with UNIT/MODALITY.zarr.
+        labels: folder with UNIT.tif.
+        settings: settings file of the stage.
+        output: the dataset's folder; an old one is replaced as a whole.
+        threads: files are written by so many threads.
+        folders: other folder names of the layout than the recipe's: `kaggle` or `loader`.
+
+    Raises:
+        IncompleteError: no patch is kept.
+        RecipeError: the layout cannot hold such data.
+        InputError: `folders` for a layout that has only one form.
+        StorageError: an input is damaged, or the folder cannot be written.
+    """
+    wanted = read_settings(settings)
+    if folders is not None:
+        if wanted.layouts.name != "cerradata4mm":
+            raise InputError(
+                f"--layout {folders}: the layout {wanted.layouts.name!r} has one form only; "
+                "leave the option out, or set layouts.name: cerradata4mm"
+            )
+        changed = wanted.layouts.model_copy(update={"folders": folders})
+        wanted = wanted.model_copy(update={"layouts": changed})
+    sources = open_sources(manifest, stacks, labels, wanted)
+    with atomic(output) as folder:
+        folder.mkdir(parents=True)
+        written = LAYOUTS[wanted.layouts.name](sources, folder, threads)
+        write_json(folder / ".layout.json", {"layout": wanted.layouts.name, **written})

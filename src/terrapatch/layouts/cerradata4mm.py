@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The layout of CerraData-4MM: one GeoTIFF a patch and folder, as its release and loaders have it.
+
+Laws:
+1. Every folder has exactly the same ids: loaders sort each folder and pair files by position.
+2. `{id}` is one number of fixed width, row then column, so lexical order is numeric order and no
+   two patches share one (in the release, (1, 12) and (11, 2) would both be 112).
+3. Images are float32 in the units of the stacks; masks and edges are int32. Loaders turn edges
+   into float32 themselves; one type for all that holds codes needs no second rule.
+4. Masks carry no predictor, so that readers without codecs open them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..batches import Batch, batches, read_labels, read_patches
+from ..errors import RecipeError, StorageError
+from ..legend import NODATA
+from ..patchfiles import PatchForm, patch_form
+from ..stacks import Stack, StackInfo, open_stack
+from .sources import Sources, split_sizes, write_tables
+
+MSI_FOLDER = {"kaggle": "msi_images", "loader": "opt_images"}
+"""The release and the authors' own loaders name the optical folder differently."""
+MASKS = {
+    "l1": ("semantic_7c", "mask_parrot_beak_7classes_"),
+    "l2": ("semantic_14c", "parrot_beak_terraclass_classes_14c_"),
+    "edge_l1": ("edge_7c", "parrot_beak_edge_classes_7c_"),
+    "edge_l2": ("edge_14c", "parrot_beak_edge_classes_14c_"),
+}
+"""Layer of the label raster → folder and file prefix. The authors' tools find the id by the
+position after splitting at `_`: 3 for images, 5 for edges."""
+IMAGES = {"sentinel2": "parrot_beak_ms_", "sentinel1": "parrot_beak_sar_"}
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One folder of the dataset."""
+
+    folder: str
+    prefix: str
+    dtype: str
+    bands: tuple[str, ...]
+    nodata: float | None
+
+
+def patch_number(row: int, col: int) -> str:
+    """`{id}` of a patch: five digits of its row, five of its column."""
+    return f"{row:05d}{col:05d}"
+
+
+def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
+    """Write all files of the layout; returns what `.layout.json` says.
+
+    Raises:
+        RecipeError: the legend, the edges, the dates or the sampling do not fit the layout.
+    """
+    table, settings = sources.table, sources.settings
+    names = [patch_number(row, col) for row, col in zip(table["row"], table["col"], strict=True)]
+    infos = {modality: _common_info(sources, modality) for modality in ("sentinel2", "sentinel1")}
+    _check(sources, names, infos)
+    layers = _layers(infos, settings.layouts.folders)
+    for layer in layers.values():
+        (folder / layer.folder).mkdir()
+    pace = batches(table, sources.stacks, "sentinel2")
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        write_one = _writer(sources, folder, names, layers)
+        total = sum(pool.map(write_one, pace))
+    write_tables(folder, sources, names, line="*_{}")
+    _check_written(folder, layers, names)
+    return {
+        "bands": {m: list(infos[m].bands) for m in infos},
+        "bytes": total,
+        "files": {layer.folder: len(names) for layer in layers.values()},
+        "folders": settings.layouts.folders,
+        "patches": len(names),
+        "splits": split_sizes(sources),
+        "units_of_values": {m: infos[m].unit_of_values for m in infos},
+    }
+
+
+def _writer(
+    sources: Sources, folder: Path, names: list[str], layers: dict[str, _Layer]
+) -> Callable[[Batch], int]:
+    """The function that writes all files of a batch and returns their bytes."""
+    crs = sources.table["crs"].tolist()
+    transforms = sources.table["transform"].tolist()
+    compression = sources.settings.layouts.compression
+    targets = {key: f"{folder / layer.folder}/{layer.prefix}" for key, layer in layers.items()}
+
+    @cache
+    def form(key: str, size_px: int, crs: str, pixel: tuple[float, ...]) -> PatchForm:
+        layer = layers[key]
+        a, b, d, e = pixel
+        return patch_form(
+            dtype=layer.dtype, size_px=size_px, crs=crs, transform=(a, b, 0.0, d, e, 0.0),
+            descriptions=layer.bands, compression=compression, nodata=layer.nodata,
+        )  # fmt: skip
+
+    def write_batch(batch: Batch) -> int:
+        total = 0
+        for rows, pixels in _read(sources, batch):
+            for patch, row in enumerate(rows):
+                a, b, left, d, e, top = transforms[row]
+                for key, layer in layers.items():
+                    values = np.ascontiguousarray(pixels[key][patch], layer.dtype)
+                    shape = form(key, batch.size_px, crs[row], (a, b, d, e))
+                    data = shape.encode(values, left, top)
+                    with open(f"{targets[key]}{names[row]}.tif", "wb") as file:
+                        file.write(data)
+                    total += len(data)
+        return total
+
+    return write_batch
+
+
+def _read(sources: Sources, batch: Batch) -> Iterator[tuple[list[int], dict[str, Any]]]:
+    """Rows of the table, and layer → (patch, band, y, x), a few patches at a time."""
+    unit = sources.stacks / batch.unit
+    stacks = {modality: open_stack(unit / f"{modality}.zarr") for modality in IMAGES}
+    codes = read_labels(sources.labels / f"{batch.unit}.tif", batch, list(MASKS))
+    done = 0
+    for piece in batch.pieces():
+        pixels: dict[str, Any] = {
+            modality: read_patches(stack, piece.numbers)[:, 0] for modality, stack in stacks.items()
+        }
+        part = codes[done : done + piece.rows.size]
+        done += piece.rows.size
+        yield (
+            piece.rows.tolist(),
+            pixels | {layer: part[:, number, None] for number, layer in enumerate(MASKS)},
+        )
+
+
+def _layers(infos: dict[str, StackInfo], folders: str) -> dict[str, _Layer]:
+    names = {"sentinel2": MSI_FOLDER[folders], "sentinel1": "sar_images"}
+    layers = {}
+    for modality, info in infos.items():
+        # 0 is missing, except in decibel, where it is a value like others.
+        nodata = None if info.unit_of_values.strip().lower().startswith("db") else 0.0
+        layers[modality] = _Layer(names[modality], IMAGES[modality], "float32", info.bands, nodata)
+    for key, (folder, prefix) in MASKS.items():
+        layers[key] = _Layer(folder, prefix, "int32", (key,), NODATA)
+    return layers
+
+
+def _common_info(sources: Sources, modality: str) -> StackInfo:
+    """The description that the stacks of all units share."""
+    first: Stack | None = None
+    for unit in dict.fromkeys(sources.table["unit"]):
+        stack = open_stack(sources.stacks / unit / f"{modality}.zarr")
+        if first is None:
+            first = stack
+        here, there = stack.info, first.info
+        if (here.bands, here.unit_of_values) != (there.bands, there.unit_of_values):
+            raise StorageError(
+                f"{stack.path}: bands {here.bands} in {here.unit_of_values!r}, but {first.path} "
+                f"has {there.bands} in {there.unit_of_values!r}; delete the stacks and build again"
+            )
+    assert first is not None
+    return first.info
+
+
+def _check(sources: Sources, names: list[str], infos: dict[str, StackInfo]) -> None:
+    """All that cannot be put into this layout, in one message."""
+    settings, findings = sources.settings, []
+    lost = {"l1", "l2"} - {level.name for level in sources.legend.levels}
+    if lost:
+        findings.append(
+            f"reference.legend: {sources.legend.name!r} has no level {', '.join(sorted(lost))}; "
+            "the layout holds l2 and l1 of the legend 'cerradata4mm'"
+        )
+    if settings.reference.edges == "none":
+        findings.append("reference.edges: the layout has edge masks; 'none' leaves them out")
+    for modality, info in infos.items():
+        if len(info.times) != 1:
+            findings.append(
+                f"{modality}: {len(info.times)} dates a patch; the layout holds one image each"
+            )
+    if len(set(names)) != len(names):
+        findings.append(
+            "sampling.kind: rows and columns repeat from tile to tile, so ids are not unique; "
+            "take a mosaic"
+        )
+    if findings:
+        raise RecipeError(
+            f"recipe {settings.name!r} does not fit layouts.name: cerradata4mm\n  "
+            + "\n  ".join(findings)
+            + "\n  or take layouts.name: native"
+        )
+
+
+def _check_written(folder: Path, layers: dict[str, _Layer], names: list[str]) -> None:
+    wanted = sorted(names)
+    for layer in layers.values():
+        files = sorted(path.name for path in (folder / layer.folder).iterdir())
+        found = [name.removeprefix(layer.prefix).removesuffix(".tif") for name in files]
+        assert found == wanted, f"{layer.folder}: ids differ from those of the manifest"

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The native layout: one Zarr stack a modality, one for the labels, and GeoParquet.
+
+    <modality>.zarr   (patch, time, band, y, x) as in `stacks`, all units in one
+    label.zarr        the same, bands = levels of the legend, then their edges; uint8
+    patches.parquet   the manifest of these patches; row i describes patch i of every stack
+    classes.csv, splits/{train,val,test}.txt
+
+Laws:
+1. Patch i is the same in every stack, in `patches.parquet`, and in the split files' ids.
+2. `source` counts scenes of the whole dataset, in the order in which the units' stacks name
+   them. Where there are more than 255 it is 1 (observed) or 0; the scenes of each patch stand in
+   `patches.parquet` either way.
+3. In `label.zarr`, `source` is 1 where the finest level is not 255.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..batches import Batch, group, locate, read_labels, read_patches
+from ..errors import RecipeError
+from ..legend import NODATA
+from ..rasters import read_header
+from ..stacks import StackInfo, create_stack, open_stack
+from .sources import Sources, split_sizes, write_tables
+
+SHARD_PATCHES = 256
+"""Patches in one file of a stack."""
+
+
+Read = Callable[[Batch], dict[str, NDArray[Any]]]
+"""Array name → (patch, time, …) pixels of a batch."""
+
+
+def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
+    """Write all files of the layout; returns what `.layout.json` says.
+
+    Raises:
+        RecipeError: patches differ in size, or units in their dates or bands.
+    """
+    table, modalities = sources.table, sources.settings.modalities
+    numbers = locate(table, sources.stacks, modalities[0])
+    shards = np.arange(len(table)) // SHARD_PATCHES
+    parts = list(group(table, numbers, shards.tolist()).values())
+    stacks: dict[str, tuple[StackInfo, Read]] = {
+        modality: _modality(sources, modality) for modality in modalities
+    }
+    stacks["label"] = _labels(sources)
+    for name, (info, read) in stacks.items():
+        _write_stack(folder / f"{name}.zarr", info, read, parts, threads)
+    write_tables(folder, sources, table["patch_id"].tolist())
+    return {
+        "bands": {name: list(info.bands) for name, (info, _) in stacks.items()},
+        "files": {f"{name}.zarr": len(parts) for name in stacks},
+        "patches": len(table),
+        "splits": split_sizes(sources),
+        "units_of_values": {name: info.unit_of_values for name, (info, _) in stacks.items()},
+    }
+
+
+def _write_stack(
+    path: Path, info: StackInfo, read: Read, parts: Sequence[list[Batch]], threads: int
+) -> None:
+    """Write one stack; a shard is one job."""
+    arrays = info.arrays
+
+    def write_shard(shard: int) -> None:
+        start, count = shard * SHARD_PATCHES, len(info.shards[shard])
+        whole = {
+            name: np.zeros((count, len(info.times), *chunk), dtype)
+            for name, (chunk, dtype) in arrays.items()
+        }
+        for piece in (piece for batch in parts[shard] for piece in batch.pieces(64)):
+            for name, pixels in read(piece).items():
+                whole[name][piece.rows - start] = pixels
+        for time in range(len(info.times)):
+            writer.write(shard, time, **{name: whole[name][:, time] for name in arrays})
+
+    with create_stack(path, info) as writer, ThreadPoolExecutor(max(1, threads)) as pool:
+        for _ in pool.map(write_shard, range(len(parts))):
+            pass
+
+
+def _info(sources: Sources, like: StackInfo, **changes: Any) -> StackInfo:
+    """Description of a stack over all patches.
+
+    There is no one geobox: patches of several units, maybe of several CRSs, stand side by side;
+    `patches.parquet` has CRS and transform of each.
+    """
+    sizes = sorted(set(sources.table["size_px"].tolist()))
+    if len(sizes) > 1:
+        raise RecipeError(f"sampling.size_px: one stack cannot hold patches of {sizes} px")
+    return replace(
+        like, unit=sources.settings.name, geobox={}, patch_ids=tuple(sources.table["patch_id"]),
+        size_px=int(sizes[0]), shard_patches=SHARD_PATCHES, **changes,
+    )  # fmt: skip
+
+
+def _modality(sources: Sources, modality: str) -> tuple[StackInfo, Read]:
+    """The stacks of all units as one: its description, and how a batch of it is read."""
+    stacks = {
+        unit: open_stack(sources.stacks / unit / f"{modality}.zarr")
+        for unit in dict.fromkeys(sources.table["unit"])
+    }
+    infos = {unit: stack.info for unit, stack in stacks.items()}
+    first = next(iter(infos.values()))
+    for unit, info in infos.items():
+        same = ("bands", "dtype", "unit_of_values", "scl")
+        if any(getattr(info, key) != getattr(first, key) for key in same):
+            raise RecipeError(
+                f"{modality}: unit {unit} has other bands or units of values than "
+                f"{first.unit}; delete the stacks and build again"
+            )
+        if len(info.times) != len(first.times):
+            raise RecipeError(
+                f"{modality}: unit {unit} has {len(info.times)} dates and {first.unit} "
+                f"{len(first.times)}; one stack cannot hold both"
+            )
+    steps = range(len(first.times))
+    labels = [dict.fromkeys(info.times[t] for info in infos.values()) for t in steps]
+    times = tuple(" | ".join(found) if len(found) < 4 else f"step {t + 1}"
+                  for t, found in enumerate(labels))  # fmt: skip
+    items = tuple(
+        tuple(dict.fromkeys(item for info in infos.values() for item in info.items[t]))
+        for t in steps
+    )
+    counted = all(len(step) <= 255 for step in items)
+    tables = {unit: _source_tables(info, items, counted) for unit, info in infos.items()}
+
+    def read(batch: Batch) -> dict[str, NDArray[Any]]:
+        stack = stacks[batch.unit]
+        found = {name: read_patches(stack, batch.numbers, name) for name in stack.info.arrays}
+        for t, table in enumerate(tables[batch.unit]):
+            found["source"][:, t] = table[found["source"][:, t]]
+        return found
+
+    items = items if counted else tuple(() for _ in steps)
+    return _info(sources, first, times=times, items=items), read
+
+
+def _source_tables(
+    info: StackInfo, items: Sequence[Sequence[str]], counted: bool
+) -> list[NDArray[np.uint8]]:
+    """Per time step: (256,) table from a unit's `source` to the dataset's."""
+    tables = []
+    for own, merged in zip(info.items, items, strict=True):
+        table = np.zeros(256, np.uint8)
+        table[1 : len(own) + 1] = [merged.index(i) + 1 for i in own] if counted else 1
+        tables.append(table)
+    return tables
+
+
+def _labels(sources: Sources) -> tuple[StackInfo, Read]:
+    """The label stack: every level, finest first, then the edges that the rasters have."""
+    unit = str(sources.table["unit"].iloc[0])
+    levels = [level.name for level in sources.legend.levels]
+    known = read_header(str(sources.labels / f"{unit}.tif")).descriptions
+    layers = levels + [f"edge_{level}" for level in levels if f"edge_{level}" in known]
+
+    def read(batch: Batch) -> dict[str, NDArray[Any]]:
+        codes = read_labels(sources.labels / f"{batch.unit}.tif", batch, layers)
+        seen = (codes[:, 0] != NODATA).astype(np.uint8)
+        return {"data": codes[:, None], "source": seen[:, None]}
+
+    plain = StackInfo(
+        modality="label", unit="", geobox={}, bands=tuple(layers), patch_ids=(), size_px=0,
+        times=("reference",), items=(("reference",),), dtype="uint8", shard_patches=SHARD_PATCHES,
+        unit_of_values=f"codes of legend {sources.legend.name}; 255 is nodata",
+    )  # fmt: skip
+    return _info(sources, plain), read

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every layout is made from, and the tables that every layout carries."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import IncompleteError
+from ..legend import Legend, load_legend
+from ..recipe import StageSettings
+from ..tables import read_geoparquet, write_geoparquet, write_text
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The inputs of a layout."""
+
+    table: gpd.GeoDataFrame
+    """Kept patches alone, in the order of the manifest."""
+    stacks: Path
+    """Folder with UNIT/MODALITY.zarr."""
+    labels: Path
+    """Folder with UNIT.tif."""
+    settings: StageSettings
+    legend: Legend
+
+
+def open_sources(manifest: Path, stacks: Path, labels: Path, settings: StageSettings) -> Sources:
+    """Read the manifest and keep what is published.
+
+    Raises:
+        IncompleteError: no patch is kept.
+        StorageError: the manifest cannot be read.
+    """
+    table = read_geoparquet(manifest)
+    kept = table[table["kept"].astype(bool)].reset_index(drop=True)
+    if kept.empty:
+        reasons = table["dropped_reason"].value_counts().head(3).to_dict()
+        raise IncompleteError(
+            f"{manifest}: none of {len(table)} patches is kept, so there is nothing to publish; "
+            f"most frequent reasons: {reasons}. Add scenes or lower patches.min_valid_…"
+        )
+    return Sources(kept, stacks, labels, settings, load_legend(settings.reference.legend))
+
+
+def write_tables(folder: Path, sources: Sources, names: Sequence[str], line: str = "{}") -> None:
+    """Write `patches.parquet`, `classes.csv` and `splits/*.txt`.
+
+    Args:
+        folder: the dataset's folder.
+        sources: what it is made from.
+        names: the dataset's own name of each patch.
+        line: form of a line in the split files; patches without split are in none.
+    """
+    write_geoparquet(sources.table.assign(id=list(names)), folder / "patches.parquet")
+    write_text(folder / "classes.csv", _classes(sources.legend))
+    (folder / "splits").mkdir()
+    split_of = sources.table["split"].tolist()
+    for split in SPLITS:
+        lines = [line.format(name) for name, s in zip(names, split_of, strict=True) if s == split]
+        write_text(folder / "splits" / f"{split}.txt", "".join(f"{text}\n" for text in lines))
+
+
+def split_sizes(sources: Sources) -> dict[str, int]:
+    """Patches per split."""
+    return {split: int((sources.table["split"] == split).sum()) for split in SPLITS}
+
+
+def _classes(legend: Legend) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["level", "code", "abbrev", "name", "parent_level", "parent", "color"])
+    for number, level in enumerate(legend.levels):
+        parents = legend.levels[number + 1].name if number + 1 < len(legend.levels) else ""
+        for c in level.classes:
+            parent = "" if c.parent is None else c.parent
+            writer.writerow([level.name, c.code, c.abbrev, c.name, parents, parent, c.color])
+    return buffer.getvalue()

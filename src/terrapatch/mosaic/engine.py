@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine: leads the shards of a stack through decoding, sampling and writing."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import GridError, SceneError, StorageError
+from ..rasters import BlockReader, check_unchanged
+from ..resample import kernels
+from ..stacks import StackInfo, StackWriter, create_stack
+from ..tables import LockedItem, read_columns, read_lock, unit_geobox
+from .sources import Grid, Group, Layer, Patches, Scene
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+AHEAD_BYTES = 400 * 2**20
+"""Decoded pixels held before further shards are begun."""
+SHARD_BYTES = 128 * 2**20
+"""Largest shard, not compressed."""
+
+
+def read_patches(path: Path, geobox: GeoBox) -> Patches:
+    """Read the footprints of a unit.
+
+    Raises:
+        StorageError: no readable table, or patches of several sizes.
+        GridError: a patch lies outside the unit.
+    """
+    table = read_columns(path, ["patch_id", "y_px", "x_px", "size_px"])
+    sizes = set(table["size_px"])
+    if len(sizes) > 1:
+        raise StorageError(f"{path}: patches of several sizes {sorted(sizes)}; sample again")
+    size = sizes.pop() if sizes else 1
+    corners = np.array([table["y_px"], table["x_px"]], np.int64).reshape(2, -1).T
+    if len(corners) and not (
+        (corners >= 0).all() and (corners + size <= np.array(geobox.shape)).all()
+    ):
+        raise GridError(f"{path}: patches outside the unit's grid of {geobox.shape}; sample again")
+    return Patches(tuple(table["patch_id"]), corners, size)
+
+
+def period(items: Sequence[LockedItem]) -> str:
+    """Label of a mosaic's time step: its day, `first/last` day, or `none` without scenes."""
+    days = sorted(item.datetime[:10] for item in items)
+    if not days:
+        return "none"
+    return days[0] if days[0] == days[-1] else f"{days[0]}/{days[-1]}"
+
+
+def check_items(items: Sequence[LockedItem], layer: Layer) -> None:
+    """Check that scenes can give what is wanted, before any work.
+
+    Raises:
+        SceneError: bands missing in scenes (all findings), or more scenes than `source` can count.
+        SourceError: files that are not as planned.
+    """
+    names = [*layer.bands, *([layer.classes] if layer.classes else [])]
+    findings = [
+        f"{item.id}: has no {', '.join(lacking)} (it has {', '.join(sorted(item.assets))})"
+        for item in items
+        if (lacking := [name for name in names if name not in item.assets])
+    ]
+    if findings:
+        raise SceneError(
+            "\n".join([*findings, "leave these bands out of the recipe, or take other products"])
+        )
+    if len(items) > 255:
+        raise SceneError(
+            f"{len(items)} scenes for one mosaic, at most 255 can be told apart; shorten the "
+            "period or set catalog.scenes_per_tile"
+        )
+    check_unchanged(item.assets[name] for item in items for name in names)
+
+
+@dataclass
+class _Buffers:
+    """Pixels of one shard while it is made; used again by later shards."""
+
+    data: NDArray[Any]
+    source: NDArray[np.uint8]
+    valid: NDArray[np.uint8]
+    classes: NDArray[np.uint8]
+
+
+@dataclass
+class _Shard:
+    """Where a shard stands on its way."""
+
+    number: int
+    patches: slice
+    missing: NDArray[np.int64]
+    """Pixels still missing, by patch."""
+    scene: int = -1
+    """Position of the scene that is being decoded or sampled."""
+    decoding: bool = False
+    pending: set[Future[Any]] = field(default_factory=set)
+    buffers: _Buffers | None = None
+    written: bool = False
+
+
+def cut(
+    items: Sequence[LockedItem],
+    layer: Layer,
+    geobox: GeoBox,
+    patches: Patches,
+    writer: StackWriter,
+    *,
+    time: int = 0,
+    threads: int = 1,
+) -> None:
+    """Cut all patches of a unit as one mosaic and write them as one time step.
+
+    Args:
+        items: scenes, best first; checked by `check_items`.
+        layer: bands, kernel and values wanted.
+        geobox: the unit's grid.
+        patches: where to cut.
+        writer: open stack with the same bands, patches and dtype as `layer` and `patches`.
+        time: number of the time step in the stack.
+        threads: how many threads decode, sample and encode.
+
+    Raises:
+        SceneError: a file is damaged.
+        SourceError: a file is not as planned.
+        GridError: a file's grid cannot be brought onto the unit's.
+    """
+    grid = Grid(geobox)
+    scenes = [Scene(n, item, layer, patches, grid) for n, item in enumerate(items, start=1)]
+    pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="cut")
+    with BlockReader() as reader:
+        try:
+            _Run(scenes, layer, patches, writer, time, reader, pool, threads).go()
+        finally:
+            # No thread may still write when the unfinished stack is taken away.
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Run:
+    """Leads the shards through their steps; all state changes in the calling thread."""
+
+    def __init__(
+        self, scenes: list[Scene], layer: Layer, patches: Patches, writer: StackWriter, time: int,
+        reader: BlockReader, pool: ThreadPoolExecutor, threads: int,
+    ) -> None:  # fmt: skip
+        self.scenes, self.layer, self.writer, self.time = scenes, layer, writer, time
+        self.reader, self.pool, self.threads = reader, pool, threads
+        self.places = patches.places
+        self.masked = np.isin(np.arange(256), layer.masked)
+        side = (patches.size_px, patches.size_px)
+        self.queue = deque(
+            _Shard(n, slice(r.start, r.stop), np.full(len(r), side[0] * side[1], np.int64))
+            for n, r in enumerate(writer.info.shards)
+        )
+        self.free: list[_Buffers] = []
+
+    def go(self) -> None:
+        flight: list[_Shard] = []
+        groups = [group for scene in self.scenes for group in scene.everything]
+        for group in groups:
+            group.plan_release([shard.patches for shard in self.queue])
+        while self.queue or flight:
+            while self.queue and self._room(len(flight), groups):
+                flight.append(self.queue.popleft())
+                self._advance(flight[-1])
+            running = {future for shard in flight for future in shard.pending}
+            wait(running, return_when=FIRST_COMPLETED)
+            for shard in flight:
+                for future in [f for f in shard.pending if f.done()]:
+                    shard.pending.discard(future)
+                    future.result()
+                if not shard.pending and not shard.written:
+                    self._advance(shard)
+            if any(shard.written for shard in flight):
+                flight = [shard for shard in flight if not shard.written]
+                unfinished = [shard.number for shard in (*flight, *self.queue)]
+                for group in groups:
+                    group.release(unfinished)
+
+    def _room(self, in_flight: int, groups: list[Group]) -> bool:
+        if in_flight <= self.threads:
+            return True
+        return in_flight < 64 and sum(group.resident for group in groups) < AHEAD_BYTES
+
+    def _wanted(self, shard: _Shard, scene: int) -> NDArray[np.bool_]:
+        return self.scenes[scene].reaches[shard.patches] & (shard.missing > 0)
+
+    def _next(self, shard: _Shard) -> int | None:
+        later = range(shard.scene + 1, len(self.scenes))
+        return next((scene for scene in later if self._wanted(shard, scene).any()), None)
+
+    def _advance(self, shard: _Shard) -> None:
+        """Begin the shard's next step: decode, or sample (and write, if nothing follows)."""
+        if not shard.decoding:
+            scene = self._next(shard)
+            if scene is None:
+                shard.pending = {self.pool.submit(self._write, shard)}
+                return
+            shard.scene, shard.decoding = scene, True
+            patches = np.flatnonzero(self._wanted(shard, scene)) + shard.patches.start
+            for group in self.scenes[scene].everything:
+                shard.pending |= group.decode(patches, self.reader, self.pool)
+            if shard.pending:
+                return
+        shard.decoding = False
+        shard.pending = {self.pool.submit(self._sample, shard)}
+
+    def _sample(self, shard: _Shard) -> None:
+        if shard.buffers is None:
+            shard.buffers = self._buffers(len(shard.missing))
+        scene, buffers = self.scenes[shard.scene], shard.buffers
+        places = self.places[shard.patches].copy()
+        places[:, 2] = self._wanted(shard, shard.scene)
+        buffers.valid[:] = 1
+        for group in scene.groups:
+            group.sample(places, buffers.data, buffers.source, buffers.valid)
+        if scene.classes:
+            scene.classes.sample(places, buffers.classes[:, None], buffers.source, buffers.valid)
+        kernels.merge(
+            places, np.uint8(scene.number), buffers.valid, buffers.classes, self.masked,
+            buffers.source, shard.missing,
+        )  # fmt: skip
+        if self._next(shard) is None:
+            self._write(shard)
+
+    def _write(self, shard: _Shard) -> None:
+        buffers = shard.buffers or self._buffers(len(shard.missing))
+        kernels.seal(buffers.data, buffers.source)
+        scl = None
+        if self.writer.info.scl:
+            scl = buffers.classes
+            kernels.seal(scl[:, None], buffers.source)
+        if self.layer.decibel:
+            power = np.maximum(buffers.data, np.float32(1e-7))
+            filled = np.broadcast_to(buffers.source[:, None] > 0, power.shape)
+            np.log10(power, out=buffers.data, where=filled)
+            buffers.data *= np.float32(10)
+        self.writer.write(shard.number, self.time, buffers.data, buffers.source, scl)
+        shard.written, shard.buffers = True, None
+        self.free.append(buffers)
+
+    def _buffers(self, count: int) -> _Buffers:
+        """Buffers for so many patches, with nothing filled; only `source` is clean."""
+        try:
+            found = self.free.pop()
+        except IndexError:
+            found = None
+        if found is None or len(found.data) != count:
+            info = self.writer.info
+            plane = (count, info.size_px, info.size_px)
+            found = _Buffers(
+                np.empty((count, len(info.bands), *plane[1:]), info.dtype),
+                np.empty(plane, np.uint8),
+                np.empty(plane, np.uint8),
+                np.empty(plane if self.layer.classes else (0, 0, 0), np.uint8),
+            )
+        found.source[:] = 0
+        return found
+
+
+def build(
+    lock: Path, unit: str, footprints: Path, modality: str, layer: Layer, output: Path,
+    *, meaning: str, scl: bool = False, threads: int = 1,
+) -> None:  # fmt: skip
+    """Write the stack of a unit as one mosaic of all its scenes of a sensor.
+
+    Args:
+        lock: `lock.json`.
+        unit: id of the unit.
+        footprints: `footprints/UNIT.parquet`.
+        modality: `sentinel2` or `sentinel1`.
+        layer: what to make of the scenes.
+        output: the stack.
+        meaning: unit of the values, see `StackInfo.unit_of_values`.
+        scl: whether to keep the scene classes.
+        threads: see `cut`.
+
+    Raises:
+        SceneError, SourceError, GridError, StorageError: see `check_items` and `cut`.
+    """
+    plan = read_lock(lock)
+    items, locked = plan.items_of(unit, modality), plan.unit(unit)
+    geobox = unit_geobox(locked)
+    check_items(items, layer)
+    patches = read_patches(footprints, geobox)
+    # A shard is about a row of the unit's patches, so that few blocks are awaited by several.
+    row = max(1, len(set(patches.corners[:, 1].tolist())))
+    patch_bytes = len(layer.bands) * np.dtype(layer.dtype).itemsize * patches.size_px**2
+    info = StackInfo(
+        modality=modality, unit=unit, geobox=locked.geobox, bands=layer.bands,
+        patch_ids=patches.ids, size_px=patches.size_px, times=(period(items),),
+        items=(tuple(item.id for item in items),), dtype=layer.dtype, unit_of_values=meaning,
+        shard_patches=max(1, min(row, SHARD_BYTES // patch_bytes)), scl=scl,
+    )  # fmt: skip
+    with create_stack(output, info) as writer:
+        cut(items, layer, geobox, patches, writer, threads=threads)

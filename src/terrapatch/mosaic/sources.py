@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scenes as sources of patches: what each patch needs of them, decoded as long as it is needed.
+
+Laws:
+1. Each block of a file is decoded at most once.
+2. The calling thread decides what is decoded and released; worker threads only read files and
+   pixels.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyproj
+import shapely
+from numpy.typing import NDArray
+
+from .. import resample
+from ..errors import GridError
+from ..rasters import BlockReader, read_header
+from ..tables import LockedAsset, LockedItem
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+FOOTPRINT_MARGIN = 0.02
+"""Degrees by which footprints are widened: outlines in metadata are coarse polygons."""
+_MAX_RUN = 4
+"""Most blocks in one task: few enough that threads end together."""
+_MIN_ROWS = 256
+"""Strips of fewer rows are read together: a call per row costs more than the row."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What is to be made of the scenes of one sensor."""
+
+    bands: tuple[str, ...]
+    """Asset names in the order of the stack."""
+    kernel: str
+    dtype: str
+    upsample_first: str | None = None
+    """Bring bands coarser than 10 m to 10 m with this kernel before the warp."""
+    add_offset: bool = False
+    """Add each asset's `add_offset` to its sampled values."""
+    limits: tuple[float, float] = (-np.inf, np.inf)
+    """Valid values are kept within these."""
+    nodata: float = np.nan
+    """Missing pixels in files where the lock names no value."""
+    decibel: bool = False
+    """Turn the sampled linear power into 10·log10 of it."""
+    classes: str | None = None
+    """Asset of scene classes (uint8), sampled by the nearest neighbour."""
+    masked: tuple[int, ...] = ()
+    """Classes that count as missing."""
+
+
+@dataclass(frozen=True)
+class Patches:
+    """The footprints of a unit, as arrays."""
+
+    ids: tuple[str, ...]
+    corners: NDArray[np.int64]
+    """(patch, 2): row and column of the first pixel in the unit."""
+    size_px: int
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """(patch, 3): the corners, and 1 for wanted, as `resample.sample` takes them."""
+        wanted = np.ones((len(self.corners), 1), np.int64)
+        return np.concatenate([self.corners, wanted], axis=1)
+
+
+class Group:
+    """Bands of one scene on one pixel grid, decoded where patches need them.
+
+    The pixels lie in one (band, y, x) array over all that the unit's patches can need. It is
+    virtual memory: what is not decoded takes no room, and what has been used is handed back.
+    """
+
+    def __init__(
+        self, assets: Sequence[LockedAsset], bands: NDArray[np.int64], lattice: resample.Lattice,
+        kernel: resample.Kernel, radiometry: resample.Radiometry, nodata: float,
+        patches: Patches,
+    ) -> None:  # fmt: skip
+        """Plan only; nothing is opened.
+
+        Args:
+            assets: files of the same CRS, transform, shape and dtype.
+            bands: place of each in the stack.
+            lattice: source coordinates around the unit.
+            kernel: how to sample.
+            radiometry: what becomes of a value (as after the conversion of dB to power).
+            nodata: missing value in the files.
+            patches: all patches of the unit.
+        """
+        self.assets, self.bands, self.lattice = list(assets), bands, lattice
+        self.kernel, self.radiometry, self.nodata = kernel, radiometry, nodata
+        self.needs = resample.needed(
+            lattice, kernel.reach, assets[0].shape, patches.places, patches.size_px
+        )
+        """(patch, 4): rows and columns of the asset that each patch needs, as half-open ranges."""
+        self.resident = 0
+        """Bytes decoded (or being decoded) and not released."""
+        self._blocks: list[tuple[int, int]] = []
+        self._tasks: list[dict[tuple[int, int], Future[None]]] = [{} for _ in assets]
+        self._source: resample.Source | None = None
+        self._memory: mmap.mmap | None = None
+        self._rows_of_shard = np.zeros((0, 2), np.int64)
+        self._kept = (0, assets[0].shape[0])
+
+    def decode(
+        self, patches: NDArray[np.int64], reader: BlockReader, pool: Executor
+    ) -> set[Future[None]]:
+        """Begin to decode what those patches need; returns what has to end before sampling."""
+        if self._source is None:
+            self._allocate()
+        waiting: set[Future[None]] = set()
+        for number in range(len(self.assets)):
+            tasks = self._tasks[number]
+            wanted = self._wanted_blocks(number, patches)
+            for run in _runs(sorted(wanted - tasks.keys())):
+                future = pool.submit(self._read, number, run, reader)
+                tasks.update(dict.fromkeys(run, future))
+                self.resident += sum(self._bytes(number, block) for block in run)
+            waiting |= {tasks[block] for block in wanted if not tasks[block].done()}
+        return waiting
+
+    def sample(
+        self, places: NDArray[np.int64], out: NDArray[Any], filled: NDArray[np.uint8],
+        valid: NDArray[np.uint8],
+    ) -> None:  # fmt: skip
+        """Sample patches whose pixels have been decoded; arguments as in `resample.sample`."""
+        assert self._source is not None
+        resample.sample(
+            self._source, self.kernel, self.radiometry, places, out, self.bands, filled, valid
+        )
+
+    def plan_release(self, shards: Sequence[slice]) -> None:
+        """Note which rows each shard can need."""
+        rows = np.full((len(shards), 2), (np.iinfo(np.int64).max, 0), np.int64)
+        for number, patches in enumerate(shards):
+            needs = self.needs[patches]
+            needs = needs[needs[:, 1] > 0]
+            if len(needs):
+                rows[number] = needs[:, 0].min(), needs[:, 1].max()
+        self._rows_of_shard = rows
+
+    def release(self, unfinished: Sequence[int]) -> None:
+        """Give back the memory of blocks that none of the unfinished shards can need."""
+        if self._source is None or not self.resident:
+            return
+        rows = self._rows_of_shard[list(unfinished)]
+        keep = (rows[:, 0].min(), rows[:, 1].max()) if len(rows) else (0, 0)
+        if keep == self._kept:
+            return
+        self._kept = keep
+        for number, tasks in enumerate(self._tasks):
+            height = self._blocks[number][0]
+            for block in [b for b, task in tasks.items() if task is not _RELEASED]:
+                top = block[0] * height
+                if top + height <= keep[0] or top >= keep[1]:
+                    tasks[block] = _RELEASED
+                    self.resident -= self._bytes(number, block)
+                    self._give_back(number, top, height)
+
+    def _window(self, number: int, block: tuple[int, int]) -> tuple[slice, slice]:
+        (height, width), shape = self._blocks[number], self.assets[number].shape
+        top, left = block[0] * height, block[1] * width
+        return slice(top, min(top + height, shape[0])), slice(left, min(left + width, shape[1]))
+
+    def _bytes(self, number: int, block: tuple[int, int]) -> int:
+        rows, cols = self._window(number, block)
+        item = np.dtype(self.assets[number].dtype).itemsize
+        return int((rows.stop - rows.start) * (cols.stop - cols.start) * item)
+
+    def _wanted_blocks(self, number: int, patches: NDArray[np.int64]) -> set[tuple[int, int]]:
+        height, width = self._blocks[number]
+        needs = self.needs[patches]
+        needs = needs[needs[:, 1] > 0]
+        first, last = needs[:, ::2] // (height, width), (needs[:, 1::2] - 1) // (height, width)
+        boxes = {(*a, *b) for a, b in zip(first.tolist(), last.tolist(), strict=True)}
+        return {
+            (row, col)
+            for top, left, bottom, right in boxes
+            for row in range(top, bottom + 1)
+            for col in range(left, right + 1)
+        }
+
+    def _allocate(self) -> None:
+        height, width = self.assets[0].shape
+        for asset in self.assets:
+            rows, cols = read_header(asset.href).block
+            if cols >= width:
+                rows = min(height, rows * max(1, _MIN_ROWS // rows))
+            self._blocks.append((rows, min(width, cols)))
+        needs = self.needs[self.needs[:, 1] > 0]
+        (top, bottom), (left, right) = (
+            (needs[:, 2 * axis].min(), needs[:, 2 * axis + 1].max()) for axis in (0, 1)
+        )
+        # All files' blocks that touch the needed rectangle must fit in whole.
+        top = min(top // rows * rows for rows, _ in self._blocks)
+        left = min(left // cols * cols for _, cols in self._blocks)
+        bottom = min(height, max(-(-bottom // rows) * rows for rows, _ in self._blocks))
+        right = min(width, max(-(-right // cols) * cols for _, cols in self._blocks))
+        shape = (len(self.assets), int(bottom - top), int(right - left))
+        dtype = np.dtype(self.assets[0].dtype)
+        self._memory = mmap.mmap(-1, int(np.prod(shape)) * dtype.itemsize)
+        pixels = np.frombuffer(self._memory, dtype).reshape(shape)
+        self._source = resample.Source(
+            pixels, (int(top), int(left)), self.assets[0].shape, self.lattice
+        )
+
+    def _read(self, number: int, run: Sequence[tuple[int, int]], reader: BlockReader) -> None:
+        """Decode a run of neighbouring blocks (in a worker thread)."""
+        assert self._source is not None
+        asset, (top, left) = self.assets[number], self._source.first
+        rows, cols = self._window(number, run[0])
+        cols = slice(cols.start, self._window(number, run[-1])[1].stop)
+        out = self._source.pixels[
+            number, rows.start - top : rows.stop - top, cols.start - left : cols.stop - left
+        ]
+        reader.read(asset, (rows, cols), out)
+        if asset.scale == "db":
+            out[out == self.nodata] = np.nan
+            np.power(np.float32(10), out / np.float32(10), out=out)
+
+    def _give_back(self, number: int, row: int, height: int) -> None:
+        """Tell the system that rows of a band will not be read again."""
+        assert self._source is not None
+        assert self._memory is not None
+        pixels, top = self._source.pixels, self._source.first[0]
+        if not hasattr(mmap, "MADV_DONTNEED"):
+            return
+        line = pixels.shape[2] * pixels.itemsize
+        plane = number * pixels.shape[1] * line
+        begin = plane + max(0, row - top) * line
+        end = plane + min(pixels.shape[1], row + height - top) * line
+        page = mmap.PAGESIZE
+        begin, end = -(-begin // page) * page, end // page * page
+        if end > begin:
+            self._memory.madvise(mmap.MADV_DONTNEED, begin, end - begin)
+
+
+_RELEASED: Future[None] = Future()
+_RELEASED.set_result(None)
+
+
+def _runs(blocks: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+    """Split sorted (row, column) numbers into short runs of neighbours in a row."""
+    runs: list[list[tuple[int, int]]] = []
+    for block in blocks:
+        near = runs and runs[-1][-1] == (block[0], block[1] - 1)
+        if near and len(runs[-1]) < _MAX_RUN:
+            runs[-1].append(block)
+        else:
+            runs.append([block])
+    return runs
+
+
+class Grid:
+    """The unit's grid seen from the CRS of assets; each transformation is computed once."""
+
+    def __init__(self, geobox: GeoBox) -> None:
+        self.geobox = geobox
+        self._nodes: dict[str, resample.Nodes] = {}
+
+    def lattice(self, asset: LockedAsset) -> resample.Lattice:
+        """Source coordinates in an asset around the unit."""
+        if asset.crs not in self._nodes:
+            self._nodes[asset.crs] = resample.nodes(self.geobox, asset.crs)
+        return self._nodes[asset.crs].lattice(asset.transform)
+
+    def factor(self, asset: LockedAsset, layer: Layer) -> int:
+        """How many times finer the 10 m grid is than the asset's."""
+        if layer.upsample_first is None:
+            return 1
+        size = abs(asset.transform[0])
+        factor = max(1, round(size / 10))
+        if not pyproj.CRS.from_user_input(asset.crs).is_projected or (
+            size > 10 and abs(factor - size / 10) > 1e-6
+        ):
+            raise GridError(
+                f"{asset.href}: pixels of {size} units of {asset.crs} cannot be brought to 10 m; "
+                "set sentinel2.upsample_first: null"
+            )
+        return factor
+
+    def touching(self, footprint: dict[str, Any], patches: Patches) -> NDArray[np.bool_]:
+        """Which patches a scene's footprint (GeoJSON, EPSG:4326) may touch."""
+        outline = shapely.make_valid(shapely.geometry.shape(footprint))
+        west, _, east, _ = outline.bounds if not outline.is_empty else (0, 0, 0, 0)
+        everywhere = np.ones(len(patches.ids), bool)
+        if outline.is_empty or east - west > 180:  # unknown, or over the 180th meridian
+            return everywhere
+        around = np.array([[0, 0], [0, 1], [1, 1], [1, 0]]) * patches.size_px
+        pixels = patches.corners[:, None, :] + around
+        x, y = self.geobox.affine * (pixels[..., 1], pixels[..., 0])
+        transformer = pyproj.Transformer.from_crs(str(self.geobox.crs), "EPSG:4326", always_xy=True)
+        lon, lat = transformer.transform(x, y)
+        finite = np.isfinite(lon).all(axis=1) & np.isfinite(lat).all(axis=1)
+        finite &= np.ptp(lon, axis=1) < 180
+        rings = shapely.polygons(np.stack([lon[finite], lat[finite]], axis=-1))
+        near = outline.buffer(FOOTPRINT_MARGIN)
+        shapely.prepare(near)
+        everywhere[finite] = shapely.intersects(near, rings)
+        return everywhere
+
+
+class Scene:
+    """One scene over the unit: its groups of bands, and the patches that it can reach."""
+
+    def __init__(
+        self, number: int, item: LockedItem, layer: Layer, patches: Patches, grid: Grid
+    ) -> None:
+        self.number = number
+        by_grid: dict[tuple[Any, ...], list[int]] = {}
+        for place, name in enumerate(layer.bands):
+            by_grid.setdefault(_key(item.assets[name]), []).append(place)
+        self.groups = []
+        for members in by_grid.values():
+            assets = [item.assets[layer.bands[place]] for place in members]
+            kernel = resample.Kernel(
+                layer.kernel, layer.upsample_first, grid.factor(assets[0], layer)
+            )
+            offsets = [asset.add_offset if layer.add_offset else 0.0 for asset in assets]
+            nodata = layer.nodata if assets[0].nodata is None else assets[0].nodata
+            radiometry = resample.Radiometry(
+                np.array(offsets, np.float32),
+                np.nan if assets[0].scale == "db" else nodata,
+                *layer.limits,
+            )
+            self.groups.append(
+                Group(
+                    assets, np.array(members, np.int64), grid.lattice(assets[0]), kernel,
+                    radiometry, nodata, patches,
+                )
+            )  # fmt: skip
+        self.classes = None
+        if layer.classes:
+            asset = item.assets[layer.classes]
+            plain = resample.Radiometry(np.zeros(1, np.float32), np.nan, 0.0, 255.0)
+            self.classes = Group(
+                [asset], np.zeros(1, np.int64), grid.lattice(asset), resample.Kernel("nearest"),
+                plain, np.nan, patches,
+            )  # fmt: skip
+        self.reaches = grid.touching(item.footprint, patches)
+        for group in self.groups:
+            self.reaches &= group.needs[:, 1] > 0
+
+    @property
+    def everything(self) -> list[Group]:
+        """Groups of bands, and that of the classes."""
+        return self.groups + ([self.classes] if self.classes else [])
+
+
+def _key(asset: LockedAsset) -> tuple[Any, ...]:
+    return asset.crs, asset.transform, asset.shape, asset.dtype, asset.nodata, asset.scale

@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From stacks and labels to the table of a unit's patches: completeness, classes, provenance.
+
+Laws:
+1. Every footprint has a row; a patch that is not kept says why, with all reasons.
+2. A pixel counts as observed where the stack's `source` is not 0, and as labelled where the
+   finest level is not 255. Shares are over all pixels (and dates) of the patch.
+3. Only modalities of the recipe are looked at; the columns of others are null.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from affine import Affine
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from .errors import IncompleteError, StorageError
+from .grid import same_crs
+from .legend import NODATA, Legend, load_legend
+from .rasters import read_bands, read_header
+from .recipe import PatchesSettings, read_settings
+from .stacks import Stack, StackInfo, open_stack
+from .tables import (
+    LockedItem,
+    read_geoparquet,
+    read_lock,
+    unit_geobox,
+    write_geoparquet,
+)
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+    from odc.geo.geobox import GeoBox
+
+MODALITIES = ("sentinel2", "sentinel1")
+"""Modalities that the table has columns for, in the order of those columns."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a stack says about each of its patches."""
+
+    valid: NDArray[np.float64]
+    """(patch,) share of observed pixels, 0..1."""
+    sources: list[list[str]]
+    """Ids of the scenes that gave pixels, in the order of the stack's items."""
+    hashes: list[str]
+    """SHA-256 of `data`, little endian, in the order (time, band, y, x)."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What the label raster says about each patch."""
+
+    valid: NDArray[np.float64]
+    """(patch,) share of labelled pixels of the finest level, 0..1."""
+    counts: dict[str, NDArray[np.int64]]
+    """Level → (patch, class) pixels per class, in the order of the level's codes."""
+    hashes: list[str]
+    """SHA-256 of all bands of the label raster, edges included, as (band, y, x)."""
+
+
+def histograms(values: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Count values patch by patch: (patch, …) uint8 → (patch, 256)."""
+    count = len(values)
+    pixels = values.reshape(count, math.prod(values.shape[1:]))
+    keys = np.arange(count)[:, None] * 256 + pixels
+    return np.bincount(keys.reshape(-1), minlength=256 * count).reshape(count, 256)
+
+
+def hashes_of(pixels: NDArray[Any]) -> list[str]:
+    """SHA-256 of each entry along the first axis, little endian, in C order."""
+    plain = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<"))
+    return [hashlib.sha256(memoryview(patch).cast("B")).hexdigest() for patch in plain]
+
+
+def scenes_of(counts: NDArray[np.int64], items: tuple[str, ...]) -> list[list[str]]:
+    """Scenes that gave pixels: (patch, 256) counts of `source` → ids, in the order of `items`."""
+    used = counts[:, 1 : len(items) + 1] > 0
+    return [[items[k] for k in np.flatnonzero(patch)] for patch in used]
+
+
+def observe(stack: Stack) -> Observed:
+    """Look through a stack, shard by shard; each is read once.
+
+    Raises:
+        StorageError: the stack is damaged.
+    """
+    valid: list[NDArray[np.float64]] = []
+    sources: list[list[str]] = []
+    hashes: list[str] = []
+    for shard in stack.info.shards:
+        part = slice(shard.start, shard.stop)
+        source = stack.read(part, "source")
+        missing = np.zeros(len(shard), np.int64)
+        scenes: list[list[str]] = [[] for _ in shard]
+        for time, items in enumerate(stack.info.items):
+            counts = histograms(source[:, time])
+            missing += counts[:, 0]
+            for known, found in zip(scenes, scenes_of(counts, items), strict=True):
+                known += [scene for scene in found if scene not in known]
+        valid.append(1.0 - missing / max(1, math.prod(source.shape[1:])))
+        sources += scenes
+        hashes += hashes_of(stack.read(part))
+    return Observed(np.concatenate([np.empty(0), *valid]), sources, hashes)
+
+
+def cut(strip: NDArray[Any], x_px: NDArray[np.int64], size_px: int) -> NDArray[Any]:
+    """Cut patches from a strip of pixel rows: (band, size, x) → (patch, band, size, size)."""
+    windows = sliding_window_view(strip, size_px, axis=2)  # (band, size, start, size)
+    return np.ascontiguousarray(windows[:, :, x_px].transpose(2, 0, 1, 3))
+
+
+def class_counts(labels: NDArray[np.uint8], codes: tuple[int, ...]) -> NDArray[np.int64]:
+    """Pixels per class: (patch, y, x) codes → (patch, class), in the order of `codes`."""
+    return histograms(labels)[:, list(codes)]
+
+
+def look_at_labels(
+    path: Path, legend: Legend, y_px: NDArray[np.int64], x_px: NDArray[np.int64], size_px: int
+) -> Labelled:
+    """Look through a label raster; the pixels of a row of patches are read at once.
+
+    Args:
+        path: label raster of the unit.
+        legend: its levels are among the raster's bands.
+        y_px: (patch,) first pixel row of each patch.
+        x_px: (patch,) first pixel column.
+        size_px: side of a patch.
+
+    Raises:
+        StorageError: the raster has not the levels of the legend.
+        SceneError: the raster is damaged.
+    """
+    names = [name or "" for name in read_header(str(path)).descriptions]
+    wanted = [level.name for level in legend.levels]
+    if any(name not in names for name in wanted):
+        raise StorageError(
+            f"{path}: bands {names}, but legend {legend.name!r} has the levels {wanted}; "
+            "delete the label raster and build again"
+        )
+    valid = np.zeros(len(y_px))
+    counts = {
+        level.name: np.zeros((len(y_px), len(level.codes)), np.int64) for level in legend.levels
+    }
+    hashes = [""] * len(y_px)
+    for start in np.unique(y_px).tolist():
+        rows = np.flatnonzero(y_px == start)
+        first, last = int(x_px[rows].min()), int(x_px[rows].max()) + size_px
+        strip = read_bands(path, (slice(start, start + size_px), slice(first, last)))
+        pixels = cut(strip, x_px[rows] - first, size_px)
+        for level in legend.levels:
+            codes = pixels[:, names.index(level.name)]
+            counts[level.name][rows] = class_counts(codes, level.codes)
+        finest = pixels[:, names.index(legend.finest.name)]
+        valid[rows] = (finest != NODATA).mean(axis=(1, 2))
+        for row, text in zip(rows.tolist(), hashes_of(pixels), strict=True):
+            hashes[row] = text
+    return Labelled(valid, counts, hashes)
+
+
+def drop_reasons(
+    shares: Mapping[str, NDArray[np.float64]], settings: PatchesSettings
+) -> list[str | None]:
+    """Why each patch is dropped; None for those that are kept.
+
+    Args:
+        shares: layer (`sentinel2`, `sentinel1`, `label`) → (patch,) observed share, 0..1.
+        settings: has a `min_valid_…` for each layer.
+    """
+    reasons: list[list[str]] = []
+    for layer, valid in shares.items():
+        least = getattr(settings, f"min_valid_{layer}")
+        reasons.append(
+            [
+                f"{layer}: {_percent(share)} observed < {_percent(least)}" if share < least else ""
+                for share in valid.tolist()
+            ]
+        )
+    return ["; ".join(filter(None, patch)) or None for patch in zip(*reasons, strict=True)]
+
+
+def _percent(share: float) -> str:
+    # Rounded down: 99.99 % must not read as 100.0 %.
+    return "100 %" if share >= 1 else f"{math.floor(share * 1000 + 1e-9) / 10:.1f} %"
+
+
+def dates_of(sources: list[list[str]], items: Mapping[str, LockedItem]) -> list[list[str]]:
+    """ISO days of the scenes of each patch, ascending, each once."""
+    days = {name: item.datetime[:10] for name, item in items.items()}
+    return [sorted({days[scene] for scene in scenes}) for scenes in sources]
+
+
+def _check_stack(stack: Stack, footprints: gpd.GeoDataFrame, geobox: GeoBox, size: int) -> None:
+    info: StackInfo = stack.info
+    same_ids = list(info.patch_ids) == footprints["patch_id"].tolist()
+    same_grid = same_crs(info.geobox["crs"], str(geobox.crs)) and np.allclose(
+        info.geobox["transform"], list(geobox.affine)[:6], rtol=1e-12, atol=1e-9
+    )
+    if not same_ids or not same_grid or (info.size_px != size and len(footprints)):
+        what = "other patches" if not same_ids else "another grid or patch size"
+        raise StorageError(
+            f"{stack.path}: holds {what} than the unit's footprints "
+            f"({len(info.patch_ids)} patches, {len(footprints)} footprints); it was made with "
+            "other settings: delete the stack and build again"
+        )
+
+
+def _check_labels(path: Path, geobox: GeoBox) -> None:
+    header = read_header(str(path))
+    same = header.shape == tuple(geobox.shape) and np.allclose(
+        header.transform, list(geobox.affine)[:6], rtol=1e-12, atol=1e-9
+    )
+    if not same or header.crs is None or not same_crs(header.crs, str(geobox.crs)):
+        raise StorageError(
+            f"{path}: {header.shape} px in {header.crs} at {header.transform}, but the unit is "
+            f"{tuple(geobox.shape)} px in {geobox.crs} at {tuple(geobox.affine)[:6]}; delete the "
+            "label raster and build again"
+        )
+
+
+def patches(
+    lock: Path,
+    unit: str,
+    footprints: Path,
+    stacks: Mapping[str, Path],
+    labels: Path,
+    settings: Path,
+    output: Path,
+) -> None:
+    """Judge and describe the patches of a unit: `patches/UNIT.parquet`.
+
+    Columns are those of docs/plan.md, Tables; one row a footprint, in the footprints' order.
+
+    Args:
+        lock: the lock.
+        unit: id of the unit.
+        footprints: the unit's footprints.
+        stacks: modality → stack of the unit; all modalities of the recipe must be there.
+        labels: label raster of the unit.
+        settings: the stage's settings.
+        output: the GeoParquet file to write.
+
+    Raises:
+        IncompleteError: the stack of a modality is not given.
+        StorageError: a stack or the label raster does not belong to these footprints.
+    """
+    import geopandas as gpd
+
+    wanted = read_settings(settings)
+    absent = [name for name in wanted.modalities if name not in stacks]
+    if absent:
+        raise IncompleteError(
+            f"unit {unit!r}: no stack of {', '.join(absent)}; build it, or leave the modality "
+            "out under modalities"
+        )
+    plan = read_lock(lock)
+    geobox = unit_geobox(plan.unit(unit))
+    places = read_geoparquet(footprints)
+    size = int(places["size_px"].iloc[0]) if len(places) else 1
+    _check_labels(labels, geobox)
+    legend = load_legend(wanted.reference.legend)
+    columns: dict[str, Any] = {
+        name: places[name].to_numpy() for name in ("patch_id", "unit", "row", "col")
+    }
+    columns |= {name: places[name].to_numpy(np.int64) for name in ("y_px", "x_px", "size_px")}
+    columns["crs"] = [plan.unit(unit).geobox["crs"]] * len(places)
+    columns["transform"] = [
+        list(geobox.affine * Affine.translation(x, y))[:6]
+        for y, x in zip(columns["y_px"].tolist(), columns["x_px"].tolist(), strict=True)
+    ]
+    seen: dict[str, Observed] = {}
+    for modality in wanted.modalities:
+        stack = open_stack(stacks[modality])
+        _check_stack(stack, places, geobox, size)
+        seen[modality] = observe(stack)
+    label = look_at_labels(labels, legend, columns["y_px"], columns["x_px"], size)
+    shares = {name: seen[name].valid for name in MODALITIES if name in seen}
+    reasons = drop_reasons({**shares, "label": label.valid}, wanted.patches)
+    columns["kept"] = np.array([reason is None for reason in reasons], bool)
+    columns["dropped_reason"] = reasons
+    columns |= _provenance(seen, label, {item.id: item for item in plan.items}, len(places))
+    columns |= {f"counts_{name}": list(counts) for name, counts in label.counts.items()}
+    outlines = places.geometry.to_crs("EPSG:4326").to_numpy()
+    table = gpd.GeoDataFrame(columns, geometry=outlines, crs="EPSG:4326")
+    write_geoparquet(table, output)
+
+
+def _provenance(
+    seen: Mapping[str, Observed],
+    label: Labelled,
+    items: Mapping[str, LockedItem],
+    count: int,
+) -> dict[str, Any]:
+    """Columns valid_…, dates_…, sources_… and hash_…; null where a modality is not wanted."""
+    null = [None] * count
+    both = [(name, seen.get(name)) for name in MODALITIES]
+    lost = {s for _, m in both if m for scenes in m.sources for s in scenes} - items.keys()
+    if lost:
+        raise StorageError(
+            f"a stack holds pixels of scenes that the lock does not name ({sorted(lost)}); it was "
+            "made from another lock: delete the stack and build again"
+        )
+    columns: dict[str, Any] = {}
+    columns |= {f"valid_{name}": m.valid if m else np.full(count, np.nan) for name, m in both}
+    columns["valid_label"] = label.valid
+    columns |= {f"dates_{name}": dates_of(m.sources, items) if m else null for name, m in both}
+    columns |= {f"sources_{name}": m.sources if m else null for name, m in both}
+    columns |= {f"hash_{name}": m.hashes if m else null for name, m in both}
+    columns["hash_label"] = label.hashes
+    return columns

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What makes a folder of files a dataset: statistics, card, deviations, checksums, report.
+
+Laws:
+1. No times and no machine in any output: the same inputs give the same bytes.
+2. `SHA256SUMS` is written last: where it stands, the dataset is whole.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..tables import write_json, write_text
+from .report import report
+
+__all__ = ["publish", "report"]
+
+
+def publish(
+    manifest: Path,
+    splits_summary: Path,
+    stacks: Path,
+    labels: Path,
+    dataset: Path,
+    lock: Path,
+    settings: Path,
+    deviations: Path,
+    *,
+    threads: int = 1,
+) -> None:
+    """Write `statistics.json`, `README.md` and `SHA256SUMS` of a dataset, and its deviations.
+
+    Args:
+        manifest: GeoParquet with one row a patch and its split.
+        splits_summary: what the splits stage says of itself.
+        stacks: folder with UNIT/MODALITY.zarr.
+        labels: folder with UNIT.tif (its counts stand in the manifest).
+        dataset: folder that `layouts` wrote.
+        lock: the lock.
+        settings: settings file of the stage.
+        deviations: where the comparison with the published dataset goes (JSON).
+        threads: shards read, and files hashed, at a time.
+
+    Raises:
+        IncompleteError: nothing in the train split to make statistics from.
+        StorageError: an input is missing or damaged, or the folder cannot be written.
+    """
+    from dataclasses import replace
+
+    from . import statistics
+    from .card import card
+    from .checksums import write_checksums
+    from .deviations import deviations as compare
+    from .facts import read_facts
+
+    del labels  # the same arguments as the report; the manifest has the counts
+    facts = read_facts(manifest, splits_summary, lock, dataset, settings)
+    figures = {
+        "split": "train",
+        "modalities": {
+            modality: statistics.band_statistics(facts.kept, stacks, modality, threads)
+            for modality in facts.settings.modalities
+        },
+        "classes": statistics.class_statistics(facts.kept, facts.legend),
+        "patches": facts.split_sizes,
+    }
+    facts = replace(facts, statistics=figures)
+    compared = compare(facts.settings, facts.legend, facts.layout, figures)
+    write_json(dataset / "statistics.json", figures)
+    write_text(dataset / "README.md", card(facts, compared))
+    write_json(deviations, compared)
+    write_checksums(dataset, threads)

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the dataset differs from the published one: settings, counts, classes, values.
+
+`deviations.json` has `mode`, `changes` (settings that `mode: published` lays over the recipe, and
+whether they are in force), `known` (sentences of the recipe) and `comparison` (rows of `what`,
+`published`, `ours`, `difference`, `verdict`; empty for layouts without a published dataset).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+from ..legend import Legend
+from ..recipe import StageSettings
+
+SPLITS = ("train", "val", "test")
+
+_NEAR_PERCENT_POINTS = 1.0
+"""Class shares that agree to this are called alike: two seasons of one map differ by more."""
+
+
+def changes(settings: Mapping[str, Any], prefix: str = "") -> list[dict[str, Any]]:
+    """The overlay `published` of a recipe as a flat list of named settings."""
+    found: list[dict[str, Any]] = []
+    for key, value in sorted(settings.items()):
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            found += changes(value, f"{name}.")
+        else:
+            found.append({"setting": name, "value": value})
+    return found
+
+
+def deviations(
+    settings: StageSettings,
+    legend: Legend,
+    layout: Mapping[str, Any],
+    statistics: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Compare a dataset with the published one.
+
+    Args:
+        settings: of the stage `publish`.
+        legend: with `published_pixels` where its authors state them.
+        layout: what `.layout.json` says.
+        statistics: what `statistics.json` says.
+    """
+    comparison: list[dict[str, Any]] = []
+    if layout["layout"] == "cerradata4mm":
+        comparison += _sizes(layout)
+        comparison += _form(layout)
+        comparison += _classes(legend, statistics["classes"])
+        comparison += _bands(settings, statistics["modalities"])
+    return {
+        "mode": settings.mode,
+        "published_in_force": settings.mode == "published",
+        "changes": changes(settings.published),
+        "known": list(settings.publish.deviations),
+        "comparison": comparison,
+    }
+
+
+def _row(group: str, what: str, published: Any, ours: Any, verdict: str) -> dict[str, Any]:
+    numbers = isinstance(published, int | float) and isinstance(ours, int | float)
+    return {
+        "group": group, "what": what, "published": published, "ours": ours,
+        "difference": round(ours - published, 6) if numbers else None, "verdict": verdict,
+    }  # fmt: skip
+
+
+def _sizes(layout: Mapping[str, Any]) -> list[dict[str, Any]]:
+    published = {row["what"]: int(row["patches"]) for row in _table("cerradata4mm_patches")}
+    ours = {"all": layout["patches"], **layout["splits"]}
+    names = {"all": "patches"} | {split: f"patches in {split}" for split in SPLITS}
+    rows = []
+    for key, name in names.items():
+        same = published[key] == ours[key]
+        share = f"{100 * ours[key] / published[key]:.1f} % of the published number"
+        rows.append(_row("size", name, published[key], ours[key], "equal" if same else share))
+    return rows
+
+
+def _form(layout: Mapping[str, Any]) -> list[dict[str, Any]]:
+    bands = {m: [r["band"] for r in _table("cerradata4mm_bands") if r["modality"] == m]
+             for m in ("sentinel2", "sentinel1")}  # fmt: skip
+    rows = []
+    for modality, wanted in bands.items():
+        ours = layout["bands"][modality]
+        verdict = "equal" if ours == wanted else "other bands, or another order"
+        rows.append(_row("form", f"{modality} bands", ", ".join(wanted), ", ".join(ours), verdict))
+    for what, dtype in (("image pixels", "float32"), ("mask pixels", "int32")):
+        rows.append(_row("form", what, dtype, dtype, "equal"))
+    ids = "column and row counters without separator"
+    rows.append(
+        _row("form", "ids", ids, "five digits of row, five of column",
+             "unique and sorted alike as text and number; the published ones can collide")
+    )  # fmt: skip
+    return rows
+
+
+def _classes(legend: Legend, classes: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows = []
+    for level in legend.levels:
+        published = [entry.published_pixels or 0 for entry in level.classes]
+        ours = classes[level.name]["pixels"]["kept"]
+        if not sum(published) or not sum(ours):
+            continue
+        for entry, theirs, count in zip(level.classes, published, ours, strict=True):
+            before, after = 100 * theirs / sum(published), 100 * count / sum(ours)
+            verdict = _share_verdict(before, after, count)
+            what = f"{level.name} {entry.name}, % of pixels"
+            rows.append(_row("classes", what, round(before, 3), round(after, 3), verdict))
+    return rows
+
+
+def _share_verdict(before: float, after: float, count: int) -> str:
+    if count == 0:
+        return "absent here"
+    if abs(after - before) <= _NEAR_PERCENT_POINTS:
+        return f"within {_NEAR_PERCENT_POINTS:g} percentage point"
+    return "more frequent here" if after > before else "less frequent here"
+
+
+def _bands(settings: StageSettings, modalities: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows = []
+    for row in _table("cerradata4mm_bands"):
+        figures = modalities.get(row["modality"], {"bands": []})
+        if row["band"] not in figures["bands"]:
+            continue
+        position = figures["bands"].index(row["band"])
+        for key in ("mean", "std"):
+            published, ours = float(row[key]), round(figures[key][position], 4)
+            verdict = _value_verdict(settings, row["modality"], key, published, ours)
+            what = f"{row['modality']} {row['band']} {key}"
+            rows.append(_row("values", what, published, ours, verdict))
+    return rows
+
+
+def _value_verdict(
+    settings: StageSettings, modality: str, key: str, published: float, ours: float
+) -> str:
+    if modality == "sentinel1":
+        return "not comparable: published amplitude is uncalibrated, ours is backscatter"
+    note = ""
+    if key == "mean" and settings.sentinel2.harmonise:
+        # The published files hold the offset that harmonising takes away.
+        ours, note = ours + 1000.0, " once the +1000 offset of the published values is added"
+    off = 100 * (ours - published) / published
+    return f"{off:+.1f} %{note}"
+
+
+def _table(name: str) -> list[dict[str, str]]:
+    path = resources.files("terrapatch") / "data" / "published" / f"{name}.csv"
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line[0] != "#"]
+    return list(csv.DictReader(lines))

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which patches the report shows, and their pictures side by side.
+
+Laws:
+1. The choice depends on the manifest alone: classes first, then distance, then the order of rows.
+2. Stacks are read patch by patch; a report of a large dataset costs as little as of a small one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..batches import group, locate, read_labels, read_patches
+from ..legend import Legend, Level
+from ..rasters import read_header
+from ..stacks import open_stack
+from . import pictures
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+TRUE_COLOUR, FALSE_COLOUR = ("B04", "B03", "B02"), ("B08", "B04", "B03")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of one patch."""
+
+    title: str
+    about: str
+    """What a person sees who does not see it."""
+    uri: str
+
+
+@dataclass(frozen=True)
+class Look:
+    """All pictures of one patch."""
+
+    patch_id: str
+    split: str
+    caption: str
+    pictures: tuple[Picture, ...]
+
+
+def choose(present: NDArray[np.bool_], places: NDArray[np.float64], count: int) -> list[int]:
+    """Patches that together show many classes and lie far apart.
+
+    Each step takes the patch with the most classes not yet shown; among equals, the one farthest
+    from those taken; among these, the first.
+
+    Args:
+        present: (patch, class) whether a class is visible in a patch.
+        places: (patch, 2) positions in any plane unit.
+        count: how many to take at most.
+
+    Returns:
+        row numbers, ascending.
+    """
+    taken: list[int] = []
+    missing = np.ones(present.shape[1], bool)
+    distance = np.full(len(present), np.inf)
+    free = np.ones(len(present), bool)
+    for _ in range(min(count, len(present))):
+        new = np.where(free, (present & missing).sum(axis=1), -1)
+        best = np.flatnonzero(new == new.max())
+        row = int(best[np.argmax(distance[best])])
+        taken.append(row)
+        free[row] = False
+        missing &= ~present[row]
+        distance = np.minimum(distance, np.hypot(*(places - places[row]).T))
+    return sorted(taken)
+
+
+def read_layers(
+    table: gpd.GeoDataFrame, stacks: Path, labels: Path, modalities: Sequence[str], legend: Legend
+) -> dict[str, list[NDArray[Any]]]:
+    """Pixels of some patches, in the order of the table.
+
+    Returns:
+        modality → per patch (band, y, x) float64, NaN where missing (first date); `label` →
+        per patch (layer, y, x) uint8: levels of the legend, then edges where there are any.
+    """
+    numbers = locate(table, stacks, modalities[0])
+    names = [level.name for level in legend.levels]
+    found: dict[str, list[Any]] = {key: [None] * len(table) for key in (*modalities, "label")}
+    for parts in group(table, numbers, [0] * len(table)).values():
+        for batch in parts:
+            for modality in modalities:
+                stack = open_stack(stacks / batch.unit / f"{modality}.zarr")
+                data = read_patches(stack, batch.numbers)[:, 0].astype(np.float64)
+                data[
+                    np.repeat(
+                        read_patches(stack, batch.numbers, "source")[:, :1] == 0,
+                        data.shape[1],
+                        axis=1,
+                    )
+                ] = np.nan
+                for row, pixels in zip(batch.rows, data, strict=True):
+                    found[modality][row] = pixels
+            path = labels / f"{batch.unit}.tif"
+            known = read_header(str(path)).descriptions
+            layers = names + [f"edge_{name}" for name in names if f"edge_{name}" in known]
+            for row, codes in zip(batch.rows, read_labels(path, batch, layers), strict=True):
+                found["label"][row] = codes
+    return found
+
+
+def image_pictures(
+    layers: Mapping[str, list[NDArray[Any]]], infos: Mapping[str, Any], names: Sequence[str]
+) -> list[list[Picture]]:
+    """Per patch: true colour, false colour, radar, as far as the modalities allow."""
+    rows: list[list[Picture]] = [[] for _ in names]
+    for modality, info in infos.items():
+        if modality == "sentinel2":
+            for title, wanted in (("True colour", TRUE_COLOUR), ("False colour", FALSE_COLOUR)):
+                chosen = pictures.composite(info.bands, wanted)
+                shown = [patch[chosen] for patch in layers[modality]]
+                about = f"{title}: {', '.join(info.bands[k] for k in chosen)}"
+                together = title == "True colour"
+                _add(rows, names, title, about, shown, pictures.stretch(shown, together=together))
+        else:
+            decibel = info.unit_of_values.strip().lower().startswith("db")
+            shown = [pictures.radar(patch, decibel=decibel) for patch in layers[modality]]
+            first = info.bands[:2]
+            about = f"Radar in dB: {', '.join(first)}" + (
+                " and their ratio" if shown[0].shape[0] == 3 else ""
+            )
+            _add(rows, names, "Radar", about, shown, pictures.stretch(shown))
+    return rows
+
+
+def _add(
+    rows: list[list[Picture]], names: Sequence[str], title: str, about: str,
+    shown: Sequence[NDArray[Any]], limits: pictures.Stretch,
+) -> None:  # fmt: skip
+    for row, name, layer in zip(rows, names, shown, strict=True):
+        uri = pictures.data_uri(pictures.colour(layer, limits, gamma=0.7))
+        row.append(Picture(title, f"{about}, patch {name}", uri))
+
+
+def label_pictures(codes: NDArray[np.uint8], legend: Legend, name: str) -> list[Picture]:
+    """Every level, then every edge layer, of one patch."""
+    found = []
+    for layer, level in zip(codes, legend.levels, strict=False):
+        uri = pictures.data_uri(pictures.label_picture(layer, level))
+        about = f"Labels {level.name} of patch {name}: {main_classes(layer, level)}"
+        found.append(Picture(f"Labels {level.name}", about, uri))
+    for layer, level in zip(codes[len(legend.levels) :], legend.levels, strict=False):
+        uri = pictures.data_uri(pictures.edge_picture(layer))
+        found.append(Picture(f"Edges {level.name}", f"Edges {level.name} of patch {name}", uri))
+    return found
+
+
+def main_classes(codes: NDArray[np.uint8], level: Level, most: int = 3) -> str:
+    """The most frequent classes of a patch in words."""
+    counts = np.bincount(codes.ravel(), minlength=256)
+    ranked = sorted(level.classes, key=lambda c: (-int(counts[c.code]), c.code))
+    parts = [
+        f"{c.name} {100 * counts[c.code] / codes.size:.0f} %"
+        for c in ranked[:most]
+        if counts[c.code]
+    ]
+    return ", ".join(parts) or "no labels"
+
+
+def looks(
+    table: gpd.GeoDataFrame, stacks: Path, labels: Path, modalities: Sequence[str], legend: Legend
+) -> list[Look]:
+    """Pictures of all patches of a (small) table."""
+    if table.empty:
+        return []
+    layers = read_layers(table, stacks, labels, modalities, legend)
+    unit = str(table["unit"].iloc[0])
+    infos = {m: open_stack(stacks / unit / f"{m}.zarr").info for m in modalities}
+    names = table["patch_id"].tolist()
+    images = image_pictures(layers, infos, names)
+    return [
+        Look(
+            name, split if isinstance(split, str) else "no split",
+            main_classes(codes[0], legend.finest),
+            (*image, *label_pictures(codes, legend, name)),
+        )
+        for name, split, image, codes in zip(
+            names, table["split"].tolist(), images, layers["label"], strict=True
+        )
+    ]  # fmt: skip
+
+
+def predicted(
+    table: gpd.GeoDataFrame, stacks: Path, arrays: Mapping[str, NDArray[Any]], level: Level,
+    modalities: Sequence[str], labels: Path, legend: Legend,
+) -> list[Look]:  # fmt: skip
+    """Predictions beside labels.
+
+    Args:
+        table: kept rows of the manifest.
+        stacks: folder with UNIT/MODALITY.zarr.
+        arrays: `patch_ids`, `truth` and one (patch, y, x) uint8 array a model, legend codes.
+        level: that the models learnt.
+        modalities: of the dataset.
+        labels: folder with UNIT.tif.
+        legend: of the dataset.
+    """
+    ids = [str(name) for name in arrays["patch_ids"]]
+    rows = table.set_index("patch_id", drop=False).loc[ids].reset_index(drop=True)
+    if rows.empty:
+        return []
+    layers = read_layers(rows, stacks, labels, modalities, legend)
+    unit = str(rows["unit"].iloc[0])
+    infos = {m: open_stack(stacks / unit / f"{m}.zarr").info for m in modalities}
+    images = image_pictures(layers, infos, ids)
+    models = sorted(key for key in arrays if key not in ("patch_ids", "truth"))
+    found = []
+    for number, name in enumerate(ids):
+        truth = arrays["truth"][number]
+        row = [images[number][0], Picture(
+            "Labels", f"Labels of patch {name}: {main_classes(truth, level)}",
+            pictures.data_uri(pictures.label_picture(truth, level)),
+        )]  # fmt: skip
+        for model in models:
+            guess = arrays[model][number]
+            right = 100 * float((guess == truth).sum()) / max(1, int((truth != 255).sum()))
+            row.append(Picture(
+                model, f"Prediction of {model} for patch {name}: {right:.0f} % right",
+                pictures.data_uri(pictures.label_picture(guess, level)),
+            ))  # fmt: skip
+            row.append(Picture(
+                f"{model}, errors", f"Where {model} is wrong in patch {name}",
+                pictures.data_uri(pictures.error_picture(truth, guess, level)),
+            ))  # fmt: skip
+        found.append(Look(name, "test", main_classes(truth, level), tuple(row)))
+    return found

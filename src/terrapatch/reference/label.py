@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From maps of source codes to the label raster of a unit: every level of the legend, and edges.
+
+Laws:
+1. A label pixel takes the code of the source pixel that contains its centre, straight from the
+   source grid, in one step; a centre on a border (to 1e-6 px) belongs to the right or lower pixel.
+2. Source coordinates are those of all layers (`resample`, law 1; at 10 m they are within 0.002 px
+   of PROJ itself): they, and so the labels, do not depend on units, halos or strips.
+3. Of several maps the first with an observed class wins, pixel by pixel.
+4. Coarser levels are derived from the finest one, never read; a code that the crosswalk does not
+   list is an error that lists every such code with its pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import IncompleteError, LegendError
+from ..legend import NODATA, Crosswalk, Legend, load_crosswalk, load_legend
+from ..rasters import read_window, write_geotiff
+from ..recipe import read_settings
+from ..resample import CELL, SNAP, Lattice, nodes
+from ..tables import LockedAsset, read_lock, unit_geobox
+from .edges import HALO, edges
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+_UNKNOWN = -1
+_OUTSIDE = -1e12  # source coordinate of nodes where PROJ has no answer
+_STRIP_PX = 2**18  # label pixels per step: its temporary arrays stay in the cache
+_WINDOW_PX = 2**28  # source pixels read at once
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the pixels of a geobox lie in a source raster."""
+
+    lattice: Lattice
+    """Nodes in pixels from the centre of the source's first pixel; all finite."""
+    lines: NDArray[np.float64]
+    """(2, node row, x): source row and column, interpolated along x to the pixels' columns."""
+
+    @classmethod
+    def of(cls, geobox: GeoBox, asset: LockedAsset) -> Places:
+        """Locate the pixels of a geobox.
+
+        Raises:
+            GridError: the geobox is rotated, or PROJ knows no way between the two systems.
+        """
+        exact = nodes(geobox, asset.crs).lattice(asset.transform)
+        known = np.isfinite(exact.nodes).all(axis=0)
+        lattice = replace(exact, nodes=np.where(known, exact.nodes, _OUTSIDE))
+        cell, weight = _in_cells(lattice.cell[1], lattice.origin[1], range(geobox.shape[1]))
+        left, right = lattice.nodes[:, :, cell], lattice.nodes[:, :, cell + 1]
+        return cls(lattice, left * (1 - weight) + right * weight)
+
+    def centres(self, rows: range) -> NDArray[np.float64]:
+        """(2, y, x): source row and column of the centres in some rows of the geobox."""
+        cell, weight = _in_cells(self.lattice.cell[0], self.lattice.origin[0], rows)
+        above, below = self.lines[:, cell], self.lines[:, cell + 1]
+        return np.asarray(above * (1 - weight)[:, None] + below * weight[:, None])
+
+    def window(self, rows: range, shape: tuple[int, int]) -> tuple[slice, slice] | None:
+        """Part of a source raster of `shape` that some rows of the geobox can touch.
+
+        None where they lie outside.
+        """
+        cell, _ = _in_cells(self.lattice.cell[0], self.lattice.origin[0], rows)
+        around = self.lattice.nodes[:, cell[0] : cell[-1] + 2]
+        parts = []
+        for at, length in zip(around, shape, strict=True):
+            start = max(0, math.floor(at.min()))
+            stop = min(length, math.ceil(at.max()) + 2)
+            if start >= stop:
+                return None
+            parts.append(slice(start, stop))
+        return parts[0], parts[1]
+
+
+def _in_cells(
+    first: int, origin: int, pixels: range
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Node before each pixel's centre, and how far the centre lies towards the next, 0..1."""
+    number = np.arange(pixels.start, pixels.stop) + origin
+    return number // CELL - first, number % CELL / CELL
+
+
+@dataclass(frozen=True)
+class CodeTable:
+    """Source code → label, as an array to look up in."""
+
+    first: int
+    """Source code of `labels[1]`; `labels[0]` and the last one stand for all codes beyond."""
+    labels: NDArray[np.int16]
+    nodata: float | None
+
+    @classmethod
+    def of(cls, crosswalk: Crosswalk, legend: Legend, nodata: float | None) -> CodeTable:
+        """Table of a crosswalk; the raster's own nodata value goes before the crosswalk.
+
+        Raises:
+            LegendError: the crosswalk leads to codes that the legend does not have.
+        """
+        wrong = {
+            source: code
+            for source, code in crosswalk.codes.items()
+            if code != NODATA and code not in legend.finest.codes
+        }
+        if wrong or not crosswalk.codes:
+            raise LegendError(
+                f"crosswalk {crosswalk.name!r}: source codes lead to no class of legend "
+                f"{legend.name!r}, level {legend.finest.name!r} (source: class) {wrong}; its "
+                f"classes are {list(legend.finest.codes)}. Correct the crosswalk"
+            )
+        first, last = min(crosswalk.codes), max(crosswalk.codes)
+        labels = np.full(last - first + 3, _UNKNOWN, np.int16)
+        for source, code in crosswalk.codes.items():
+            labels[source - first + 1] = code
+        return cls(first, labels, nodata)
+
+    def __call__(self, codes: NDArray[Any]) -> NDArray[np.int16]:
+        """Labels of source codes; 255 where missing (nodata, NaN), -1 where unknown."""
+        missing = np.zeros(codes.shape, bool) if self.nodata is None else codes == self.nodata
+        beyond = self.first + len(self.labels) - 2
+        if codes.dtype.kind == "f":
+            missing |= np.isnan(codes)
+            # Fractions are no codes: they go where all that the table does not know goes.
+            codes = np.where(codes == np.rint(codes), codes, self.first - 1)
+        else:
+            codes = codes.astype(np.int64)
+        index = np.clip(codes, self.first - 1, beyond).astype(np.intp) - (self.first - 1)
+        labels: NDArray[np.int16] = self.labels[index]
+        labels[missing] = NODATA
+        return labels
+
+
+def _row_strips(count: int, width: int, strip_px: int) -> Iterator[range]:
+    step = max(1, strip_px // max(1, width))
+    for start in range(0, count, step):
+        yield range(start, min(start + step, count))
+
+
+def fill_labels(
+    labels: NDArray[np.uint8], geobox: GeoBox, asset: LockedAsset, table: CodeTable, halo: int
+) -> Counter[float]:
+    """Write one map's classes into the pixels that have none yet.
+
+    Args:
+        labels: (y, x) uint8 labels on `geobox`, changed in place; 255 is nodata.
+        geobox: grid of the labels, the halo included.
+        asset: the map.
+        table: what its codes mean.
+        halo: pixels around the unit, whose unknown codes other units report.
+
+    Returns:
+        Unknown source codes of the unit with their number of pixels.
+
+    Raises:
+        SceneError: the map cannot be read.
+    """
+    height, width = labels.shape
+    places = Places.of(geobox, asset)
+    unknown: Counter[float] = Counter()
+    whole = places.window(range(height), asset.shape)
+    if whole is None:
+        return unknown
+    # Mostly one part: each block of the file is then decoded once.
+    wanted_px = (whole[0].stop - whole[0].start) * (whole[1].stop - whole[1].start)
+    rows_a_part = math.ceil(height / math.ceil(wanted_px / _WINDOW_PX))
+    for start in range(0, height, rows_a_part):
+        part = range(start, min(start + rows_a_part, height))
+        window = places.window(part, asset.shape)
+        if window is None:
+            continue
+        source = read_window(asset, window)
+        for strip in _row_strips(len(part), width, _STRIP_PX):
+            rows = range(start + strip.start, start + strip.stop)
+            target = labels[rows.start : rows.stop]
+            if not (target == NODATA).any():
+                continue
+            found, used, codes = _look_up(source, window, places.centres(rows), table)
+            open_ = used & (target == NODATA)
+            np.copyto(target, found.astype(np.uint8), where=open_ & (found >= 0))
+            bad = open_ & (found == _UNKNOWN)
+            if bad.any():
+                inner = slice(max(0, halo - rows.start), max(0, height - halo - rows.start))
+                inside = (inner, slice(halo, width - halo))
+                values, counts = np.unique(codes[inside][bad[inside]], return_counts=True)
+                unknown.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+    return unknown
+
+
+def _look_up(
+    source: NDArray[Any],
+    window: tuple[slice, slice],
+    centres: NDArray[np.float64],
+    table: CodeTable,
+) -> tuple[NDArray[np.int16], NDArray[np.bool_], NDArray[Any]]:
+    """Labels at source coordinates, whether the source has a pixel there, and its codes."""
+    # Pixel k covers k - 0.5 … k + 0.5.
+    row, col = np.floor(centres + (0.5 + SNAP)).astype(np.intp)
+    row -= window[0].start
+    col -= window[1].start
+    used = (row >= 0) & (row < source.shape[0]) & (col >= 0) & (col < source.shape[1])
+    row *= source.shape[1]
+    row += col
+    row[~used] = 0
+    codes = source.reshape(-1)[row]
+    return table(codes), used, codes
+
+
+def label_layers(
+    labels: NDArray[np.uint8], legend: Legend, edge_kind: str, halo: int
+) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """All bands of a label raster from the labels of the finest level.
+
+    Args:
+        labels: (y, x) uint8 with `halo` pixels more on every side; 255 is nodata.
+        legend: its levels become bands.
+        edge_kind: kind of the edge layers, or `none`.
+        halo: at least `HALO[edge_kind]`.
+
+    Returns:
+        (band, y, x) uint8 without the halo: levels finest first, then their edges; and the
+        names of the bands.
+    """
+    height, width = (length - 2 * halo for length in labels.shape)
+    names = [level.name for level in legend.levels]
+    titles = names + ([f"edge_{name}" for name in names] if edge_kind != "none" else [])
+    result = np.empty((len(titles), height, width), np.uint8)
+    # Long strips where the halo is long, so that it is not most of the work.
+    for strip in _row_strips(height, width, max(_STRIP_PX, 8 * halo * width)):
+        piece = labels[strip.start : strip.stop + 2 * halo]
+        for number, name in enumerate(names):
+            codes = legend.derive(name)[piece]
+            cut = (slice(halo, halo + len(strip)), slice(halo, halo + width))
+            result[number, strip.start : strip.stop] = codes[cut]
+            if edge_kind != "none":
+                layer = edges(codes, edge_kind)  # type: ignore[arg-type]
+                result[len(names) + number, strip.start : strip.stop] = layer[cut]
+    return result, tuple(titles)
+
+
+def reference(lock: Path, unit: str, settings: Path, output: Path) -> None:
+    """Make the label raster of a unit: `labels/UNIT.tif`.
+
+    The raster is uint8 with nodata 255 on the unit's grid; its bands are described in
+    docs/plan.md, Label rasters.
+
+    Args:
+        lock: the lock; the maps are the assets `map` of the unit's items of sensor `reference`.
+        unit: id of the unit.
+        settings: the stage's settings.
+        output: the GeoTIFF to write.
+
+    Raises:
+        IncompleteError: the lock names no map for the unit.
+        LegendError: a map holds codes that the crosswalk does not list.
+        SceneError: a map cannot be read.
+        StorageError: the result cannot be written.
+    """
+    wanted = read_settings(settings).reference
+    plan = read_lock(lock)
+    items = plan.items_of(unit, "reference")
+    if not items:
+        raise IncompleteError(
+            f"{lock}: no reference map for unit {unit!r}; give reference.path (or a raster with "
+            "sensor: reference) that covers the area, and plan again"
+        )
+    legend, crosswalk = load_legend(wanted.legend), load_crosswalk(wanted.crosswalk)
+    geobox = unit_geobox(plan.unit(unit))
+    halo = HALO[wanted.edges]
+    around = geobox.pad(halo) if halo else geobox
+    labels = np.full(around.shape, NODATA, np.uint8)
+    unknown: dict[str, Counter[float]] = {}
+    for item in items:
+        asset = item.assets["map"]
+        table = CodeTable.of(crosswalk, legend, asset.nodata)
+        found = fill_labels(labels, around, asset, table, halo)
+        if found:
+            unknown[asset.href] = found
+    if unknown:
+        raise LegendError(_unknown_codes(unknown, crosswalk))
+    layers, names = label_layers(labels, legend, wanted.edges, halo)
+    write_geotiff(
+        output, layers, geobox, nodata=NODATA, descriptions=names, compression="deflate", tile=256
+    )
+
+
+def _unknown_codes(unknown: Mapping[str, Mapping[float, int]], crosswalk: Crosswalk) -> str:
+    files = [
+        f"{href}: "
+        + ", ".join(f"code {code:g} ({count} pixels)" for code, count in sorted(codes.items()))
+        for href, codes in unknown.items()
+    ]
+    return (
+        f"source codes in no row of crosswalk {crosswalk.name!r}: {'; '.join(files)}. Add each to "
+        "the crosswalk (an empty code means nodata), or name another under reference.crosswalk"
+    )

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the patches of a unit lie: the recipe's windows on the unit's grid, inside the area.
+
+Law: names and places of patches come from the grid and the area alone, never from scenes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .grid import Unit, Window, patch_windows, reprojected, windows_in_area
+from .recipe import read_settings
+from .tables import read_area, read_lock, unit_geobox, write_geoparquet
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+
+def patch_id(unit: Unit, window: Window, kind: str) -> str:
+    """Name of a patch.
+
+    Args:
+        unit: the patch's unit.
+        window: its window.
+        kind: `mosaic`: `r00012_c00042`, row and column over the whole area; `tiles`:
+            `31UGQ_257_514`, tile, x and y offset in pixels.
+    """
+    if kind == "mosaic":
+        return f"r{window.row:05d}_c{window.col:05d}"
+    return f"{unit.id}_{window.x_px}_{window.y_px}"
+
+
+def footprints(unit: Unit, windows: Sequence[Window], kind: str) -> gpd.GeoDataFrame:
+    """The table of a unit's patches, one row a window, in the order given.
+
+    Args:
+        unit: the unit with its north-up geobox.
+        windows: windows of that unit.
+        kind: `mosaic` or `tiles`, see `patch_id`.
+
+    Returns:
+        Columns patch_id, unit, row, col, y_px, x_px, size_px (int64) and geometry (outline of
+        the patch, from edge to edge of its pixels, in the unit's CRS).
+    """
+    import geopandas as gpd
+    import numpy as np
+    import shapely
+
+    numbers = {
+        name: np.array([getattr(w, name) for w in windows], np.int64)
+        for name in ("row", "col", "y_px", "x_px", "size_px")
+    }
+    a, _, c, _, e, f = tuple(unit.geobox.affine)[:6]
+    left, top = c + a * numbers["x_px"], f + e * numbers["y_px"]
+    outlines = shapely.box(left, top + e * numbers["size_px"], left + a * numbers["size_px"], top)
+    ids = [patch_id(unit, window, kind) for window in windows]
+    columns = {
+        "patch_id": np.array(ids, object),
+        "unit": np.array([unit.id] * len(windows), object),
+        **numbers,
+    }
+    return gpd.GeoDataFrame(columns, geometry=outlines, crs=str(unit.geobox.crs))
+
+
+def sampling(lock: Path, unit: str, settings: Path, output: Path) -> None:
+    """Write the footprints of a unit's patches.
+
+    Patches come row by row. With `area_rule: within` a patch may stick out of the area by less
+    than one pixel, because the grid of a mosaic is snapped outwards; with `intersects` it shares
+    some surface with the area. A unit without patches gives an empty table.
+
+    Args:
+        lock: the lock; gives the unit's grid.
+        unit: id of the unit.
+        settings: `settings/sampling.json`.
+        output: GeoParquet file to write, see `footprints`.
+
+    Raises:
+        IncompleteError: the lock has no such unit.
+        InputError: the area's file cannot be read.
+        StorageError: the table cannot be written.
+    """
+    resolved = read_settings(settings)
+    locked = read_lock(lock).unit(unit)
+    placed = Unit(locked.id, unit_geobox(locked), locked.first_row, locked.first_col)
+    area, area_crs = read_area(resolved.area)
+    windows = windows_in_area(
+        patch_windows(
+            placed, size_px=resolved.sampling.size_px, stride_px=resolved.sampling.step_px
+        ),
+        placed.geobox,
+        reprojected(area, area_crs, str(locked.geobox["crs"])),
+        resolved.sampling.area_rule,
+    )
+    write_geoparquet(footprints(placed, windows, resolved.sampling.kind), output)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sentinel-1: from the geocoded backscatter scenes of a unit to its stack of patches.
+
+Laws:
+1. Kernels act on linear power; assets in decibel are turned into power as they are decoded.
+2. Missing pixels are 0 in the stack and 0 in `source`: 0 dB is a value, so ask `source`.
+3. Linear values stay as they are, also zero and the slightly negative ones that noise removal
+   leaves. In dB, power below 1e-7 (−70 dB, far below the noise of the sensor) counts as 1e-7.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .recipe import read_settings
+
+if TYPE_CHECKING:
+    from .mosaic import Layer
+    from .recipe import Sentinel1Settings
+
+MODALITY = "sentinel1"
+
+
+def layer(settings: Sentinel1Settings) -> Layer:
+    """What the settings want of each scene."""
+    from .mosaic import Layer
+
+    return Layer(
+        bands=settings.polarisations,
+        kernel=settings.kernel,
+        dtype="float32",
+        decibel=settings.scale == "db",
+    )
+
+
+def sentinel1(
+    lock: Path, unit: str, footprints: Path, settings: Path, output: Path, threads: int = 1
+) -> None:
+    """Cut the Sentinel-1 patches of a unit and write them as a stack.
+
+    Args:
+        lock: `lock.json`; names the scenes of the unit, best first.
+        unit: id of the unit.
+        footprints: `footprints/UNIT.parquet`.
+        settings: `settings/sentinel1.json`.
+        output: the stack, `stacks/UNIT/sentinel1.zarr`; `data` is (patch, 1, polarisation, y, x)
+            float32, linear power or dB.
+        threads: threads that decode, sample and encode; does not change a byte.
+
+    Raises:
+        SceneError: a polarisation is missing or a file is damaged.
+        SourceError: a file is not as planned.
+        GridError: grids do not fit together.
+        StorageError: the stack cannot be written, or lock or footprints cannot be read.
+    """
+    from . import mosaic
+
+    wanted = read_settings(settings).sentinel1
+    mosaic.build(
+        lock, unit, footprints, MODALITY, layer(wanted), output,
+        meaning="dB" if wanted.scale == "db" else "linear power", threads=threads,
+    )  # fmt: skip

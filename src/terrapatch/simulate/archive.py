@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The embedded archive as a whole: settings in, a folder of products and their catalogue out."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import grid, recipe, tables
+from ..errors import InputError
+from . import references, sentinel1, sentinel2, stac
+from .landscape import Landscape, make_landscape, plane_of
+from .safe_metadata import Product
+from .schedule import passes1, passes2, processings
+
+if TYPE_CHECKING:
+    from shapely.geometry.base import BaseGeometry
+
+    from ..recipe import SimulateSettings
+
+ZONE_OVERLAP_M = 2_000.0
+"""How far crops of Sentinel-2 tiles reach into the next UTM zone."""
+
+
+def simulate(
+    settings: str | os.PathLike[str], output: str | os.PathLike[str], *, threads: int = 1
+) -> None:
+    """Write the embedded archive: Sentinel-2, Sentinel-1, reference map, STAC catalogue.
+
+    Args:
+        settings: settings file of the stage (sections area, simulate, catalog).
+        output: folder to write; it appears when all is whole, an old one is replaced.
+        threads: images encoded at a time; the bytes do not depend on it.
+
+    Raises:
+        InputError: a level other than L2A is asked for, no Sentinel-2 tile meets the area, or it
+            crosses the antimeridian.
+        RecipeError: the settings file is missing or wrong.
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    given = recipe.read_settings(settings)
+    if given.catalog.level != "L2A":
+        raise InputError(
+            f"{settings}: catalog.level is {given.catalog.level!r}, and the embedded archive holds "
+            "Level-2A products only; set catalog.level: L2A or use the source 'local'"
+        )
+    geometry, crs = tables.read_area(given.area)
+    area = grid.reprojected(geometry, crs, grid.GEOGRAPHIC)
+    tiles = grid.mgrs_tiles(area)
+    if not tiles:
+        raise InputError(f"{settings}: no Sentinel-2 tile meets the area {area.bounds}")
+    outline = _outline(area, tiles, given.simulate)
+    if outline.bounds[2] - outline.bounds[0] > 180:
+        raise InputError(
+            f"{settings}: the area or its margin crosses the antimeridian, which the embedded "
+            "archive cannot; choose an area east or west of it, or a smaller simulate.margin_m"
+        )
+    landscape = make_landscape(area, outline, given.simulate.seed, given.simulate.impulses)
+    with tables.atomic(output) as folder:
+        items = _sentinel2(folder, landscape, area, outline, tiles, given.simulate, threads)
+        items += _sentinel1(folder, landscape, area, outline, tiles, given.simulate)
+        items.append(_reference(folder, landscape, outline, given.simulate))
+        stac.write_catalogue(folder, items)
+
+
+def _outline(area: BaseGeometry, tiles: list[str], settings: SimulateSettings) -> BaseGeometry:
+    """What the archive shows, in EPSG:4326: the area and its margin, or whole tiles."""
+    import shapely
+
+    if settings.whole_tiles:
+        return shapely.union_all([grid.tile_footprint(tile) for tile in tiles])
+    plane = plane_of(area)
+    there = grid.reprojected(area, grid.GEOGRAPHIC, plane)
+    # Mitred: the margin of a box is a box again.
+    wider = there.buffer(settings.margin_m, join_style="mitre") if settings.margin_m else there
+    return grid.reprojected(wider, plane, grid.GEOGRAPHIC)
+
+
+def _sentinel2(
+    folder: Path, landscape: Landscape, area: BaseGeometry, outline: BaseGeometry,
+    tiles: list[str], settings: SimulateSettings, threads: int,
+) -> list[stac.Item]:  # fmt: skip
+    items = []
+    lon, lat = area.centroid.x, area.centroid.y
+    for number, tile in enumerate(tiles):
+        part = None if settings.whole_tiles else _zone_part(tile, outline)
+        geobox = sentinel2.scene_geobox(tile, part)
+        if geobox is None:
+            continue
+        for scene in passes2(settings.seed, settings.year, settings.passes, lon):
+            datatake = sentinel2.make_datatake(landscape, scene, lon, lat)
+            footprint = sentinel2.footprint(datatake, geobox)
+            if footprint is None:
+                continue
+            pixels = sentinel2.render(datatake, geobox, threads)
+            # One tile has a reprocessed duplicate; the others show that this is no rule.
+            for processing in processings(scene)[: 2 if number == 0 else 1]:
+                product = Product(tile, scene, processing, geobox)
+                content = sentinel2.write_product(
+                    folder / "sentinel2", product, pixels, footprint, threads
+                )
+                items.append(stac.sentinel2_item(product, content))
+    return items
+
+
+def _zone_part(tile: str, outline: BaseGeometry) -> BaseGeometry:
+    """The part of the outline in the tile's own UTM zone, and a little of the next.
+
+    Tiles of two zones overlap widely. Cropped like this they must both be used.
+    """
+    import shapely
+
+    zone = grid.mgrs_tile_geobox(tile).crs.to_epsg() % 100
+    _, south, _, north = outline.bounds
+    over = ZONE_OVERLAP_M / (111_320 * math.cos(math.radians((south + north) / 2)))
+    first = zone * 6 - 186
+    return outline.intersection(shapely.box(first - over, south, first + 6 + over, north))
+
+
+def _sentinel1(
+    folder: Path, landscape: Landscape, area: BaseGeometry, outline: BaseGeometry,
+    tiles: list[str], settings: SimulateSettings,
+) -> list[stac.Item]:  # fmt: skip
+    zones = sorted({str(grid.mgrs_tile_geobox(tile).crs) for tile in tiles})
+    # Frames of the two directions have their centres in different places, so where the area lies
+    # on a zone's border they come in different zones.
+    zone = {"descending": zones[0], "ascending": zones[-1]}
+    lon, lat = area.centroid.x, area.centroid.y
+    items = []
+    for item in passes1(settings.seed, settings.year, settings.s1_passes, lon):
+        crs = zone[item.direction]
+        scene = sentinel1.Scene(item, sentinel1.scene_geobox(outline, crs))
+        seen = sentinel1.write_scene(folder / "sentinel1", landscape, scene, lat > 0)
+        if seen is not None:
+            items.append(stac.sentinel1_item(scene, seen))
+    return items
+
+
+def _reference(
+    folder: Path, landscape: Landscape, outline: BaseGeometry, settings: SimulateSettings
+) -> stac.Item:
+    path = folder / "reference" / f"terraclass_{settings.year}.tif"
+    geobox = references.write_map(path, landscape, outline)
+    return stac.reference_item(settings.year, geobox, outline)

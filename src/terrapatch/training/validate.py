@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stage: train small models on the train split and hold them against chance on the test split.
+
+Laws:
+1. A model passes when its macro F1 and its mIoU on the test split exceed those of both baselines
+   (the majority class of the train split, and a control trained on shuffled labels) by the
+   recipe's margins. The stage passes when at least one model ran and all that ran pass.
+2. `training` measures, `require_passed` judges: Snakemake deletes what a failed job wrote, and
+   the figures of a failure are what one wants to see.
+3. What is written has no times in it: the same data and settings give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import IncompleteError, RecipeError, StorageError, ValidationError
+from ..legend import load_legend
+from ..recipe import StageSettings, read_settings
+from ..tables import atomic, write_json, write_text
+from . import metrics
+from .samples import (
+    SPLITS,
+    Predictor,
+    Samples,
+    indices_to_codes,
+    open_samples,
+    read_batches,
+)
+from .scaling import class_figures, scaling
+
+if TYPE_CHECKING:
+    from ..legend import Level
+    from ..recipe import TrainingSettings
+
+log = logging.getLogger(__name__)
+
+_PICTURES = 12
+"""Test patches whose predictions are kept for the report."""
+
+_SKIPPED = "PyTorch is not installed; pip install 'terrapatch[train]'"
+
+Models = dict[str, dict[bool, Predictor]]
+"""By name, then by whether it is the control."""
+
+
+def training(
+    manifest: Path,
+    stacks: Path,
+    labels: Path,
+    statistics: Path,
+    settings: Path,
+    output: Path,
+    predictions: Path,
+    threads: int = 1,
+) -> None:
+    """Validate a dataset by learning from it.
+
+    Args:
+        manifest: GeoParquet with one row a patch and its split.
+        stacks: folder with UNIT/MODALITY.zarr.
+        labels: folder with UNIT.tif, one band per legend level.
+        statistics: `statistics.json`: figures of bands and classes over the train split.
+        settings: settings file of the stage `training`.
+        output: where `metrics.json` goes. A model that fails is written down, not raised:
+            the report shows it, then `require_passed` ends the build.
+        predictions: where `predictions.npz` goes: patch_ids, truth and one array per model, as
+            (patch, y, x) uint8 legend codes (255: no truth) of up to 12 test patches.
+        threads: processor threads; they change the time alone.
+
+    Raises:
+        IncompleteError: nothing to train or to test on.
+        RecipeError: a level or an input that the dataset does not have.
+        StorageError: an input is missing or damaged, or a result cannot be written.
+    """
+    wanted = read_settings(settings)
+    samples = open_samples(manifest, stacks, labels, _inputs(wanted, settings), _level(wanted))
+    models, skipped = _fit(samples, wanted.training, statistics, threads)
+    confusions, pictures = _test(samples, models)
+    pixels, _ = class_figures(statistics, samples.level)
+    report = assess(confusions, pixels, samples.level, wanted.training)
+    report["models"] |= {name: {"skipped": reason} for name, reason in skipped.items()}
+    report["required"] = wanted.training.required
+    report["inputs"] = list(samples.inputs)
+    report["split_sizes"] = {split: len(samples.patches[split]) for split in SPLITS}
+    _write_npz(predictions, pictures)
+    write_json(output, report)
+    log.info("%s", summary(report))
+
+
+def require_passed(metrics_json: Path, passed: Path) -> str:
+    """Fail the build where the models did not pass; a stage of its own, after the report.
+
+    Args:
+        metrics_json: what `training` wrote.
+        passed: text file that stands for success; written only then, or where the recipe says
+            `training.required: false`.
+
+    Returns:
+        The figures, one line a model.
+
+    Raises:
+        ValidationError: a model does not beat its baselines and the recipe requires it.
+        StorageError: the metrics are missing or damaged.
+    """
+    try:
+        report = json.loads(metrics_json.read_text(encoding="utf-8"))
+        text = summary(report)
+        if report["required"] and not report["passed"]:
+            raise ValidationError(_failure(report, metrics_json))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StorageError(
+            f"{metrics_json}: no readable metrics ({error!r}); run `terrapatch training` again"
+        ) from error
+    write_text(passed, text + "\n")
+    return text
+
+
+def _inputs(wanted: StageSettings, path: Path) -> list[str]:
+    inputs: list[str] = [m for m in wanted.training.inputs if m in wanted.modalities]
+    if not inputs:
+        raise RecipeError(
+            f"{path}: training.inputs {list(wanted.training.inputs)} are not in the dataset "
+            f"(modalities: {list(wanted.modalities)}); name at least one of these"
+        )
+    return inputs
+
+
+def _level(wanted: StageSettings) -> Level:
+    legend = load_legend(wanted.reference.legend)
+    name = wanted.training.level
+    return legend.levels[-1] if name is None else legend.level(name)
+
+
+def _fit(
+    samples: Samples, settings: TrainingSettings, statistics: Path, threads: int
+) -> tuple[Models, dict[str, str]]:
+    """Trained models, and reasons why others were left out."""
+    models: Models = {}
+    skipped: dict[str, str] = {}
+    if "forest" in settings.models:
+        from . import forest
+
+        models["forest"] = forest.fit(samples, settings, threads)
+    if "unet" in settings.models:
+        try:
+            from . import unet
+        except ModuleNotFoundError as error:
+            if (error.name or "").split(".")[0] != "torch":
+                raise
+            skipped["unet"] = _SKIPPED
+            log.warning("unet: %s", _SKIPPED)
+        else:
+            scale = scaling(statistics, samples.channels, settings.normalisation)
+            _, weights = class_figures(statistics, samples.level)
+            if not settings.class_weights:
+                weights = np.ones_like(weights)
+            models["unet"] = unet.fit(samples, settings, scale, weights, threads)
+    return models, skipped
+
+
+def _test(
+    samples: Samples, models: Models
+) -> tuple[dict[str, dict[bool, NDArray[np.int64]]], dict[str, NDArray[Any]]]:
+    """Confusion matrices over the whole test split, and arrays of some patches for pictures."""
+    classes = len(samples.level.codes)
+    patches = samples.patches["test"]
+    shown = {str(patches["patch_id"].iloc[i]) for i in evenly(len(patches), _PICTURES)}
+    confusions = {
+        name: {control: np.zeros((classes, classes), np.int64) for control in pair}
+        for name, pair in models.items()
+    }
+    ids: list[str] = []
+    kept: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in ("truth", *models)}
+    for batch in read_batches(samples, "test"):
+        keep = [i for i, patch_id in enumerate(batch.patch_ids) if patch_id in shown]
+        ids += [batch.patch_ids[i] for i in keep]
+        kept["truth"] += [batch.labels[i] for i in keep]
+        for name, pair in models.items():
+            for control, predict in pair.items():
+                guess = predict(batch)
+                confusions[name][control] += metrics.confusion_matrix(batch.labels, guess, classes)
+                kept[name] += [] if control else [guess[i] for i in keep]
+    arrays: dict[str, NDArray[Any]] = {"patch_ids": np.array(ids)}
+    for name, layers in kept.items():
+        arrays[name] = indices_to_codes(np.stack(layers), samples.level)
+    return confusions, arrays
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """At most `most` of 0..count-1, ascending and evenly spread."""
+    if count <= most:
+        return list(range(count))
+    return [i * count // most for i in range(most)]
+
+
+def assess(
+    confusions: Mapping[str, Mapping[bool, NDArray[np.int64]]],
+    support: NDArray[np.int64],
+    level: Level,
+    settings: TrainingSettings,
+) -> dict[str, Any]:
+    """Hold every model against its baselines.
+
+    Args:
+        confusions: per model, by whether it is the control: (class, class) test pixels,
+            rows are truth.
+        support: (class,) train pixels; the largest is the majority class.
+        level: the classes.
+        settings: margins.
+
+    Raises:
+        IncompleteError: no test pixel has a label.
+    """
+    names = [entry.name for entry in level.classes]
+    majority = int(support.argmax())
+    report: dict[str, Any] = {
+        "level": level.name,
+        "classes": names,
+        "majority_class": names[majority],
+        "required_margin": {"macro_f1": settings.margin_f1, "miou": settings.margin_miou},
+        "models": {},
+    }
+    for name, pair in confusions.items():
+        if not pair[False].any():
+            raise IncompleteError(
+                "no pixel of the test split has both a label and all inputs, so nothing can be "
+                "scored; choose other training.inputs or other splits"
+            )
+        found = metrics.scores(pair[False])
+        baselines = {
+            "majority": metrics.scores(
+                metrics.majority_confusion(pair[False].sum(axis=1), majority)
+            ),
+            "shuffled": metrics.scores(pair[True]),
+        }
+        f1 = found.macro_f1 - max(b.macro_f1 for b in baselines.values())
+        miou = found.miou - max(b.miou for b in baselines.values())
+        report["models"][name] = {
+            **metrics.described(found, names),
+            "confusion": pair[False].tolist(),
+            "baselines": {key: metrics.means(b) for key, b in baselines.items()},
+            "margin": {"macro_f1": metrics.rounded(f1), "miou": metrics.rounded(miou)},
+            "passed": min(f1, miou) > 0 and f1 >= settings.margin_f1
+            and miou >= settings.margin_miou,
+        }  # fmt: skip
+    passes = [model["passed"] for model in report["models"].values()]
+    report["passed"] = bool(passes) and all(passes)
+    return report
+
+
+def summary(report: Mapping[str, Any]) -> str:
+    """One line a model, for people."""
+    lines = []
+    for name, model in sorted(report["models"].items()):
+        if "skipped" in model:
+            lines.append(f"{name}: skipped ({model['skipped']})")
+            continue
+        parts = [f"macro F1 {model['macro_f1']:.3f}, mIoU {model['miou']:.3f}"]
+        parts += [
+            f"{key} {base['macro_f1']:.3f}, {base['miou']:.3f}"
+            for key, base in sorted(model["baselines"].items())
+        ]
+        lines.append(f"{name}: {'; '.join(parts)}: {'passed' if model['passed'] else 'failed'}")
+    return "\n".join(lines)
+
+
+def _failure(report: Mapping[str, Any], path: Path) -> str:
+    """What failed, its figures, and what to do about it."""
+    ran = [model for model in report["models"].values() if "skipped" not in model]
+    figures = "\n".join(f"  {line}" for line in summary(report).splitlines())
+    if not ran:
+        return (
+            f"{path}: no model ran, so the dataset is not validated:\n{figures}\n"
+            "install PyTorch or add forest to training.models"
+        )
+    margin = report["required_margin"]
+    present = sum(row["support"] > 0 for row in ran[0]["per_class"].values())
+    hint = (
+        "the test split has one class alone, which the majority baseline always hits: enlarge the "
+        "area or change splits"
+        if present == 1
+        else "look at the pictures of the report for labels that do not fit the images (shifted, "
+        "of another year, another legend); if the dataset is right and merely small, enlarge the "
+        "area, or lower training.margin_f1 and training.margin_miou, or set training.required: "
+        "false"
+    )
+    return (
+        f"{path}: the models of level {report['level']!r} must beat both baselines by "
+        f"{margin['macro_f1']} macro F1 and {margin['miou']} mIoU on the test split:\n{figures}\n"
+        f"{hint}"
+    )
+
+
+def _write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write what `numpy.load` reads, whole; `numpy.savez` would write the time into it."""
+    with atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, array in arrays.items():
+            member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            member.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(member, "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)

@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of a unit's patches: completeness, classes, provenance, drop reasons."""
+
+import hashlib
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from helpers_patches import (
+    scene_item,
+    settings_folder,
+    small_lock,
+    utm_geobox,
+    write_footprints,
+    write_stack,
+)
+from terrapatch.errors import IncompleteError, SceneError, StorageError
+from terrapatch.legend import NODATA, load_legend
+from terrapatch.patches import class_counts, cut, drop_reasons, hashes_of, histograms, patches
+from terrapatch.rasters import write_geotiff
+from terrapatch.recipe import PatchesSettings
+from terrapatch.tables import read_geoparquet
+
+SIZE = 16
+COLUMNS = [
+    "patch_id", "unit", "row", "col", "y_px", "x_px", "size_px", "crs", "transform", "kept",
+    "dropped_reason", "valid_sentinel2", "valid_sentinel1", "valid_label", "dates_sentinel2",
+    "dates_sentinel1", "sources_sentinel2", "sources_sentinel1", "hash_sentinel2",
+    "hash_sentinel1", "hash_label", "counts_l2", "counts_l1", "geometry",
+]  # fmt: skip
+S2 = [
+    scene_item("late", "sentinel2", "2022-08-09"),
+    scene_item("early", "sentinel2", "2022-07-01"),
+    scene_item("same_day", "sentinel2", "2022-07-01"),
+]
+S1 = [scene_item("radar", "sentinel1", "2022-07-03")]
+
+
+class World:
+    """A unit of 3 × 4 patches with random stacks and labels, and the judge's own copies."""
+
+    def __init__(self, folder, stride=None, modalities=("sentinel2", "sentinel1"), **changes):
+        rng = np.random.default_rng(5)
+        self.folder = folder
+        step = stride or SIZE
+        self.geobox = utm_geobox((2 * step + SIZE + 3, 3 * step + SIZE + 5))
+        self.footprints = write_footprints(folder / "footprints.parquet", self.geobox, SIZE, step)
+        self.ids = self.footprints["patch_id"].tolist()
+        count = len(self.ids)
+        self.data = {
+            "sentinel2": rng.integers(1, 10_000, (count, 1, 2, SIZE, SIZE)).astype("uint16"),
+            "sentinel1": rng.random((count, 1, 2, SIZE, SIZE), np.float32) + 0.1,
+        }
+        self.source = {
+            "sentinel2": rng.integers(1, 4, (count, 1, SIZE, SIZE)).astype("uint8"),
+            "sentinel1": np.ones((count, 1, SIZE, SIZE), "uint8"),
+        }
+        self.labels = np.zeros((4, *self.geobox.shape), "uint8")
+        self.labels[0] = rng.integers(0, 14, self.geobox.shape)
+        self.labels[1] = load_legend("cerradata4mm").derive("l1")[self.labels[0]]
+        self.names = ("l2", "l1", "edge_l2", "edge_l1")
+        self.lock = small_lock(folder, self.geobox, S2 + S1)
+        self.settings = settings_folder(folder / "settings", modalities=modalities, **changes)
+        self.modalities = modalities
+
+    def run(self, **given):
+        items = {"sentinel2": S2, "sentinel1": S1}
+        stacks = {}
+        for name in self.modalities:
+            stacks[name] = self.folder / f"{name}.zarr"
+            write_stack(
+                stacks[name], self.geobox, self.ids, data=self.data[name],
+                source=self.source[name], items=[[i.id for i in items[name]]], modality=name,
+            )  # fmt: skip
+        write_geotiff(
+            self.folder / "labels.tif", self.labels, self.geobox, nodata=NODATA,
+            descriptions=self.names, tile=256,
+        )  # fmt: skip
+        arguments = {
+            "lock": self.lock,
+            "unit": "u1",
+            "footprints": self.folder / "footprints.parquet",
+            "stacks": stacks,
+            "labels": self.folder / "labels.tif",
+            "settings": self.settings / "patches.json",
+            "output": self.folder / "patches.parquet",
+        }
+        patches(**(arguments | given))
+        return read_geoparquet(self.folder / "patches.parquet")
+
+    def window(self, number):
+        row = self.footprints.iloc[number]
+        return (slice(row.y_px, row.y_px + SIZE), slice(row.x_px, row.x_px + SIZE))
+
+
+@pytest.mark.parametrize("stride", [16, 17, 9])
+def test_every_column_agrees_with_a_plain_loop(tmp_path, stride):
+    world = World(tmp_path, stride)
+    world.source["sentinel2"][2, 0, :4] = 0
+    world.source["sentinel1"][5, 0, 0, 0] = 0
+    world.labels[0, 0:5, 0:7] = NODATA
+    world.labels[1][world.labels[0] == NODATA] = NODATA
+    table = world.run()
+    assert list(table.columns) == COLUMNS
+    assert table.crs.to_epsg() == 4326
+    names = {1: "late", 2: "early", 3: "same_day"}
+    days = {"late": "2022-08-09", "early": "2022-07-01", "same_day": "2022-07-01"}
+    with rasterio.open(tmp_path / "labels.tif") as dataset:
+        written = dataset.read()
+    for number, row in enumerate(table.itertuples()):
+        ys, xs = world.window(number)
+        source = world.source["sentinel2"][number]
+        used = [names[k] for k in (1, 2, 3) if (source == k).any()]
+        assert row.valid_sentinel2 == pytest.approx((source > 0).mean())
+        assert list(row.sources_sentinel2) == used
+        assert list(row.dates_sentinel2) == sorted({days[name] for name in used})
+        assert list(row.sources_sentinel1) == ["radar"]
+        for name in ("sentinel2", "sentinel1"):
+            digest = hashlib.sha256(world.data[name][number].tobytes()).hexdigest()
+            assert getattr(row, f"hash_{name}") == digest
+        pixels = np.ascontiguousarray(written[:, ys, xs])
+        assert row.hash_label == hashlib.sha256(pixels.tobytes()).hexdigest()
+        assert row.valid_label == pytest.approx((pixels[0] != NODATA).mean())
+        assert list(row.counts_l2) == [int((pixels[0] == code).sum()) for code in range(14)]
+        assert list(row.counts_l1) == [int((pixels[1] == code).sum()) for code in range(7)]
+        affine = world.geobox.affine * Affine.translation(xs.start, ys.start)
+        assert list(row.transform) == list(affine)[:6]
+        assert row.crs == "EPSG:32722"
+        assert (row.y_px, row.x_px, row.size_px) == (ys.start, xs.start, SIZE)
+    places = world.footprints.to_crs("EPSG:4326").geometry
+    assert shapely.equals_exact(table.geometry.to_numpy(), places.to_numpy(), 0).all()
+
+
+def test_drop_reasons_are_all_given_and_rounded_down(tmp_path):
+    world = World(tmp_path)
+    world.source["sentinel2"][1, 0, 0, 0] = 0  # 255 of 256: 99.6 %
+    world.source["sentinel2"][4] = 0
+    world.source["sentinel1"][4, 0, :8] = 0
+    world.labels[0][world.window(4)] = NODATA
+    table = world.run()
+    assert table["kept"].tolist() == [n not in (1, 4) for n in range(12)]
+    reasons = table["dropped_reason"].tolist()
+    assert reasons[1] == "sentinel2: 99.6 % observed < 100 %"
+    assert reasons[4] == (
+        "sentinel2: 0.0 % observed < 100 %; sentinel1: 50.0 % observed < 100 %; "
+        "label: 0.0 % observed < 100 %"
+    )
+    assert table["dropped_reason"].isna().tolist() == table["kept"].tolist()
+    assert list(table["sources_sentinel2"][4]) == []
+    assert list(table["dates_sentinel2"][4]) == []
+
+
+def test_thresholds_of_the_recipe_decide(tmp_path):
+    world = World(tmp_path, patches={"min_valid_sentinel2": 0.9, "min_valid_label": 0.0})
+    world.source["sentinel2"][0, 0].reshape(-1)[:25] = 0  # 90.2 %
+    world.source["sentinel2"][1, 0].reshape(-1)[:26] = 0  # 89.8 %
+    world.labels[0] = NODATA
+    table = world.run()
+    assert table["kept"].tolist() == [True, False] + [True] * 10
+    assert table["dropped_reason"][1] == "sentinel2: 89.8 % observed < 90.0 %"
+
+
+def test_drop_reasons_never_round_up_to_complete():
+    reasons = drop_reasons({"label": np.array([0.99999, 1.0])}, PatchesSettings())
+    assert reasons == ["label: 99.9 % observed < 100 %", None]
+
+
+def test_a_modality_that_is_not_wanted_is_null(tmp_path):
+    table = World(tmp_path, modalities=("sentinel2",)).run()
+    for name in ("valid", "dates", "sources", "hash"):
+        assert table[f"{name}_sentinel1"].isna().all()
+        assert table[f"{name}_sentinel2"].notna().all()
+    assert table["kept"].all()
+
+
+def test_columns_have_their_types_even_without_values(tmp_path):
+    World(tmp_path, modalities=("sentinel2",)).run()
+    schema = pq.read_schema(tmp_path / "patches.parquet")
+    types = {name: str(schema.field(name).type) for name in COLUMNS[:-1]}
+    assert types["dropped_reason"] == "string"
+    assert types["hash_sentinel1"] == "string"
+    assert types["valid_sentinel1"] == "double"
+    assert types["dates_sentinel1"] == types["sources_sentinel1"] == "list<element: string>"
+    assert types["counts_l2"] == "list<element: int64>"
+    assert types["transform"] == "list<element: double>"
+    assert types["row"] == "int64"
+    assert types["kept"] == "bool"
+
+
+def test_several_dates_count_together(tmp_path):
+    world = World(tmp_path, modalities=("sentinel2",))
+    count = len(world.ids)
+    rng = np.random.default_rng(1)
+    data = rng.integers(1, 99, (count, 2, 2, SIZE, SIZE)).astype("uint16")
+    source = np.ones((count, 2, SIZE, SIZE), "uint8")
+    source[3, 1] = 0
+    world.run()
+    write_stack(
+        tmp_path / "series.zarr", world.geobox, world.ids, data=data, source=source,
+        items=[["late", "early"], ["early", "late"]],
+    )  # fmt: skip
+    table = world.run(stacks={"sentinel2": tmp_path / "series.zarr"})
+    assert table["valid_sentinel2"].tolist() == [1, 1, 1, 0.5] + [1] * 8
+    assert list(table["sources_sentinel2"][0]) == ["late", "early"]
+    assert list(table["sources_sentinel2"][3]) == ["late"]
+    assert table["hash_sentinel2"][7] == hashlib.sha256(data[7].tobytes()).hexdigest()
+
+
+def test_a_unit_without_patches_gives_an_empty_table(tmp_path):
+    world = World(tmp_path)
+    full = world.run()
+    empty = world.footprints.iloc[:0]
+    empty.to_parquet(tmp_path / "none.parquet")
+    for name, dtype in (("sentinel2", "uint16"), ("sentinel1", "float32")):
+        write_stack(
+            tmp_path / f"{name}_none.zarr", world.geobox, [],
+            data=np.empty((0, 1, 2, SIZE, SIZE), dtype),
+            source=np.empty((0, 1, SIZE, SIZE), "uint8"), items=[["late"]],
+        )  # fmt: skip
+    stacks = {name: tmp_path / f"{name}_none.zarr" for name in world.modalities}
+    table = world.run(footprints=tmp_path / "none.parquet", stacks=stacks)
+    assert len(table) == 0
+    assert list(table.columns) == list(full.columns)
+    schema = pq.read_schema(tmp_path / "patches.parquet")
+    assert str(schema.field("counts_l1").type) == "list<element: int64>"
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path):
+    world = World(tmp_path)
+    world.run()
+    first = (tmp_path / "patches.parquet").read_bytes()
+    world.run()
+    assert (tmp_path / "patches.parquet").read_bytes() == first
+
+
+def test_a_stack_of_other_patches_is_refused(tmp_path):
+    world = World(tmp_path)
+    world.ids[3] = "r99999_c99999"
+    with pytest.raises(StorageError, match=r"sentinel2\.zarr: holds other patches.*build again"):
+        world.run()
+
+
+def test_a_stack_on_another_grid_is_refused(tmp_path):
+    world = World(tmp_path)
+    world.run()
+    write_stack(
+        tmp_path / "moved.zarr", utm_geobox(world.geobox.shape, left=300_010), world.ids,
+        data=world.data["sentinel2"], source=world.source["sentinel2"], items=[["late"]],
+    )  # fmt: skip
+    stacks = {
+        "sentinel2": tmp_path / "moved.zarr",
+        "sentinel1": tmp_path / "sentinel1.zarr",
+    }
+    with pytest.raises(StorageError, match="holds another grid or patch size"):
+        world.run(stacks=stacks)
+
+
+def test_a_label_raster_on_another_grid_is_refused(tmp_path):
+    world = World(tmp_path)
+    other = utm_geobox(world.geobox.shape, top=9_100_010)
+    write_geotiff(tmp_path / "other.tif", world.labels, other, descriptions=world.names)
+    with pytest.raises(StorageError, match=r"other\.tif: .* but the unit is .*build again"):
+        world.run(labels=tmp_path / "other.tif")
+
+
+def test_a_label_raster_without_the_levels_is_refused(tmp_path):
+    world = World(tmp_path)
+    world.names = ("a", "b", "c", "d")
+    with pytest.raises(StorageError, match=r"legend 'cerradata4mm' has the levels \['l2', 'l1'\]"):
+        world.run()
+
+
+def test_a_truncated_label_raster_is_named(tmp_path):
+    world = World(tmp_path)
+    world.run()
+    path = tmp_path / "cut.tif"
+    path.write_bytes((tmp_path / "labels.tif").read_bytes()[:-800])
+    with pytest.raises(SceneError, match=r"cut\.tif: cannot be read"):
+        world.run(labels=path)
+
+
+def test_a_modality_without_stack_is_incomplete(tmp_path):
+    with pytest.raises(IncompleteError, match="no stack of sentinel2, sentinel1"):
+        World(tmp_path).run(stacks={})
+
+
+def test_scenes_that_the_lock_does_not_name_are_refused(tmp_path):
+    world = World(tmp_path)
+    world.lock = small_lock(tmp_path / "other", world.geobox, S1)
+    with pytest.raises(StorageError, match="made from another lock"):
+        world.run()
+
+
+bytes_of_patches = hnp.arrays(
+    np.uint8, st.tuples(st.integers(0, 4), st.integers(1, 5), st.integers(1, 5))
+)
+
+
+@given(bytes_of_patches)
+def test_histograms_agree_with_numpy(values):
+    found = histograms(values)
+    assert found.shape == (len(values), 256)
+    for patch, counts in zip(values, found, strict=True):
+        np.testing.assert_array_equal(counts, np.bincount(patch.reshape(-1), minlength=256))
+
+
+@given(bytes_of_patches)
+def test_class_counts_leave_out_nodata_alone(values):
+    labels = np.where(values < 14, values, NODATA).astype(np.uint8)
+    counts = class_counts(labels, tuple(range(14)))
+    np.testing.assert_array_equal(counts.sum(axis=1), (labels != NODATA).sum(axis=(1, 2)))
+
+
+@given(st.integers(1, 5), st.lists(st.integers(0, 12), min_size=1, max_size=6))
+def test_cutting_gives_the_slices(size, starts):
+    strip = np.arange(2 * size * 20).reshape(2, size, 20)
+    found = cut(strip, np.array(starts), size)
+    for patch, x in zip(found, starts, strict=True):
+        np.testing.assert_array_equal(patch, strip[:, :, x : x + size])
+
+
+def test_hashes_do_not_depend_on_memory_order_nor_on_the_machines_byte_order():
+    pixels = np.arange(24, dtype="<u2").reshape(2, 3, 4)
+    expected = [hashlib.sha256(patch.tobytes()).hexdigest() for patch in pixels]
+    assert hashes_of(pixels) == expected
+    assert hashes_of(pixels.astype(">u2")) == expected
+    assert hashes_of(np.asfortranarray(pixels)) == expected
