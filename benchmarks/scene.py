@@ -44,7 +44,7 @@ def prepare(folder: Path) -> Input:
         for verb in (
             ["settings", HERE / "bench.yaml", "--output", folder],
             ["simulate", results, "--threads", "2"],
-            ["plan", results],
+            ["plan", HERE / "bench.yaml", "--output", folder],
         ):
             subprocess.run([sys.executable, "-m", "terrapatch.cli", *map(str, verb)], check=True)
     planned = read_lock(results / "lock.json")

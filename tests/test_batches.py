@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_results import LAYERS, make_tree
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers_results import LAYERS, make_tree
 from terrapatch.batches import batches, read_labels, read_patches
 from terrapatch.errors import StorageError
 from terrapatch.stacks import open_stack

@@ -224,7 +224,7 @@ def test_bytes_do_not_depend_on_threads_or_shards(small, tmp_path, name):
     assert hashes(tmp_path / "one") == hashes(tmp_path / "three") == hashes(tmp_path / "shards")
 
 
-@pytest.mark.parametrize("compression", ["none", "zstd", "lzw"])
+@pytest.mark.parametrize("compression", ["none", "deflate"])
 def test_other_compressions_hold_the_same_pixels(small, tmp_path, compression):
     settings = settings_with(small, layouts__compression=compression)
     layouts(*small.inputs(), settings, tmp_path / "out")

@@ -154,7 +154,9 @@ def test_splits_are_disjoint_and_do_not_touch(results):
         for name in ("train", "val", "test")
     }
     assert all(lists.values())
-    assert len(set(functools.reduce(operator.iadd, lists.values(), []))) == sum(map(len, lists.values()))
+    assert len(set(functools.reduce(operator.iadd, lists.values(), []))) == sum(
+        map(len, lists.values())
+    )
     leakage = json.loads((results / "splits.json").read_text())["leakage"]
     assert leakage["blocks"]["test"]["touching_train"] == 0
     assert leakage["published"]["test"]["touching_train"] > 0.9

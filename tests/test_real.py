@@ -257,7 +257,21 @@ def test_a_real_flood_becomes_a_dataset_with_a_report(shared_data, tmp_path):
     (tmp_path / "codes.csv").write_text(
         "source_code,source_name,code\n-1,Not labelled,\n0,Land,0\n1,Water,1\n"
     )
-    bands = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12"]
+    bands = [
+        "B01",
+        "B02",
+        "B03",
+        "B04",
+        "B05",
+        "B06",
+        "B07",
+        "B08",
+        "B8A",
+        "B09",
+        "B10",
+        "B11",
+        "B12",
+    ]
     common = {"date": "2019-09-18"}
     recipe = {
         "name": "flood",

@@ -242,7 +242,7 @@ def _publish(args: argparse.Namespace) -> None:
     r = Results(args.results)
     publish(
         Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.labels), Path(r.dataset),
-        Path(r.lock), Path(r.settings("publish")), Path(r.deviations),
+        Path(r.lock), Path(r.settings("publish")), Path(r.deviations), threads=args.threads,
     )  # fmt: skip
     print(r.checksums)
 
@@ -321,7 +321,7 @@ VERBS: tuple[Verb, ...] = (
                     "cerradata4mm; the recipe's if absent"),
           _argument("--to", help="another folder than the results' own dataset/"))),
     Verb("publish", "Write statistics, data card, deviations and checksums.",
-         "terrapatch publish results/demo", _publish, (_RESULTS,)),
+         "terrapatch publish results/demo", _publish, (_RESULTS, _THREADS)),
     Verb("training", "Train small models on the dataset and measure them.",
          "terrapatch training results/demo --threads 2", _training, (_RESULTS, _THREADS)),
     Verb("report", "Write the report.", "terrapatch report results/demo", _report, (_RESULTS,)),

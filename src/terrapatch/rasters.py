@@ -32,7 +32,6 @@ _COMPRESSION: dict[str, dict[str, Any]] = {
     "none": {},
     "deflate": {"compress": "deflate", "zlevel": 1},
     "zstd": {"compress": "zstd", "zstd_level": 1},
-    "lzw": {"compress": "lzw"},
 }
 
 
@@ -129,6 +128,9 @@ class BlockReader:
         self._open: dict[int, OrderedDict[str, rasterio.DatasetReader]] = {}
 
     def __enter__(self) -> BlockReader:
+        # OpenJPEG would hand each block to a thread of its own and wait for it, 2 % of the work.
+        # An environment variable is the only way to tell it not to.
+        os.environ.setdefault("OPJ_NUM_THREADS", "0")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -235,7 +237,7 @@ def write_geotiff(
         geobox: CRS, transform and shape of the pixels.
         nodata: value of missing pixels, recorded in the file.
         descriptions: one name a band.
-        compression: none, deflate, zstd or lzw.
+        compression: none, deflate or zstd.
         predictor: 2 for integers, 3 for floats; the library's default if absent.
         tile: side of square blocks (a multiple of 16); one strip per file if absent.
         colormap: code → (red, green, blue) 0..255 for one-band uint8 label rasters.

@@ -162,12 +162,13 @@ class Stack:
         """
         import xarray as xr
 
-        lazy = xr.open_zarr(self.path, zarr_format=3, chunks=None, consolidated=False)
-        return lazy.assign_coords(
+        lazy: xr.Dataset = xr.open_zarr(self.path, zarr_format=3, chunks=None, consolidated=False)
+        named = lazy.assign_coords(
             patch=list(self.info.patch_ids),
             time=list(self.info.times),
             band=list(self.info.bands),
-        ).assign_attrs(
+        )
+        return named.assign_attrs(
             crs=self.info.geobox.get("crs"),
             transform=self.info.geobox.get("transform"),
             unit_of_values=self.info.unit_of_values,

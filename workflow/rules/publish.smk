@@ -25,7 +25,7 @@ rule publish:
     params:
         root=results_folder,
     shell:
-        "terrapatch publish {params.root} 2> {log}"
+        "terrapatch publish {params.root} --threads {threads} 2> {log}"
 
 
 rule training:

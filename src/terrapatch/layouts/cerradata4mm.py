@@ -102,7 +102,9 @@ def _writer(
         a, b, d, e = pixel
         return patch_form(
             dtype=layer.dtype, size_px=size_px, crs=crs, transform=(a, b, 0.0, d, e, 0.0),
-            descriptions=layer.bands, compression=compression, nodata=layer.nodata,
+            descriptions=layer.bands, nodata=layer.nodata,
+            # Masks are read by plain readers too, which know deflate alone.
+            compression=compression if layer.dtype == "float32" else "deflate",
         )  # fmt: skip
 
     def write_batch(batch: Batch) -> int:

@@ -76,6 +76,10 @@ def scene_geobox(tile: str, outline: BaseGeometry | None) -> GeoBox | None:
     return whole[rows, cols]
 
 
+Raster = tuple[str, NDArray[Any], int]
+"""Path inside a product, pixels, pixel size in metres."""
+
+
 @dataclass(frozen=True, eq=False)
 class Datatake:
     """All that a datatake's pixels depend on, besides the grid."""
@@ -290,16 +294,18 @@ def write_product(
     """
     root = folder / product.name
     images, masks = _files(product, pixels)
-    jobs = [*images, *masks]
-    for path, _, _ in jobs:
+    for path, _, _ in (*images, *masks):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
+    add = np.uint16(product.processing.offset)
 
-    def write(job: tuple[str, NDArray[Any], int]) -> None:
+    def write(job: Raster) -> None:
         path, array, resolution = job
+        if array.dtype == np.uint16:  # bands; made here, so that few copies live at a time
+            array = np.where(array > 0, array + add, np.uint16(0))
         rasters.write_jp2(root / path, array, product.geobox.zoom_out(resolution / 10))
 
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(write, jobs))
+        list(pool.map(write, (*images, *masks)))
     kinds = tuple((_mask_kind(path), path) for path, _, _ in masks if "MSK_" in path)
     content = Content(_percent(pixels.classes), footprint, kinds)
     write_metadata(root, product, content, [path for path, _, _ in images])
@@ -310,23 +316,19 @@ def _mask_kind(path: str) -> str:
     return "_".join(Path(path).name.split("_")[:2])
 
 
-def _files(
-    product: Product, pixels: Pixels
-) -> tuple[list[tuple[str, NDArray[Any], int]], list[tuple[str, NDArray[Any], int]]]:
-    """Images and quality masks of a product: path, pixels, resolution."""
-    add = np.uint16(product.processing.offset)
-    images: list[tuple[str, NDArray[Any], int]] = []
-    for resolution, names in RESOLUTIONS.items():
-        for band in names:
-            dn = pixels.bands[band]
-            shifted = np.where(dn > 0, dn + add, 0).astype(np.uint16)
-            images.append((product.image(band, resolution), shifted, resolution))
+def _files(product: Product, pixels: Pixels) -> tuple[list[Raster], list[Raster]]:
+    """Images and quality masks of a product, bands without offset."""
+    images: list[Raster] = [
+        (product.image(band, resolution), pixels.bands[band], resolution)
+        for resolution, names in RESOLUTIONS.items()
+        for band in names
+    ]
     coarse = pixels.classes[1::3, 1::3]  # the middle one of three by three
     images.append((product.image("SCL", 20), pixels.classes, 20))
     images.append((product.image("SCL", 60), coarse, 60))
     images.append((product.image("TCI", 60), pixels.colour, 60))
     quality = f"{product.granule}/QI_DATA"
-    masks: list[tuple[str, NDArray[Any], int]] = [
+    masks: list[Raster] = [
         (f"{quality}/MSK_CLDPRB_20m.jp2", pixels.cloud_percent, 20),
         (f"{quality}/MSK_SNWPRB_20m.jp2", np.zeros_like(pixels.classes), 20),
         (product.preview, pixels.colour, 60),
