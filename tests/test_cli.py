@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from terrapatch.cli import VERBS, main, parser
+from terrapatch.cli import VERBS, main, parser, split_words
 
 ROOT = Path(__file__).parents[1]
 STAGES = {
@@ -25,7 +25,7 @@ def test_every_verb_has_help_with_an_example_that_parses(verb, capsys):
     assert f"example: {verb.example.split()[0]}" in capsys.readouterr().out
     words = shlex.split(verb.example.split(" > ")[0])
     assert words[0] == "terrapatch"
-    assert parser().parse_args(words[1:]).verb == verb.name
+    assert parser().parse_args(split_words(words[1:])[0]).verb == verb.name
 
 
 def test_every_rule_of_the_workflow_is_a_verb_and_the_other_way_round():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from terrapatch.cli import VERBS, parser
+from terrapatch.cli import VERBS, parser, split_words
 from terrapatch.recipe import load_recipe, merged, resolve
 
 ROOT = Path(__file__).parents[1]
@@ -28,7 +28,7 @@ def test_every_command_in_the_docs_parses(page):
         words = shlex.split(command.split(" #")[0].split(" > ")[0])
         if words[1] in {verb.name for verb in VERBS} and len(words) == 2:
             continue  # a verb that is only named
-        parser().parse_args(words[1:])
+        parser().parse_args(split_words(words[1:])[0])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

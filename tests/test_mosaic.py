@@ -27,6 +27,7 @@ from terrapatch import mosaic, rasters, stacks
 from terrapatch.errors import GridError, SceneError, SourceError, StorageError
 from terrapatch.grid import snapped_geobox
 from terrapatch.mosaic import engine, sources
+from terrapatch.tables import read_columns
 
 DEGREES = 8.983152841195215e-05
 UTM = "EPSG:32722"
@@ -417,3 +418,6 @@ def test_patches_outside_the_unit_or_of_several_sizes_are_refused(scene, unit, t
         unit.build([scene], bands=("B02",))
     with pytest.raises(StorageError, match="no readable table"):
         mosaic.read_patches(tmp_path / "none.parquet", unit.geobox)
+    with pytest.raises(StorageError, match="no readable table"):
+        read_columns(unit.folder / "footprints.parquet", ["patch_id", "colour"])
+    assert read_columns(unit.folder / "footprints.parquet", ["y_px"]) == {"y_px": [0, 430]}

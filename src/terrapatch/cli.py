@@ -152,11 +152,9 @@ def _plan(args: argparse.Namespace) -> int:
 def _build(args: argparse.Namespace) -> int:
     from .build import build
 
-    changes = _changes(args.set)
-    extra = list(args.snakemake)
     return build(
         args.recipe, output=args.output, cores=args.cores, profile=args.profile,
-        changes=changes, extra=extra[1:] if extra[:1] == ["--"] else extra,
+        changes=_changes(args.set), extra=args.snakemake,
     )  # fmt: skip
 
 
@@ -282,13 +280,11 @@ VERBS: tuple[Verb, ...] = (
     Verb("legends", "Print the packaged legends and crosswalks.", "terrapatch legends", _legends),
     Verb("schema", "Print the JSON Schema of recipes.", "terrapatch schema > recipe.schema.json",
          _schema),
-    Verb("build", "Build a recipe's dataset: the whole workflow.",
-         "terrapatch build cerradata4mm-sample --cores 2", _build,
+    Verb("build", "Build a recipe's dataset: the whole workflow; options after -- are Snakemake's.",
+         "terrapatch build cerradata4mm-sample --cores 2 -- --dry-run", _build,
          (_RECIPE, _OUTPUT, _SET,
           _argument("--cores", default="all", help="cores to use (default all)"),
-          _argument("--profile", help="a Snakemake profile, for example profiles/slurm"),
-          _argument("snakemake", nargs=argparse.REMAINDER, help="more options for Snakemake, "
-                    "after --: -- --dry-run"))),
+          _argument("--profile", help="a Snakemake profile, for example profiles/slurm"))),
     Verb("settings", "Write the resolved settings of a recipe, one file a stage.",
          "terrapatch settings demo", _settings, (_RECIPE, _OUTPUT, _SET)),
     Verb("simulate", "Write the embedded archive of a recipe.",
@@ -352,9 +348,20 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What is ours, and what stands after `--`."""
+    at = list(words).index("--") if "--" in words else len(words)
+    return list(words[:at]), list(words[at + 1 :])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    args = parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    own, rest = split_words(words)
+    args = parser().parse_args(own)
+    args.snakemake = rest
+    if rest and args.verb != "build":
+        parser().error("options after -- are for Snakemake: only `terrapatch build` takes them")
     logging.basicConfig(
         level=logging.INFO if args.verbose else logging.WARNING, format="%(message)s"
     )

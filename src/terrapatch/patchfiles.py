@@ -176,7 +176,7 @@ def _strips(pixels: NDArray[Any], compression: str) -> list[bytes]:
     floats = _planes(pixels.dtype.name, compression)
     raw = float_planes(pixels) if floats else pixels.reshape(bands, -1).view(np.uint8)
     if compression == "deflate":
-        return [zlib.compress(memoryview(strip), 1) for strip in raw]
+        return [zlib.compress(strip.data, 1) for strip in raw]
     if compression == "zstd":
         from numcodecs.zstd import compress
 

@@ -99,7 +99,7 @@ def lay_out(
             kind = district_kind(i, j, seed)
             rng = np.random.default_rng((seed, 1, i + 10**6, j + 10**6))
             _parcels(layers, quad, kind, rng)
-            _details(over, quad, kind, rng)
+            _details(over, quad, kind, rng, remote=_remote(i, j))
             tracks += [shapely.LineString(quad[[0, k]]) for k in (1, 3) if rng.random() < 0.6]
     _streams(layers, courses, seed)
     _river_banks(layers, river, bounds)
@@ -148,14 +148,19 @@ def district_kind(i: int, j: int, seed: int) -> District:
     kinds = districts()
     kind = kinds[int(order[(i % 3) + 3 * (j % 3)])]
     # Far from the origin whole regions are wild or farmed; near it all kinds stand together.
-    x, y = SIDE_M * i, SIDE_M * j
-    if math.hypot(x, y) > 14_000 and kind.name != "smallholders":
-        region = float(fractal_field(x, y, 45_000.0, 2, seed + 61))
-        if region > 0.3:
-            return kinds[0] if (i + j) % 2 else kinds[1]
+    if _remote(i, j) and kind.name != "smallholders":
+        x, y = SIDE_M * i, SIDE_M * j
+        region = float(fractal_field(x, y, 45_000.0, 3, seed + 61))
+        if region > 0.25:
+            return kinds[0] if fractal_field(x, y, 15_000.0, 2, seed + 62) > 0 else kinds[1]
         if region < -0.45:
             return next(k for k in kinds if k.name == "crops")
     return kind
+
+
+def _remote(i: int, j: int) -> bool:
+    """Whether a district lies so far out that rare things may be as rare as they are."""
+    return SIDE_M * math.hypot(i, j) > 14_000
 
 
 def _area(quad: NDArray[np.float64]) -> float:
@@ -208,7 +213,9 @@ def _inside(quad: NDArray[np.float64], rng: Generator, rim: float = 0.18) -> NDA
     return np.asarray(low * (1 - v) + high * v)
 
 
-def _details(layers: Layers, quad: NDArray[np.float64], kind: District, rng: Generator) -> None:
+def _details(
+    layers: Layers, quad: NDArray[np.float64], kind: District, rng: Generator, *, remote: bool
+) -> None:
     """What stands or grows inside a district besides its parcels."""
     import shapely
 
@@ -223,6 +230,7 @@ def _details(layers: Layers, quad: NDArray[np.float64], kind: District, rng: Gen
         blobs("outcrop", 0.5, 90, 190)
     if name in ("forest", "savanna"):
         blobs("cleared", 1, 150, 330)
+    if name in ("forest", "savanna") and (not remote or rng.random() < 0.12):
         place, radius = _inside(quad, rng, 0.3), rng.uniform(190, 310)
         layers.lay("mine", blob(place, radius, rng))
         pond = place + rng.uniform(-0.45, 0.45, 2) * radius
@@ -233,7 +241,8 @@ def _details(layers: Layers, quad: NDArray[np.float64], kind: District, rng: Gen
         pivot = shapely.Point(_inside(quad, rng, 0.3)).buffer(rng.uniform(320, 470), 32)
         layers.lay("pivot", pivot)
     if name == "smallholders":
-        town = blob(_inside(quad, rng, 0.42), rng.uniform(430, 640), rng)
+        radius = rng.uniform(430, 640) * (rng.uniform(0.3, 1.4) if remote else 1.0)
+        town = blob(_inside(quad, rng, 0.42), radius, rng)
         layers.lay("town", town)
         blobs("town", 1, 110, 190)
     if name in ("crops", "cane", "plantation", "ranch"):

@@ -134,7 +134,7 @@ def _flow(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Order in which cells flood from the outlets, and the cell that each drains to (−1: none).
 
-    Source: R. Barnes et al., "Priority-flood", Computers & Geosciences 62 (2014).
+    Source: R. Barnes et al., "Priority-flood", Computers & Geosciences 62 (2014), algorithm 4.
     """
     rows, cols = z.shape
     parent = np.full(rows * cols, -1, np.int64)
@@ -149,7 +149,7 @@ def _flow(
                 seen[r * cols + c] = True
     count = 0
     while len(heap) > 0:
-        level, cell = heapq.heappop(heap)
+        cell = heapq.heappop(heap)[1]
         order[count] = cell
         count += 1
         r, c = cell // cols, cell % cols
@@ -160,8 +160,8 @@ def _flow(
                     other = rr * cols + cc
                     seen[other] = True
                     parent[other] = cell
-                    # Hollows fill up to their rim and drain over it.
-                    heapq.heappush(heap, (max(level, z[rr, cc]), np.int64(other)))
+                    # A hollow drains back along the way down which the flood came.
+                    heapq.heappush(heap, (z[rr, cc], np.int64(other)))
     return order[:count], parent
 
 

@@ -46,7 +46,7 @@ RESOLUTIONS = {
 }
 """Bands by native pixel size in metres."""
 
-STRIP_PX = 240
+STRIP_PX = 120
 """Rows made at a time: a multiple of 6, so that 20 m and 60 m pixels stay whole."""
 
 
