@@ -114,6 +114,11 @@ def test_rotated_grids_are_refused():
         resample.nodes(GeoBox((4, 4), Affine.rotation(10), UTM), UTM)
 
 
+def test_a_crs_that_is_none_is_named():
+    with pytest.raises(GridError, match="'EPSG:999999'"):
+        resample.nodes(utm_box(4, 4), "EPSG:999999")
+
+
 @pytest.mark.parametrize("factor", [2, 6])
 @pytest.mark.parametrize("kernel", ["bilinear", "cubic"])
 def test_aligned_coarse_bands_reproduce_a_ramp_in_the_interior(factor, kernel):

@@ -305,6 +305,7 @@ def write_jp2(path: str | os.PathLike[str], array: NDArray[Any], geobox: GeoBox)
                 width=width, transform=geobox.affine, crs=str(geobox.crs), bigtiff="if_safer",
             ) as dataset:  # fmt: skip
                 dataset.write(bands)
+            del array, bands  # a band of a whole tile is 240 MB, and the copy holds it already
             # Creation by copy is the only way of this driver, and copy() releases the lock.
             copy(
                 memory.name, os.fspath(path), driver="JP2OpenJPEG", quality=100, reversible="YES",

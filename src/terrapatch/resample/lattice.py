@@ -83,13 +83,13 @@ def nodes(geobox: GeoBox, crs: str) -> Nodes:
     xs, col_cell, col = _axis_nodes(c, a, geobox.shape[1])
     ys, row_cell, row = _axis_nodes(f, e, geobox.shape[0])
     x, y = (np.ascontiguousarray(part) for part in np.broadcast_arrays(xs[None], ys[:, None]))
-    here, there = pyproj.CRS.from_user_input(str(geobox.crs)), pyproj.CRS.from_user_input(crs)
-    if here != there:
-        try:
-            transformer = pyproj.Transformer.from_crs(here, there, always_xy=True)
-            x, y = transformer.transform(x, y)
-        except pyproj.exceptions.ProjError as error:
-            raise GridError(f"no transformation from {geobox.crs} to {crs}: {error}") from error
+    try:
+        here = pyproj.CRS.from_user_input(str(geobox.crs))
+        there = pyproj.CRS.from_user_input(crs)
+        if here != there:
+            x, y = pyproj.Transformer.from_crs(here, there, always_xy=True).transform(x, y)
+    except pyproj.exceptions.ProjError as error:
+        raise GridError(f"no transformation from {geobox.crs} to {crs!r}: {error}") from error
     return Nodes(x, y, (row_cell, col_cell), (row, col))
 
 

@@ -300,9 +300,11 @@ def write_product(
 
     def write(job: Raster) -> None:
         path, array, resolution = job
-        if array.dtype == np.uint16:  # bands; made here, so that few copies live at a time
-            array = np.where(array > 0, array + add, np.uint16(0))
-        rasters.write_jp2(root / path, array, product.geobox.zoom_out(resolution / 10))
+        box = product.geobox.zoom_out(resolution / 10)
+        if array.dtype == np.uint8:
+            rasters.write_jp2(root / path, array, box)
+        else:  # a band; its shifted form is held by nobody else, so that it can be dropped early
+            rasters.write_jp2(root / path, np.where(array > 0, array + add, np.uint16(0)), box)
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(write, (*images, *masks)))
