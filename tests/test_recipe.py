@@ -203,3 +203,12 @@ def test_merging_a_change_twice_is_merging_it_once(base, change):
 
 def test_recipes_folder_holds_only_recipes():
     assert all(isinstance(load_recipe(Path(p)), Recipe) for p in shipped())
+
+
+def test_the_schema_file_beside_the_recipes_is_that_of_the_models():
+    file = shipped_recipes() / "recipe.schema.json"
+    assert json.loads(file.read_text(encoding="utf-8")) == recipe_schema(), (
+        "run `terrapatch schema > recipes/recipe.schema.json`"
+    )
+    for path in shipped():
+        assert path.read_text().startswith("# yaml-language-server: $schema=recipe.schema.json\n")

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from ..batches import Batch, batches, read_labels, read_patches
 from ..errors import RecipeError, StorageError
@@ -73,7 +74,8 @@ def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
     pace = batches(table, sources.stacks, "sentinel2")
     with ThreadPoolExecutor(max(1, threads)) as pool:
         write_one = _writer(sources, folder, names, layers)
-        total = sum(pool.map(write_one, pace))
+        steps = pool.map(write_one, pace)
+        total = sum(tqdm(steps, "layout", unit="shard", disable=None, leave=False))
     write_tables(folder, sources, names, line="*_{}")
     _check_written(folder, layers, names)
     return {

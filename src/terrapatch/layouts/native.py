@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from ..batches import Batch, group, locate, read_labels, read_patches
 from ..errors import RecipeError
@@ -85,7 +86,8 @@ def _write_stack(
             writer.write(shard, time, **{name: whole[name][:, time] for name in arrays})
 
     with create_stack(path, info) as writer, ThreadPoolExecutor(max(1, threads)) as pool:
-        for _ in pool.map(write_shard, range(len(parts))):
+        steps = pool.map(write_shard, range(len(parts)))
+        for _ in tqdm(steps, "layout", len(parts), unit="shard", disable=None, leave=False):
             pass
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from ..errors import GridError, SceneError, StorageError
 from ..rasters import BlockReader, check_unchanged
@@ -164,6 +165,11 @@ class _Run:
         self.free: list[_Buffers] = []
 
     def go(self) -> None:
+        # On a terminal only: in a log, a bar is noise.
+        with tqdm(total=len(self.places), unit="patch", disable=None, leave=False) as progress:
+            self._lead(progress)
+
+    def _lead(self, progress: tqdm[Any]) -> None:
         flight: list[_Shard] = []
         groups = [group for scene in self.scenes for group in scene.everything]
         for group in groups:
@@ -181,6 +187,7 @@ class _Run:
                 if not shard.pending and not shard.written:
                     self._advance(shard)
             if any(shard.written for shard in flight):
+                progress.update(sum(len(shard.missing) for shard in flight if shard.written))
                 flight = [shard for shard in flight if not shard.written]
                 unfinished = [shard.number for shard in (*flight, *self.queue)]
                 for group in groups:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from .. import grid, rasters
 from .facts import FILE_BANDS
@@ -307,7 +308,9 @@ def write_product(
             rasters.write_jp2(root / path, np.where(array > 0, array + add, np.uint16(0)), box)
 
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(write, (*images, *masks)))
+        jobs = (*images, *masks)
+        steps = pool.map(write, jobs)
+        list(tqdm(steps, product.name[:26], len(jobs), unit="file", disable=None, leave=False))
     kinds = tuple((_mask_kind(path), path) for path, _, _ in masks if "MSK_" in path)
     content = Content(_percent(pixels.classes), footprint, kinds)
     write_metadata(root, product, content, [path for path, _, _ in images])
