@@ -50,7 +50,7 @@ def test_offsets_of_four_genuine_baselines(shared_data, tile, offset, facts):
     assert (scene.tile, scene.level) == (tile, "L2A")
     found = (scene.processing_baseline, scene.cloud_percent, scene.relative_orbit)
     assert (*found, scene.orbit_direction) == facts
-    product = safe._parse(safe.Tree(folder, (), None), "MTD_MSIL2A.xml")
+    product = safe.parse(safe.Tree(folder, (), None), "MTD_MSIL2A.xml")
     offsets = safe.band_offsets(product, "L2A", "here")
     assert {offsets[b] for b in offsets if b != "B10"} == {offset}
     with pytest.raises(SceneError, match=r"lacks the band\(s\) B02, B8A, SCL .* fetch the product"):

@@ -101,7 +101,7 @@ def test_shapes_types_crs_and_ranges_are_those_of_the_release(results):
                 assert pixels.max() < 20_000
             else:
                 assert pixels.min() > 0
-                assert pixels.max() < 100
+                assert pixels.max() < 1000  # a point target; land is below 10
 
 
 def test_all_layers_of_a_patch_lie_on_the_same_ground(results):

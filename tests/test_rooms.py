@@ -13,7 +13,7 @@ FLOORS = (
     {"sections", "grid", "legend", "results"},
     {"recipe"},
     {"tables"},
-    {"rasters", "stacks", "resample", "patchfiles"},
+    {"rasters", "stacks", "resample", "patchfiles", "radar"},
     {"mosaic", "batches"},
     {
         "simulate", "catalog", "sampling", "sentinel2", "sentinel1", "reference", "patches",

@@ -284,11 +284,11 @@ def test_classes_can_be_learnt_but_not_perfectly(demo_ground, june):
 
 
 def test_speckle_has_the_looks_that_it_claims():
-    field = sentinel1._speckle(5, 9, 500, 500, 3)
+    field = sentinel1.speckle(5, 9, 500, 500, 3)
     assert field.mean() == pytest.approx(1, abs=0.01)
     assert 1 / field.var() == pytest.approx(sentinel1.LOOKS, rel=0.05)
     assert 0.2 < np.corrcoef(field[:, 1:].ravel(), field[:, :-1].ravel())[0, 1] < 0.7
-    np.testing.assert_array_equal(sentinel1._speckle(8, 20, 30, 40, 3), field[3:33, 11:51])
+    np.testing.assert_array_equal(sentinel1.speckle(8, 20, 30, 40, 3), field[3:33, 11:51])
 
 
 def test_the_sun_stands_where_genuine_metadata_say(shared_data):
@@ -567,7 +567,7 @@ def test_pystac_opens_the_catalogue_and_every_file_is_there(archive):
     import pystac
 
     catalogue = pystac.Catalog.from_file(archive / "catalog.json")
-    assert {c.id for c in catalogue.get_children()} == set(stac.COLLECTIONS)
+    assert {c.id for c in catalogue.get_children()} == set(stac.COLLECTIONS) - {"sentinel-1-grd"}
     items = list(catalogue.get_items(recursive=True))
     assert len(items) == 5 + 4 + 1
     for item in items:

@@ -23,7 +23,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from .errors import SceneError, SourceError
-from .tables import LockedAsset, atomic, storage_error
+from .tables import LockedAsset, LockedFile, atomic, storage_error
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -170,7 +170,7 @@ class BlockReader:
         return dataset
 
 
-def check_unchanged(assets: Iterable[LockedAsset]) -> None:
+def check_unchanged(assets: Iterable[LockedAsset | LockedFile]) -> None:
     """Compare files with the lock: they must exist and have the size that was planned.
 
     Addresses that are not on this machine's file system are passed over.

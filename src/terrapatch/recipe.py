@@ -126,6 +126,17 @@ class Recipe(Section):
             "sentinel1",
         }:
             findings.append("layouts.name: cerradata4mm needs both sentinel2 and sentinel1")
+        radar = self.sentinel1
+        if (
+            "sentinel1" in self.modalities
+            and (radar.level, radar.geometry) == ("GRD", "terrain")
+            and not radar.dem
+            and self.catalog.source != "simulated"
+        ):
+            findings.append(
+                "sentinel1.dem: terrain correction needs a height model; name its files, or set "
+                "sentinel1.geometry: gcp"
+            )
         if not self.modalities:
             findings.append("modalities: give at least one of sentinel2, sentinel1")
         if findings:

@@ -65,6 +65,9 @@ class SimulateSettings(Section):
     (with a reprocessed duplicate of one tile), the others all over the year."""
     s1_passes: Annotated[int, Field(ge=1, le=30)] = 1
     """Sentinel-1 dates per orbit direction."""
+    s1_format: Literal["rtc", "grd", "both"] = "rtc"
+    """Sentinel-1 as terrain-corrected backscatter, as raw GRD products in radar geometry (two
+    slices a pass, and a height model in `dem/`), or both."""
     margin_m: Annotated[float, Field(ge=0, le=50_000)] = 1_000.0
     """How far the scenes reach past the area, in metres; whole tiles where `whole_tiles`."""
     whole_tiles: bool = False
@@ -188,6 +191,35 @@ class Sentinel1Settings(Section):
     """Kernel of the one warp onto the grid; it acts on linear power."""
     scale: Literal["linear", "db"] = "linear"
     """Unit of the stack: linear power or 10·log10 of it."""
+    level: Literal["RTC", "GRD"] = "RTC"
+    """`RTC`: geocoded backscatter, taken as it is; `GRD`: raw products in radar geometry, which
+    all following entries are about."""
+    radiometry: Literal["sigma0", "beta0", "gamma0", "amplitude"] = "gamma0"
+    """What becomes of digital numbers (GRD): calibrated power, or the numbers as they are."""
+    denoise: bool = True
+    """Subtract the thermal noise that the product states (GRD)."""
+    geometry: Literal["terrain", "gcp"] = "terrain"
+    """`terrain`: range-Doppler terrain correction with `dem`; `gcp`: the product's own grid of
+    ground control points, without relief (GRD)."""
+    dem: tuple[str, ...] = ()
+    """Height files (GeoTIFF, SRTM .hgt, VRT) on one common grid; relative to where you run. With the
+    source `simulated` the archive's own heights stand in where none is named."""
+    dem_vertical: Literal["auto", "ellipsoid", "egm96", "egm2008"] = "auto"
+    """What heights count from; `auto`: as the file's CRS says, an error where it does not."""
+    geoid: str | None = None
+    """Raster of geoid heights in metres (GeoTIFF, GTX), where PROJ's own grid is not installed."""
+    dem_sea: bool = False
+    """Take sea level where no height file reaches or has a void, instead of refusing the unit."""
+    orbit_files: tuple[str, ...] = ()
+    """Precise or restituted orbits (.EOF), one for every scene; absent: the annotated orbits."""
+
+    @model_validator(mode="after")
+    def _raw_products(self) -> Sentinel1Settings:
+        if self.level == "GRD" and self.kernel == "cubic":
+            raise ValueError("raw products are sampled by kernel nearest or bilinear, not cubic")
+        if self.radiometry == "amplitude" and self.scale == "db":
+            raise ValueError("amplitudes have no decibel: set sentinel1.scale: linear")
+        return self
 
 
 class ReferenceSettings(Section):

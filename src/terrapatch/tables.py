@@ -47,6 +47,7 @@ class LockedAsset(_Record):
     sha256: str | None = None
     """Hash of the file (of the archive for /vsizip/), where recorded."""
     crs: str
+    """Empty for radar geometry (Sentinel-1 GRD), whose transform is the identity."""
     transform: tuple[float, float, float, float, float, float]
     """Pixel to map, in the order of `affine.Affine`; read from the file itself."""
     shape: tuple[int, int]
@@ -61,6 +62,12 @@ class LockedAsset(_Record):
     """Sentinel-2: DN + offset, divided by this, is reflectance."""
     scale: Literal["linear", "db"] = "linear"
     """Sentinel-1: unit of the pixels."""
+    annotation: str | None = None
+    """Sentinel-1 GRD: address of the product annotation of this polarisation (XML)."""
+    calibration: str | None = None
+    """Sentinel-1 GRD: address of the calibration annotation."""
+    noise: str | None = None
+    """Sentinel-1 GRD: address of the noise annotation; absent in products without one."""
 
 
 class LockedItem(_Record):
@@ -106,6 +113,14 @@ class Exclusion(_Record):
     reason: str
 
 
+class LockedFile(_Record):
+    """A file that goes in beside the scenes."""
+
+    href: str
+    size: int | None = None
+    sha256: str | None = None
+
+
 class Lock(_Record):
     """Exactly which products go in; all later stages read this alone."""
 
@@ -114,6 +129,8 @@ class Lock(_Record):
     source: str
     units: tuple[LockedUnit, ...]
     items: tuple[LockedItem, ...]
+    heights: tuple[LockedFile, ...] = ()
+    """Height model for the terrain correction of raw Sentinel-1 scenes."""
     excluded: tuple[Exclusion, ...] = ()
     units_left_out: dict[str, str] = {}
     """Units that the area has and no job makes, with the reason: a sensor has no scene there."""

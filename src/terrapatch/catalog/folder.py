@@ -14,12 +14,13 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..tables import Exclusion
-from . import geotiff, safe, stac
+from . import geotiff, grd, safe, stac
 from .scene import Scene
 
 _ITEMS = (".json", ".geojson")
 _RAW = re.compile(r"S1[A-Z]_\w{2}_(?:GRD|SLC|OCN|RAW)")
 _RAW_REASON = "raw Sentinel-1 product in radar geometry: geocoded backscatter is needed"
+_NOT_GRD = "raw Sentinel-1 product of another kind than GRD"
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,15 @@ class Found:
     """Rasters that nothing describes."""
 
 
-def search(paths: Sequence[Path]) -> Found:
+def search(paths: Sequence[Path], *, raw: bool = False) -> Found:
     """Search files and folders (downwards) for scenes.
 
     A STAC item whose files lie inside a SAFE product that is found too is only another view of
     it: the product itself is read. A raster that an item names is no find of its own.
+
+    Args:
+        paths: where to look.
+        raw: whether Sentinel-1 products in radar geometry (GRD) are read, or left out.
 
     Raises:
         InputError: a path does not exist.
@@ -51,7 +56,12 @@ def search(paths: Sequence[Path]) -> Found:
     for path in _entries(paths):
         kind = path.suffix.lower()
         if _RAW.match(path.name) and (path.is_dir() or kind == ".zip"):
-            excluded.append(Exclusion(id=path.stem, sensor="sentinel1", reason=_RAW_REASON))
+            if raw and grd.PRODUCT_NAME.match(path.name):
+                roots.append(os.path.abspath(path))
+                scenes.append(grd.read_product(path))
+            else:
+                reason = _NOT_GRD if raw else _RAW_REASON
+                excluded.append(Exclusion(id=path.stem, sensor="sentinel1", reason=reason))
         elif path.is_dir():
             roots.append(os.path.abspath(path))
             scenes.append(safe.read_folder(path))

@@ -46,6 +46,8 @@ def changes(old: Lock, new: Lock) -> list[str]:
             lines.append(f"added: {name}")
         elif before[key] != after[key]:
             lines.append(f"changed: {name}: {', '.join(_differences(before[key], after[key]))}")
+    if old.heights != new.heights:
+        lines.append("changed: the height model")
     units = {u.id: u for u in old.units}, {u.id: u for u in new.units}
     for unit in sorted(units[0].keys() | units[1].keys()):
         first, second = units[0].get(unit), units[1].get(unit)

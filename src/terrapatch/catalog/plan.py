@@ -39,7 +39,16 @@ from ..grid import (
     windows_in_area,
 )
 from ..recipe import SamplingSettings, StageSettings, read_settings
-from ..tables import Exclusion, Lock, LockedItem, LockedUnit, Sensor, read_area, write_lock
+from ..tables import (
+    Exclusion,
+    Lock,
+    LockedFile,
+    LockedItem,
+    LockedUnit,
+    Sensor,
+    read_area,
+    write_lock,
+)
 from .folder import Found, search
 from .geotiff import described_scenes, map_scene
 from .policy import choose
@@ -77,6 +86,7 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         resolved.catalog,
         reprojected(area, area_crs, GEOGRAPHIC),
         resolved.sentinel1.polarisations,
+        resolved.sentinel1.level,
     )
     excluded += [e for e in found.excluded if e.sensor in wanted]
     for sensor in wanted:
@@ -104,6 +114,7 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
                 key=lambda item: (rank[item.sensor], item.id),
             )
         ),
+        heights=_heights(resolved, archive, files),
         excluded=tuple(sorted(excluded, key=lambda e: (rank[e.sensor], e.id, e.reason))),
         units_left_out=left_out,
     )
@@ -112,18 +123,34 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
     return lock
 
 
+def _heights(settings: StageSettings, archive: Path | None, files: Files) -> tuple[LockedFile, ...]:
+    """The height model that raw Sentinel-1 scenes need: the recipe's files, or the archive's."""
+    radar = settings.sentinel1
+    if "sentinel1" not in settings.modalities or radar.level != "GRD" or radar.geometry == "gcp":
+        return ()
+    own = [] if archive is None else sorted((archive / "dem").glob("*.tif"))
+    found = []
+    for path in [Path(name) for name in radar.dem] or own:
+        if not path.is_file():
+            raise InputError(f"{path}: no such height model; correct sentinel1.dem in the recipe")
+        size, digest = files.record(path)
+        found.append(LockedFile(href=str(path), size=size, sha256=digest))
+    return tuple(found)
+
+
 def _found(settings: StageSettings, archive: Path | None) -> Found:
     """All that the source offers, the reference among it."""
     catalog, reference = settings.catalog, settings.reference.path
+    raw = "sentinel1" in settings.modalities and settings.sentinel1.level == "GRD"
     if catalog.source == "simulated":
         if archive is None or not archive.is_dir():
             raise InputError(
                 f"{archive}: no simulated archive here; run `terrapatch simulate` first"
             )
-        found = search([archive])
+        found = search([archive], raw=raw)
         maps = sorted((archive / "reference").glob("*.tif"))
     else:
-        found, maps = search([Path(path) for path in catalog.paths]), []
+        found, maps = search([Path(path) for path in catalog.paths], raw=raw), []
     scenes = [*found.scenes, *described_scenes(catalog.rasters, catalog.level)]
     names = [reference] if reference is not None else [str(path) for path in maps]
     scenes += [map_scene(name) for name in names]
@@ -257,7 +284,8 @@ def _require(
     out = [e for e in excluded if e.sensor == sensor]
     if out and all("wrong level" in e.reason for e in out):
         raise SceneError(
-            f"no Sentinel-2 product of the level that the recipe asks for; set catalog.level or "
+            f"no product of {sensor} of the level that the recipe asks for; set "
+            f"{'sentinel1' if sensor == 'sentinel1' else 'catalog'}.level or "
             f"fetch other products:\n{_list(out)}"
         )
     raise _empty(f"no scene of {sensor} is left", out, found, [])

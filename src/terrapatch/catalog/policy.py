@@ -26,6 +26,7 @@ def choose(
     settings: CatalogSettings,
     area: BaseGeometry,
     polarisations: Sequence[str] = (),
+    radar_level: str = "RTC",
 ) -> Sieved:
     """Apply the whole policy.
 
@@ -34,6 +35,7 @@ def choose(
         settings: the recipe's section.
         area: the dataset's area in EPSG:4326.
         polarisations: what Sentinel-1 scenes must have.
+        radar_level: level of Sentinel-1 scenes to use, RTC or GRD.
 
     Returns:
         Scenes to use, best first (see `best_first`), and the others with their reasons, by id.
@@ -41,7 +43,7 @@ def choose(
     steps: list[Callable[[Sequence[Scene]], Sieved]] = [
         usable,
         once,
-        lambda s: of_level(s, settings.level),
+        lambda s: of_level(s, settings.level, radar_level),
         lambda s: in_period(s, settings.period),
         lambda s: in_area(s, area),
         newest_versions,
@@ -91,13 +93,15 @@ def once(scenes: Sequence[Scene]) -> Sieved:
     return _split(scenes, reason)
 
 
-def of_level(scenes: Sequence[Scene], level: str) -> Sieved:
-    """Keep Sentinel-2 products of the recipe's level."""
+def of_level(scenes: Sequence[Scene], level: str, radar_level: str = "RTC") -> Sieved:
+    """Keep Sentinel-2 and Sentinel-1 products of the recipe's levels."""
+    wanted = {"sentinel2": level, "sentinel1": radar_level}
 
     def reason(scene: Scene) -> str | None:
-        if scene.sensor != "sentinel2" or scene.level == level:
+        right = wanted.get(scene.sensor, scene.level)
+        if scene.level == right:
             return None
-        return f"product of the wrong level: {scene.level}, the recipe asks for {level}"
+        return f"product of the wrong level: {scene.level}, the recipe asks for {right}"
 
     return _split(scenes, reason)
 

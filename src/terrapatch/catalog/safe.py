@@ -104,12 +104,12 @@ def read_tree(tree: Tree) -> Scene:
     Raises:
         SceneError: metadata files are missing, broken or lack what is needed.
     """
-    with _sound(tree):
+    with sound(tree):
         return _scene(tree)
 
 
 @contextmanager
-def _sound(tree: Tree) -> Iterator[None]:
+def sound(tree: Tree) -> Iterator[None]:
     """Numbers and dates that are none become errors with the product's name."""
     try:
         yield
@@ -132,10 +132,10 @@ def _scene(tree: Tree) -> Scene:
             f"{tree.path}: {len(tiles)} granules in one product (the form of before December "
             "2016); fetch the single-tile product"
         )
-    product, granule = _parse(tree, main), _parse(tree, tiles[0])
+    product, granule = parse(tree, main), parse(tree, tiles[0])
     level = "L2A" if main == METADATA[0] else "L1C"
-    text = partial(_text, product, tree.where(main))
-    tile = _TILE.search(_text(granule, tree.where(tiles[0]), "TILE_ID"))
+    text = partial(text_of, product, tree.where(main))
+    tile = _TILE.search(text_of(granule, tree.where(tiles[0]), "TILE_ID"))
     take = product.find(".//Datatake")
     if take is None or tile is None:
         raise SceneError(f"{tree.where(main)}: no datatake or tile; fetch the product again")
@@ -174,7 +174,7 @@ def band_offsets(product: ET.Element, level: str, where: str) -> dict[str, float
     stated = {e.get("band_id"): e.text for e in product.iter(node)}
     numbers = ((band, stated.get(str(n))) for n, band in enumerate(_BAND_ORDER))
     found = {band: float(number) for band, number in numbers if number}
-    baseline = _text(product, where, "PROCESSING_BASELINE")
+    baseline = text_of(product, where, "PROCESSING_BASELINE")
     if not found and baseline < _FIRST_WITH_OFFSET:
         return dict.fromkeys(_BAND_ORDER, 0.0)
     lacking = [b for b in _BAND_ORDER if b not in found and not (b == "B10" and level == "L2A")]
@@ -191,18 +191,18 @@ def _files(
     tree: Tree, main: str, tile: str, level: str, bands: Sequence[str]
 ) -> Mapping[str, BandFile]:
     """Files of the wanted bands, each at its native pixel size."""
-    product, granule = _parse(tree, main), _parse(tree, tile)
+    product, granule = parse(tree, main), parse(tree, tile)
     node = "BOA_QUANTIFICATION_VALUE" if level == "L2A" else "QUANTIFICATION_VALUE"
-    with _sound(tree):
+    with sound(tree):
         offsets = band_offsets(product, level, tree.where(main))
-        quantification = float(_text(product, tree.where(main), node))
+        quantification = float(text_of(product, tree.where(main), node))
     images = _images(tree.names)
     wanted = {band: images.get((band, _native(band)), images.get((band, None))) for band in bands}
     missing = [band for band, name in wanted.items() if name is None]
     if missing:
         have = sorted({band for band, size in images if size in (None, _native(band))})
         raise missing_bands(tree.path.name, str(tree.path), missing, have)
-    crs = _text(granule, tree.where(tile), "HORIZONTAL_CS_CODE")
+    crs = text_of(granule, tree.where(tile), "HORIZONTAL_CS_CODE")
     return {
         band: BandFile(
             path=tree.path / name if tree.prefix is None else tree.path,
@@ -255,7 +255,8 @@ def _footprint(product: ET.Element, where: str) -> BaseGeometry:
     return shapely.union_all([split_at_antimeridian(ring) for ring in rings])
 
 
-def _parse(tree: Tree, name: str) -> ET.Element:
+def parse(tree: Tree, name: str) -> ET.Element:
+    """Root of an XML file of a product; broken ones become a `SceneError`."""
     try:
         return ET.fromstring(tree.read(name))  # noqa: S314
     except (ET.ParseError, OSError) as error:
@@ -264,7 +265,8 @@ def _parse(tree: Tree, name: str) -> ET.Element:
         ) from error
 
 
-def _text(root: ET.Element, where: str, tag: str) -> str:
+def text_of(root: ET.Element, where: str, tag: str) -> str:
+    """Text of the first node of that tag; none is a `SceneError`."""
     node = root.find(f".//{tag}")
     if node is None or not (node.text or "").strip():
         raise SceneError(f"{where}: metadata without {tag}; fetch the product again")

@@ -61,6 +61,8 @@ class BandFile:
     """CRS according to the metadata; the file's own must agree."""
     transform: Transform | None = None
     """Used with `crs` where the file has no CRS."""
+    sidecars: Mapping[str, str] | None = None
+    """Radar geometry: addresses by field of the lock (`annotation`, `calibration`, `noise`)."""
 
     @property
     def href(self) -> str:
@@ -300,7 +302,9 @@ def locked_item(scene: Scene, bands: Sequence[str], files: Files) -> LockedItem:
 
 def _asset(file: BandFile, files: Files) -> LockedAsset:
     header = header_of(file.href)
-    if header.crs is None and file.crs is not None and file.transform is not None:
+    if file.sidecars is not None:
+        header = replace(header, crs="", transform=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
+    elif header.crs is None and file.crs is not None and file.transform is not None:
         header = replace(header, crs=file.crs, transform=file.transform)
     if header.crs is None:
         raise no_crs(file.href)
@@ -332,6 +336,7 @@ def _asset(file: BandFile, files: Files) -> LockedAsset:
         add_offset=file.add_offset,
         quantification=file.quantification,
         scale=file.scale,
+        **(file.sidecars or {}),
     )
 
 
@@ -347,6 +352,8 @@ def _same_crs_throughout(scene: Scene, assets: Mapping[str, LockedAsset]) -> Non
 def _trimmed(scene: Scene, assets: Mapping[str, LockedAsset]) -> BaseGeometry:
     """The metadata's footprint, cut to the files where these are crops of the product."""
     asset = next(iter(assets.values()))
+    if not asset.crs:
+        return scene.footprint
     geobox = geobox_from_dict(
         {"crs": asset.crs, "transform": asset.transform, "shape": asset.shape}
     )

@@ -15,7 +15,10 @@ write. Shards overlap in time so that all threads have work: the ones ahead are 
 others are sampled.
 """
 
-from .engine import build, check_items, cut, period, read_patches
-from .sources import Layer, Patches
+from .engine import SceneLike, build, check_items, cut, period, read_patches
+from .sources import Blocks, Grid, Layer, Patches, Scene
 
-__all__ = ["Layer", "Patches", "build", "check_items", "cut", "period", "read_patches"]
+__all__ = [
+    "Blocks", "Grid", "Layer", "Patches", "Scene", "SceneLike", "build", "check_items",
+    "cut", "period", "read_patches",
+]  # fmt: skip

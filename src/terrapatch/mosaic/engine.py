@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from ..rasters import BlockReader, check_unchanged
 from ..resample import kernels
 from ..stacks import StackInfo, StackWriter, create_stack
 from ..tables import LockedItem, read_columns, read_lock, unit_geobox
-from .sources import Grid, Group, Layer, Patches, Scene
+from .sources import Grid, Layer, Patches, Scene
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -28,6 +28,58 @@ AHEAD_BYTES = 400 * 2**20
 """Decoded pixels held before further shards are begun."""
 SHARD_BYTES = 128 * 2**20
 """Largest shard, not compressed."""
+
+
+class Source(Protocol):
+    """Bands of a scene as the engine sees them; `Blocks` gives all but the sampling."""
+
+    resident: int
+
+    def decode(
+        self, patches: NDArray[np.int64], reader: BlockReader, pool: Executor
+    ) -> set[Future[None]]:
+        """Begin to decode what patches need; what has to end before sampling."""
+        ...
+
+    def sample(
+        self, places: NDArray[np.int64], out: NDArray[Any], filled: NDArray[np.uint8],
+        valid: NDArray[np.uint8],
+    ) -> None:  # fmt: skip
+        """Sample patches in place, see `resample.sample`."""
+        ...
+
+    def plan_release(self, shards: Sequence[slice]) -> None:
+        """Note which rows each shard can need."""
+        ...
+
+    def release(self, unfinished: Sequence[int]) -> None:
+        """Give back what none of the unfinished shards can need."""
+        ...
+
+
+class SceneLike(Protocol):
+    """A scene as the engine sees it."""
+
+    number: int
+    reaches: NDArray[np.bool_]
+
+    @property
+    def groups(self) -> Sequence[Source]:
+        """Sources of bands."""
+        ...
+
+    @property
+    def classes(self) -> Source | None:
+        """Source of scene classes."""
+        ...
+
+    @property
+    def everything(self) -> Sequence[Source]:
+        """All of them."""
+        ...
+
+
+OpenScene = Callable[[int, LockedItem, Layer, Patches, Grid], SceneLike]
 
 
 def read_patches(path: Path, geobox: GeoBox) -> Patches:
@@ -118,6 +170,7 @@ def cut(
     *,
     time: int = 0,
     threads: int = 1,
+    open_scene: OpenScene = Scene,
 ) -> None:
     """Cut all patches of a unit as one mosaic and write them as one time step.
 
@@ -129,6 +182,7 @@ def cut(
         writer: open stack with the same bands, patches and dtype as `layer` and `patches`.
         time: number of the time step in the stack.
         threads: how many threads decode, sample and encode.
+        open_scene: makes the source of an item; other than `Scene` for radar geometry.
 
     Raises:
         SceneError: a file is damaged.
@@ -136,7 +190,7 @@ def cut(
         GridError: a file's grid cannot be brought onto the unit's.
     """
     grid = Grid(geobox)
-    scenes = [Scene(n, item, layer, patches, grid) for n, item in enumerate(items, start=1)]
+    scenes = [open_scene(n, item, layer, patches, grid) for n, item in enumerate(items, start=1)]
     pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="cut")
     with BlockReader() as reader:
         try:
@@ -150,7 +204,7 @@ class _Run:
     """Leads the shards through their steps; all state changes in the calling thread."""
 
     def __init__(
-        self, scenes: list[Scene], layer: Layer, patches: Patches, writer: StackWriter, time: int,
+        self, scenes: list[SceneLike], layer: Layer, patches: Patches, writer: StackWriter, time: int,
         reader: BlockReader, pool: ThreadPoolExecutor, threads: int,
     ) -> None:  # fmt: skip
         self.scenes, self.layer, self.writer, self.time = scenes, layer, writer, time
@@ -193,7 +247,7 @@ class _Run:
                 for group in groups:
                     group.release(unfinished)
 
-    def _room(self, in_flight: int, groups: list[Group]) -> bool:
+    def _room(self, in_flight: int, groups: list[Source]) -> bool:
         if in_flight <= self.threads:
             return True
         return in_flight < 64 and sum(group.resident for group in groups) < AHEAD_BYTES
@@ -276,7 +330,7 @@ class _Run:
 
 def build(
     lock: Path, unit: str, footprints: Path, modality: str, layer: Layer, output: Path,
-    *, meaning: str, scl: bool = False, threads: int = 1,
+    *, meaning: str, scl: bool = False, threads: int = 1, open_scene: OpenScene = Scene,
 ) -> None:  # fmt: skip
     """Write the stack of a unit as one mosaic of all its scenes of a sensor.
 
@@ -290,6 +344,7 @@ def build(
         meaning: unit of the values, see `StackInfo.unit_of_values`.
         scl: whether to keep the scene classes.
         threads: see `cut`.
+        open_scene: see `cut`.
 
     Raises:
         SceneError, SourceError, GridError, StorageError: see `check_items` and `cut`.
@@ -309,4 +364,4 @@ def build(
         shard_patches=max(1, min(row, SHARD_BYTES // patch_bytes)), scl=scl,
     )  # fmt: skip
     with create_stack(output, info) as writer:
-        cut(items, layer, geobox, patches, writer, threads=threads)
+        cut(items, layer, geobox, patches, writer, threads=threads, open_scene=open_scene)

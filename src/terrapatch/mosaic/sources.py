@@ -76,49 +76,52 @@ class Patches:
         return np.concatenate([self.corners, wanted], axis=1)
 
 
-class Group:
-    """Bands of one scene on one pixel grid, decoded where patches need them.
+class Blocks:
+    """Files of one shape, decoded where patches need them.
 
     The pixels lie in one (band, y, x) array over all that the unit's patches can need. It is
     virtual memory: what is not decoded takes no room, and what has been used is handed back.
     """
 
     def __init__(
-        self, assets: Sequence[LockedAsset], bands: NDArray[np.int64], lattice: resample.Lattice,
-        kernel: resample.Kernel, radiometry: resample.Radiometry, nodata: float,
-        patches: Patches,
+        self, assets: Sequence[LockedAsset], needs: NDArray[np.int64], dtype: str,
+        shape: tuple[int, int] | None = None,
     ) -> None:  # fmt: skip
         """Plan only; nothing is opened.
 
         Args:
-            assets: files of the same CRS, transform, shape and dtype.
-            bands: place of each in the stack.
-            lattice: source coordinates around the unit.
-            kernel: how to sample.
-            radiometry: what becomes of a value (as after the conversion of dB to power).
-            nodata: missing value in the files.
-            patches: all patches of the unit.
+            assets: files of the same shape, one a band.
+            needs: (patch, 4): rows and columns of the asset that each patch needs, as half-open
+                ranges; all 0 for patches that need none.
+            dtype: of the decoded pixels.
+            shape: height and width; those of the first file if absent. Where `load` has more to
+                give than the file, it is larger.
         """
-        self.assets, self.bands, self.lattice = list(assets), bands, lattice
-        self.kernel, self.radiometry, self.nodata = kernel, radiometry, nodata
-        self.needs = resample.needed(
-            lattice, kernel.reach, assets[0].shape, patches.places, patches.size_px
-        )
-        """(patch, 4): rows and columns of the asset that each patch needs, as half-open ranges."""
+        self.shape = shape or assets[0].shape
+        self.assets, self.needs, self.dtype = list(assets), needs, np.dtype(dtype)
         self.resident = 0
         """Bytes decoded (or being decoded) and not released."""
+        self.pixels: NDArray[Any] | None = None
+        """(band, y, x) of the part that is needed; absent before the first block is asked for."""
+        self.first = (0, 0)
+        """Row and column of the part's first pixel in the asset."""
         self._blocks: list[tuple[int, int]] = []
         self._tasks: list[dict[tuple[int, int], Future[None]]] = [{} for _ in assets]
-        self._source: resample.Source | None = None
         self._memory: mmap.mmap | None = None
         self._rows_of_shard = np.zeros((0, 2), np.int64)
-        self._kept = (0, assets[0].shape[0])
+        self._kept = (0, self.shape[0])
+
+    def load(
+        self, number: int, window: tuple[slice, slice], out: NDArray[Any], reader: BlockReader
+    ) -> None:
+        """Decode a window of a file into `out` (y, x); runs in a worker thread."""
+        reader.read(self.assets[number], window, out)
 
     def decode(
         self, patches: NDArray[np.int64], reader: BlockReader, pool: Executor
     ) -> set[Future[None]]:
         """Begin to decode what those patches need; returns what has to end before sampling."""
-        if self._source is None:
+        if self.pixels is None:
             self._allocate()
         waiting: set[Future[None]] = set()
         for number in range(len(self.assets)):
@@ -130,16 +133,6 @@ class Group:
                 self.resident += sum(self._bytes(number, block) for block in run)
             waiting |= {tasks[block] for block in wanted if not tasks[block].done()}
         return waiting
-
-    def sample(
-        self, places: NDArray[np.int64], out: NDArray[Any], filled: NDArray[np.uint8],
-        valid: NDArray[np.uint8],
-    ) -> None:  # fmt: skip
-        """Sample patches whose pixels have been decoded; arguments as in `resample.sample`."""
-        assert self._source is not None
-        resample.sample(
-            self._source, self.kernel, self.radiometry, places, out, self.bands, filled, valid
-        )
 
     def plan_release(self, shards: Sequence[slice]) -> None:
         """Note which rows each shard can need."""
@@ -153,7 +146,7 @@ class Group:
 
     def release(self, unfinished: Sequence[int]) -> None:
         """Give back the memory of blocks that none of the unfinished shards can need."""
-        if self._source is None or not self.resident:
+        if self.pixels is None or not self.resident:
             return
         rows = self._rows_of_shard[list(unfinished)]
         keep = (rows[:, 0].min(), rows[:, 1].max()) if len(rows) else (0, 0)
@@ -170,14 +163,13 @@ class Group:
                     self._give_back(number, top, height)
 
     def _window(self, number: int, block: tuple[int, int]) -> tuple[slice, slice]:
-        (height, width), shape = self._blocks[number], self.assets[number].shape
+        (height, width), shape = self._blocks[number], self.shape
         top, left = block[0] * height, block[1] * width
         return slice(top, min(top + height, shape[0])), slice(left, min(left + width, shape[1]))
 
     def _bytes(self, number: int, block: tuple[int, int]) -> int:
         rows, cols = self._window(number, block)
-        item = np.dtype(self.assets[number].dtype).itemsize
-        return int((rows.stop - rows.start) * (cols.stop - cols.start) * item)
+        return int((rows.stop - rows.start) * (cols.stop - cols.start) * self.dtype.itemsize)
 
     def _wanted_blocks(self, number: int, patches: NDArray[np.int64]) -> set[tuple[int, int]]:
         height, width = self._blocks[number]
@@ -193,7 +185,7 @@ class Group:
         }
 
     def _allocate(self) -> None:
-        height, width = self.assets[0].shape
+        height, width = self.shape
         for asset in self.assets:
             rows, cols = read_header(asset.href).block
             if cols >= width:
@@ -209,32 +201,26 @@ class Group:
         bottom = min(height, max(-(-bottom // rows) * rows for rows, _ in self._blocks))
         right = min(width, max(-(-right // cols) * cols for _, cols in self._blocks))
         shape = (len(self.assets), int(bottom - top), int(right - left))
-        dtype = np.dtype(self.assets[0].dtype)
-        self._memory = mmap.mmap(-1, int(np.prod(shape)) * dtype.itemsize)
-        pixels = np.frombuffer(self._memory, dtype).reshape(shape)
-        self._source = resample.Source(
-            pixels, (int(top), int(left)), self.assets[0].shape, self.lattice
-        )
+        self._memory = mmap.mmap(-1, int(np.prod(shape)) * self.dtype.itemsize)
+        self.first = int(top), int(left)
+        self.pixels = np.frombuffer(self._memory, self.dtype).reshape(shape)
 
     def _read(self, number: int, run: Sequence[tuple[int, int]], reader: BlockReader) -> None:
         """Decode a run of neighbouring blocks (in a worker thread)."""
-        assert self._source is not None
-        asset, (top, left) = self.assets[number], self._source.first
+        assert self.pixels is not None
+        top, left = self.first
         rows, cols = self._window(number, run[0])
         cols = slice(cols.start, self._window(number, run[-1])[1].stop)
-        out = self._source.pixels[
+        out = self.pixels[
             number, rows.start - top : rows.stop - top, cols.start - left : cols.stop - left
         ]
-        reader.read(asset, (rows, cols), out)
-        if asset.scale == "db":
-            out[out == self.nodata] = np.nan
-            np.power(np.float32(10), out / np.float32(10), out=out)
+        self.load(number, (rows, cols), out, reader)
 
     def _give_back(self, number: int, row: int, height: int) -> None:
         """Tell the system that rows of a band will not be read again."""
-        assert self._source is not None
+        assert self.pixels is not None
         assert self._memory is not None
-        pixels, top = self._source.pixels, self._source.first[0]
+        pixels, top = self.pixels, self.first[0]
         if not hasattr(mmap, "MADV_DONTNEED"):
             return
         line = pixels.shape[2] * pixels.itemsize
@@ -261,6 +247,53 @@ def _runs(blocks: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
         else:
             runs.append([block])
     return runs
+
+
+class Group(Blocks):
+    """Bands of one scene on one pixel grid in a CRS."""
+
+    def __init__(
+        self, assets: Sequence[LockedAsset], bands: NDArray[np.int64], lattice: resample.Lattice,
+        kernel: resample.Kernel, radiometry: resample.Radiometry, nodata: float,
+        patches: Patches,
+    ) -> None:  # fmt: skip
+        """Plan only; nothing is opened.
+
+        Args:
+            assets: files of the same CRS, transform, shape and dtype.
+            bands: place of each in the stack.
+            lattice: source coordinates around the unit.
+            kernel: how to sample.
+            radiometry: what becomes of a value (as after the conversion of dB to power).
+            nodata: missing value in the files.
+            patches: all patches of the unit.
+        """
+        needs = resample.needed(
+            lattice, kernel.reach, assets[0].shape, patches.places, patches.size_px
+        )
+        super().__init__(assets, needs, assets[0].dtype)
+        self.bands, self.lattice = bands, lattice
+        self.kernel, self.radiometry, self.nodata = kernel, radiometry, nodata
+
+    def load(
+        self, number: int, window: tuple[slice, slice], out: NDArray[Any], reader: BlockReader
+    ) -> None:
+        """Decode a window; decibel become power."""
+        super().load(number, window, out, reader)
+        if self.assets[number].scale == "db":
+            out[out == self.nodata] = np.nan
+            np.power(np.float32(10), out / np.float32(10), out=out)
+
+    def sample(
+        self, places: NDArray[np.int64], out: NDArray[Any], filled: NDArray[np.uint8],
+        valid: NDArray[np.uint8],
+    ) -> None:  # fmt: skip
+        """Sample patches whose pixels have been decoded; arguments as in `resample.sample`."""
+        assert self.pixels is not None
+        source = resample.Source(self.pixels, self.first, self.assets[0].shape, self.lattice)
+        resample.sample(
+            source, self.kernel, self.radiometry, places, out, self.bands, filled, valid
+        )
 
 
 class Grid:
@@ -322,7 +355,7 @@ class Scene:
         by_grid: dict[tuple[Any, ...], list[int]] = {}
         for place, name in enumerate(layer.bands):
             by_grid.setdefault(_key(item.assets[name]), []).append(place)
-        self.groups = []
+        self.groups: list[Group] = []
         for members in by_grid.values():
             assets = [item.assets[layer.bands[place]] for place in members]
             kernel = resample.Kernel(
@@ -341,7 +374,7 @@ class Scene:
                     radiometry, nodata, patches,
                 )
             )  # fmt: skip
-        self.classes = None
+        self.classes: Group | None = None
         if layer.classes:
             asset = item.assets[layer.classes]
             plain = resample.Radiometry(np.zeros(1, np.float32), np.nan, 0.0, 255.0)

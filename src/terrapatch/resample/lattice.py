@@ -59,7 +59,7 @@ class Nodes:
         return Lattice(np.stack([row - 0.5, col - 0.5]), self.cell, self.origin)
 
 
-def nodes(geobox: GeoBox, crs: str) -> Nodes:
+def nodes(geobox: GeoBox, crs: str, shift: int = _SHIFT) -> Nodes:
     """Nodes of the lattice around a unit, as PROJ places them in the CRS of an asset.
 
     The lattice belongs to the grid, not to the unit: nodes are pixel centres whose row and column,
@@ -69,6 +69,7 @@ def nodes(geobox: GeoBox, crs: str) -> Nodes:
     Args:
         geobox: the unit; north-up or at least unrotated.
         crs: CRS of the asset.
+        shift: cells of 1 << shift pixels instead of `CELL`.
 
     Raises:
         GridError: a rotated geobox, one without CRS, or no transformation between the two.
@@ -80,8 +81,8 @@ def nodes(geobox: GeoBox, crs: str) -> Nodes:
         raise GridError(
             f"the grid {geobox!r} is rotated or has no CRS; patches need an upright one"
         )
-    xs, col_cell, col = _axis_nodes(c, a, geobox.shape[1])
-    ys, row_cell, row = _axis_nodes(f, e, geobox.shape[0])
+    xs, col_cell, col = _axis_nodes(c, a, geobox.shape[1], shift)
+    ys, row_cell, row = _axis_nodes(f, e, geobox.shape[0], shift)
     x, y = (np.ascontiguousarray(part) for part in np.broadcast_arrays(xs[None], ys[:, None]))
     try:
         here = pyproj.CRS.from_user_input(str(geobox.crs))
@@ -93,13 +94,15 @@ def nodes(geobox: GeoBox, crs: str) -> Nodes:
     return Nodes(x, y, (row_cell, col_cell), (row, col))
 
 
-def _axis_nodes(start: float, step: float, count: int) -> tuple[NDArray[np.float64], int, int]:
+def _axis_nodes(
+    start: float, step: float, count: int, shift: int
+) -> tuple[NDArray[np.float64], int, int]:
     """Map coordinates of the nodes along an axis, the first node's cell, the first pixel's number."""
     first = round(start / step)
     phase = round(start / step - first, 6)
-    cell = first >> _SHIFT
-    last = ((first + count - 1) >> _SHIFT) + 1
-    pixels = np.arange(cell, last + 1, dtype=np.float64) * CELL
+    cell = first >> shift
+    last = ((first + count - 1) >> shift) + 1
+    pixels = np.arange(cell, last + 1, dtype=np.float64) * (1 << shift)
     return (pixels + (0.5 + phase)) * step, cell, first
 
 

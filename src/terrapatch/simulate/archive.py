@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .. import grid, recipe, tables
 from ..errors import InputError
-from . import references, sentinel1, sentinel2, stac
+from . import grd, references, sentinel1, sentinel2, stac
 from .landscape import Landscape, make_landscape, plane_of
 from .safe_metadata import Product
 from .schedule import passes1, passes2, processings
@@ -35,8 +35,8 @@ def simulate(
         threads: images encoded at a time; the bytes do not depend on it.
 
     Raises:
-        InputError: a level other than L2A is asked for, no Sentinel-2 tile meets the area, or it
-            crosses the antimeridian.
+        InputError: a level other than L2A is asked for, no Sentinel-2 tile meets the area, it
+            crosses the antimeridian, or no orbit sees it (raw Sentinel-1, near a pole).
         RecipeError: the settings file is missing or wrong.
         StorageError: the disk is full or the folder cannot be written.
     """
@@ -60,7 +60,11 @@ def simulate(
     landscape = make_landscape(area, outline, given.simulate.seed, given.simulate.impulses)
     with tables.atomic(output) as folder:
         items = _sentinel2(folder, landscape, area, outline, tiles, given.simulate, threads)
-        items += _sentinel1(folder, landscape, area, outline, tiles, given.simulate)
+        if given.simulate.s1_format != "grd":
+            items += _sentinel1(folder, landscape, area, outline, tiles, given.simulate)
+        if given.simulate.s1_format != "rtc":
+            items += _raw_sentinel1(folder, landscape, area, outline, given.simulate, threads)
+            references.write_heights(folder / "dem" / "heights.tif", landscape)
         items.append(_reference(folder, landscape, outline, given.simulate))
         stac.write_catalogue(folder, items)
 
@@ -135,6 +139,21 @@ def _sentinel1(
         seen = sentinel1.write_scene(folder / "sentinel1", landscape, scene, lat > 0)
         if seen is not None:
             items.append(stac.sentinel1_item(scene, seen))
+    return items
+
+
+def _raw_sentinel1(
+    folder: Path, landscape: Landscape, area: BaseGeometry, outline: BaseGeometry,
+    settings: SimulateSettings, threads: int,
+) -> list[stac.Item]:  # fmt: skip
+    items = []
+    lon, lat = area.centroid.x, area.centroid.y
+    for item in passes1(settings.seed, settings.year, settings.s1_passes, lon):
+        passage = grd.passage_over(landscape, item, outline, settings.whole_tiles)
+        found = grd.write_products(
+            folder / "sentinel1_grd", landscape, passage, lat > 0, threads=threads
+        )
+        items += [stac.grd_item(product) for product in found]
     return items
 
 

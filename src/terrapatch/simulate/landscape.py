@@ -95,7 +95,7 @@ def make_landscape(
     relief, courses = make_relief(wide, seed, river)
     targets = np.empty((0, 2))
     if impulses:
-        targets = np.column_stack(_transformer(GEOGRAPHIC, crs).transform(*np.array(impulses).T))
+        targets = np.column_stack(transformer(GEOGRAPHIC, crs).transform(*np.array(impulses).T))
     features, tracks = lay_out(wide, courses, river, seed, targets)
     corner = np.array([inner[2], inner[3]]) - 0.02 * size
     radius = float(np.clip(0.018 * size, 60.0, 220.0))
@@ -124,7 +124,8 @@ def _hidden(
 
 
 @lru_cache(maxsize=64)
-def _transformer(source: str, target: str) -> Any:
+def transformer(source: str, target: str) -> Any:
+    """Transformer between two coordinate systems, east before north; made once."""
     from pyproj import Transformer
 
     return Transformer.from_crs(source, target, always_xy=True)
@@ -135,12 +136,10 @@ def _projected(landscape: Landscape, crs: str) -> tuple[Any, ...]:
     """Features, tracks and unobserved spots in another CRS, each with a search tree."""
     import shapely
 
-    transformer = _transformer(landscape.crs, crs)
+    there_from = transformer(landscape.crs, crs)
 
     def moved(geometry: NDArray[np.object_]) -> tuple[NDArray[np.object_], Any]:
-        there = shapely.transform(
-            geometry, lambda xy: np.column_stack(transformer.transform(*xy.T))
-        )
+        there = shapely.transform(geometry, lambda xy: np.column_stack(there_from.transform(*xy.T)))
         return there, shapely.STRtree(there)
 
     groups = (landscape.features.geometry, landscape.tracks, landscape.unobserved)
@@ -197,7 +196,7 @@ def ground_places(
     # Sub-pixel shift of this grid against the CRS's lattice of pixel corners.
     shift_x, shift_y = c - col * a, f - row * e
     east, north = np.meshgrid(cols * NODE_PX * a + shift_x, rows * NODE_PX * e + shift_y)
-    x, y = _transformer(str(geobox.crs), landscape.crs).transform(east, north)
+    x, y = transformer(str(geobox.crs), landscape.crs).transform(east, north)
     first = (row - row0 * NODE_PX, col - col0 * NODE_PX)
     return _between(x, *first, height, width), _between(y, *first, height, width)
 
@@ -262,5 +261,5 @@ def swath_part(landscape: Landscape, edge: float | None, geobox: GeoBox) -> Base
         if outline.is_empty or outline.geom_type != "Polygon":
             return None
     corners = shapely.simplify(outline, 1.0)
-    there = _transformer(crs, GEOGRAPHIC)
+    there = transformer(crs, GEOGRAPHIC)
     return shapely.transform(corners, lambda xy: np.column_stack(there.transform(*xy.T)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reference map of the landscape: a raster with the codes of TerraClass."""
+"""What is known of the ground: the reference map (codes of TerraClass) and the height model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import grid, rasters
-from .landscape import Landscape, map_codes
+from .landscape import Landscape, ground_places, map_codes, transformer
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 CRS = "EPSG:4674"
 """SIRGAS 2000, in which TerraClass is distributed."""
+
+ELLIPSOID = "EPSG:4979"
+"""WGS 84 with heights above the ellipsoid."""
 
 PIXEL_DEGREES = 8.983152841195215e-05
 """10 m at the equator."""
@@ -51,6 +54,33 @@ def write_map(path: Path, landscape: Landscape, outline: BaseGeometry) -> GeoBox
         codes[top : top + strip.shape[0]] = part
     rasters.write_geotiff(path, codes, geobox, nodata=0, tile=256, colormap=_colours())
     return geobox
+
+
+def write_heights(path: Path, landscape: Landscape) -> None:
+    """Write the relief: float32 metres above the WGS 84 ellipsoid, pixels of about a quarter of its lattice.
+
+    Args:
+        path: GeoTIFF; its CRS says what heights count from.
+        landscape: whose relief, from rim to rim.
+    """
+    from odc.geo.geobox import GeoBox
+
+    relief = landscape.relief
+    far = np.array(relief.z.shape[::-1]) - 1
+    x, y = np.meshgrid(
+        relief.x0 + np.linspace(0, far[0], 33) * relief.step,
+        relief.y0 + np.linspace(0, far[1], 33) * relief.step,
+    )
+    lon, lat = transformer(landscape.crs, grid.GEOGRAPHIC).transform(x, y)
+    geobox = grid.snapped_geobox(
+        (lon.min(), lat.min(), lon.max(), lat.max()), grid.GEOGRAPHIC, relief.step / 432_000
+    )
+    heights = np.empty(geobox.shape, np.float32)
+    for top in range(0, geobox.shape[0], STRIP_PX):
+        strip = geobox[top : min(top + STRIP_PX, geobox.shape[0]), :]
+        heights[top : top + strip.shape[0]] = relief.heights(*ground_places(landscape, strip))
+    solid = GeoBox(geobox.shape, geobox.affine, ELLIPSOID)
+    rasters.write_geotiff(path, heights, solid, nodata=float("nan"), predictor=3, tile=256)
 
 
 def _colours() -> dict[int, tuple[int, int, int]]:

@@ -21,6 +21,38 @@ STREAM_KM2 = 0.5
 """Catchment from which on a water course is a stream (with gallery forest)."""
 
 
+@jit
+def surface(
+    x: float, y: float, lattice: tuple[float, float, float], z: NDArray[np.float32]
+) -> tuple[float, float, float]:
+    """Height and gradient of the bilinear relief; past its rim it goes on as it is there."""
+    x0, y0, step = lattice
+    u = (x - x0) / step
+    v = (y - y0) / step
+    across = 0.0 if u < 0 or u > z.shape[1] - 1 else 1.0
+    up = 0.0 if v < 0 or v > z.shape[0] - 1 else 1.0
+    u = min(max(u, 0.0), z.shape[1] - 1.000001)
+    v = min(max(v, 0.0), z.shape[0] - 1.000001)
+    j, i = int(u), int(v)
+    u -= j
+    v -= i
+    a, b = float(z[i, j]), float(z[i, j + 1])
+    c, d = float(z[i + 1, j]), float(z[i + 1, j + 1])
+    height = (a * (1 - u) + b * u) * (1 - v) + (c * (1 - u) + d * u) * v
+    slope_x = ((b - a) * (1 - v) + (d - c) * v) / step
+    slope_y = ((c - a) * (1 - u) + (d - b) * u) / step
+    return height, across * slope_x, up * slope_y
+
+
+@jit
+def _heights(
+    x: NDArray[np.float64], y: NDArray[np.float64], lattice: tuple[float, float, float],
+    z: NDArray[np.float32], out: NDArray[np.float64],
+) -> None:  # fmt: skip
+    for i in range(x.size):
+        out[i] = surface(x[i], y[i], lattice, z)[0]
+
+
 @dataclass(frozen=True)
 class Relief:
     """Elevation on a square lattice; node (r, c) lies at (x0 + c·step, y0 + r·step)."""
@@ -40,6 +72,17 @@ class Relief:
         c = np.clip(np.rint((x - self.x0) / self.step).astype(int), 0, field.shape[1] - 1)
         r = np.clip(np.rint((y - self.y0) / self.step).astype(int), 0, field.shape[0] - 1)
         return field[r, c]
+
+    @property
+    def lattice(self) -> tuple[float, float, float]:
+        """x0, y0 and step."""
+        return self.x0, self.y0, self.step
+
+    def heights(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Elevation at places of any shape, bilinear between nodes, past the rim those of the rim."""
+        out = np.empty(np.size(x))
+        _heights(np.ravel(x), np.ravel(y), self.lattice, self.z, out)
+        return out.reshape(np.shape(x))
 
 
 @dataclass(frozen=True)

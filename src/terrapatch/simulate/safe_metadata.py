@@ -151,17 +151,18 @@ def write_metadata(folder: Path, product: Product, content: Content, images: lis
         f"{product.granule}/MTD_TL.xml": "MTD_TL.xml",
         f"{product.datastrip_folder}/MTD_DS.xml": "MTD_DS.xml",
     }
-    for path, template in texts.items():
+    for path, name in texts.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(_template(template).render(facts) + "\n", encoding="utf-8")
+        (folder / path).write_text(template(name).render(facts) + "\n", encoding="utf-8")
     paths = [*texts, *images, *(path for _, path in content.masks), product.preview]
     files = [_file(folder, path, product) for path in paths]
-    manifest = _template("manifest.safe").render(facts, files=files)
+    manifest = template("manifest.safe").render(facts, files=files)
     (folder / "manifest.safe").write_text(manifest + "\n", encoding="utf-8")
 
 
 @cache
-def _template(name: str) -> Any:
+def template(name: str) -> Any:
+    """Template `data/simulate/NAME.j2`; everything that is put in is escaped."""
     from jinja2 import Environment, StrictUndefined, select_autoescape
 
     path = resources.files("terrapatch") / "data" / "simulate" / f"{name}.j2"

@@ -101,7 +101,7 @@ def backscatter(
     seed = landscape.seed * 1000 + 600 + 2 * item.number + (item.direction == "ascending")
     height, width = geobox.shape
     for band in range(2):
-        out[band] *= _speckle(round(-a.f / 10), round(a.c / 10), height, width, seed + 100 * band)
+        out[band] *= speckle(round(-a.f / 10), round(a.c / 10), height, width, seed + 100 * band)
     bright = impulse_response(landscape, x, y)
     if bright is not None:
         out += IMPULSE_POWER * np.where(bright > 1e-4, bright, 0)
@@ -110,7 +110,7 @@ def backscatter(
 
 
 @jit
-def _speckle(row0: int, col0: int, rows: int, cols: int, seed: int) -> NDArray[np.float32]:
+def speckle(row0: int, col0: int, rows: int, cols: int, seed: int) -> NDArray[np.float32]:
     """Speckle of mean 1 on an absolute pixel lattice: (rows, cols) float32."""
     raw = np.empty((rows + 2, cols + 2), np.float32)
     for r in range(rows + 2):

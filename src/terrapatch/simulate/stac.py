@@ -16,14 +16,19 @@ from typing import TYPE_CHECKING, Any
 
 from ..tables import write_json
 from .facts import rows
+from .grd_metadata import Product as RawProduct
 from .safe_metadata import CONTENT, Content, Product
 from .sentinel1 import POLARISATIONS, Scene
 from .sentinel2 import RESOLUTIONS
 from .sky import earth_sun_correction
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from odc.geo.geobox import GeoBox
     from shapely.geometry.base import BaseGeometry
+
+    from .schedule import Pass1
 
 _EXTENSIONS = "https://stac-extensions.github.io"
 PROJECTION = f"{_EXTENSIONS}/projection/v1.1.0/schema.json"
@@ -37,6 +42,7 @@ SIMULATED = {"name": "terrapatch", "roles": ["producer"], "description": "Simula
 COLLECTIONS = {
     "sentinel-2-l2a": ("Sentinel-2 Level-2A (simulated)", ["Sentinel-2A", "Sentinel-2B"]),
     "sentinel-1-rtc": ("Sentinel-1 terrain-corrected backscatter (simulated)", ["SENTINEL-1A"]),
+    "sentinel-1-grd": ("Sentinel-1 Level-1 GRD (simulated)", ["SENTINEL-1A"]),
     "reference": ("TerraClass reference map (simulated)", None),
 }
 """Title and platforms by collection."""
@@ -151,29 +157,18 @@ def _eo_band(row: dict[str, str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def sentinel1_item(scene: Scene, footprint: BaseGeometry) -> Item:
-    """Item of a Sentinel-1 pass that lies in `sentinel1/`."""
-    item = scene.item
-    names = {
-        "VV": "vertical transmit, vertical receive",
-        "VH": "vertical transmit, horizontal receive",
-    }
-    assets = {
-        polarisation.lower(): {
-            "href": f"../../sentinel1/{scene.file(polarisation)}",
-            "type": "image/tiff; application=geotiff",
-            "roles": ["data"],
-            "title": f"{polarisation}: {names[polarisation]}",
-            "raster:bands": [
-                {"nodata": "nan", "data_type": "float32", "spatial_resolution": 10, "unit": "1"}
-            ],
-        }
-        for polarisation in POLARISATIONS
-    }
-    properties = {
-        "datetime": f"{item.start:%Y-%m-%dT%H:%M:%S}Z",
-        "start_datetime": f"{item.start:%Y-%m-%dT%H:%M:%S}Z",
-        "end_datetime": f"{scene.end:%Y-%m-%dT%H:%M:%S}Z",
+_TRANSMITTED = {
+    "VV": "vertical transmit, vertical receive",
+    "VH": "vertical transmit, horizontal receive",
+}
+
+
+def _radar(item: Pass1, start: datetime, end: datetime) -> dict[str, Any]:
+    """Properties that corrected and raw products share."""
+    return {
+        "datetime": f"{start:%Y-%m-%dT%H:%M:%S}Z",
+        "start_datetime": f"{start:%Y-%m-%dT%H:%M:%S}Z",
+        "end_datetime": f"{end:%Y-%m-%dT%H:%M:%S}Z",
         "platform": "SENTINEL-1A",
         "constellation": "Sentinel-1",
         "sar:instrument_mode": "IW",
@@ -188,6 +183,61 @@ def sentinel1_item(scene: Scene, footprint: BaseGeometry) -> Item:
         "sat:orbit_state": item.direction,
         "sat:absolute_orbit": item.orbit,
         "sat:relative_orbit": item.relative_orbit,
+    }
+
+
+def grd_item(product: RawProduct) -> Item:
+    """Item of a raw Sentinel-1 product that lies in `sentinel1_grd/`."""
+    root = f"../../sentinel1_grd/{product.name}"
+    assets: dict[str, Any] = {}
+    for polarisation in POLARISATIONS:
+        key, stem = polarisation.lower(), product.file(polarisation)
+        assets[key] = {
+            "href": f"{root}/measurement/{stem}.tiff", "type": "image/tiff; application=geotiff",
+            "roles": ["data"], "title": f"{polarisation}: {_TRANSMITTED[polarisation]}",
+        }  # fmt: skip
+        for name, path in (
+            ("schema-product", f"annotation/{stem}.xml"),
+            ("schema-calibration", f"annotation/calibration/calibration-{stem}.xml"),
+            ("schema-noise", f"annotation/calibration/noise-{stem}.xml"),
+        ):
+            assets[f"{name}-{key}"] = {
+                "href": f"{root}/{path}", "type": "application/xml", "roles": ["metadata"],
+            }  # fmt: skip
+    assets["safe-manifest"] = {
+        "href": f"{root}/manifest.safe", "type": "application/xml", "roles": ["metadata"],
+    }  # fmt: skip
+    passage, part = product.passage, product.part
+    properties = {
+        **_radar(passage.item, product.start, product.stop),
+        "s1:shape": [part.lines, passage.samples],
+        "s1:slice_number": str(part.number),
+        "s1:total_slices": str(len(passage.slices)),
+        "s1:datatake_id": str(product.datatake),
+        "s1:processing_level": "1",
+        "s1:resolution": "high",
+    }
+    name = product.name.removesuffix(".SAFE")
+    return _item(name, "sentinel-1-grd", product.footprint, [SAR, SAT], properties, assets)
+
+
+def sentinel1_item(scene: Scene, footprint: BaseGeometry) -> Item:
+    """Item of a Sentinel-1 pass that lies in `sentinel1/`."""
+    item = scene.item
+    assets = {
+        polarisation.lower(): {
+            "href": f"../../sentinel1/{scene.file(polarisation)}",
+            "type": "image/tiff; application=geotiff",
+            "roles": ["data"],
+            "title": f"{polarisation}: {_TRANSMITTED[polarisation]}",
+            "raster:bands": [
+                {"nodata": "nan", "data_type": "float32", "spatial_resolution": 10, "unit": "1"}
+            ],
+        }
+        for polarisation in POLARISATIONS
+    }
+    properties = {
+        **_radar(item, item.start, scene.end),
         "proj:epsg": scene.geobox.crs.to_epsg(),
         **_projection(scene.geobox, 10),
     }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sentinel-1: from the geocoded backscatter scenes of a unit to its stack of patches.
+"""Sentinel-1: from the scenes of a unit, geocoded or raw, to its stack of patches.
 
 Laws:
 1. Kernels act on linear power; assets in decibel are turned into power as they are decoded.
@@ -10,21 +10,23 @@ Laws:
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .recipe import read_settings
+from ..recipe import read_settings
+from ..tables import read_lock, unit_geobox
 
 if TYPE_CHECKING:
-    from .mosaic import Layer
-    from .recipe import Sentinel1Settings
+    from ..mosaic import Layer
+    from ..recipe import Sentinel1Settings
 
 MODALITY = "sentinel1"
 
 
 def layer(settings: Sentinel1Settings) -> Layer:
     """What the settings want of each scene."""
-    from .mosaic import Layer
+    from ..mosaic import Layer
 
     return Layer(
         bands=settings.polarisations,
@@ -54,10 +56,31 @@ def sentinel1(
         GridError: grids do not fit together.
         StorageError: the stack cannot be written, or lock or footprints cannot be read.
     """
-    from . import mosaic
+    from .. import mosaic
+    from ..rasters import check_unchanged
 
     wanted = read_settings(settings).sentinel1
-    mosaic.build(
-        lock, unit, footprints, MODALITY, layer(wanted), output,
-        meaning="dB" if wanted.scale == "db" else "linear power", threads=threads,
-    )  # fmt: skip
+    options: dict[str, Any] = {}
+    context: AbstractContextManager[None] = nullcontext()
+    if wanted.level == "GRD":
+        from .grd import opener, quiet
+
+        plan = read_lock(lock)
+        geobox = unit_geobox(plan.unit(unit))
+        check_unchanged(plan.heights)
+        if plan.heights:
+            wanted = wanted.model_copy(update={"dem": tuple(f.href for f in plan.heights)})
+        options["open_scene"] = opener(wanted, geobox, plan.items_of(unit, MODALITY))
+        context = quiet()
+    with context:
+        mosaic.build(
+            lock, unit, footprints, MODALITY, layer(wanted), output,
+            meaning=meaning(wanted), threads=threads, **options,
+        )  # fmt: skip
+
+
+def meaning(settings: Sentinel1Settings) -> str:
+    """Unit of the stack's values, see `StackInfo.unit_of_values`."""
+    if settings.level == "GRD" and settings.radiometry == "amplitude":
+        return "DN"
+    return "dB" if settings.scale == "db" else "linear power"

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The polarisations of a raw scene: decoded and calibrated block by block, sampled together.
+
+Law: values are calibrated where they are decoded, and the kernel acts on them: on linear power
+(on numbers for amplitude), on border pixels never.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..mosaic import Blocks, Patches
+from ..radar.annotation import Annotation
+from ..radar.luts import CalibrationLut, NoiseLut
+from ..rasters import BlockReader
+from ..tables import LockedAsset
+from . import border, kernels
+from .geometry import Heights, ImageLattice
+from .radiometry import Quantity, calibrate
+
+SAME_PX = 0.02
+"""Shifts of less are none: pixels of two slices are the same ones."""
+
+
+@dataclass(frozen=True, eq=False)
+class Channel:
+    """One polarisation of a scene with all that its calibration takes."""
+
+    asset: LockedAsset
+    annotation: Annotation
+    calibration: CalibrationLut
+    noise: NoiseLut | None
+    scale_of_noise: float
+    quantity: Quantity
+
+    def power(
+        self, dn: NDArray[np.uint16], inside: NDArray[np.bool_], rows: slice, cols: slice
+    ) -> NDArray[np.float32]:
+        """Calibrated values of a window, NaN outside the footprint."""
+        return calibrate(
+            dn, inside, self.quantity, np.arange(rows.start, rows.stop),
+            np.arange(cols.start, cols.stop), calibration=self.calibration, noise=self.noise,
+            scale_of_noise=self.scale_of_noise,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class NextLine:
+    """The first line of the following slice, as one more line of an image."""
+
+    channel: Channel
+    border: border.Border
+    shift_px: NDArray[np.float64]
+    """(pixel of the image,) what is to be added to find it in the following slice."""
+
+    def load(self, cols: slice, out: NDArray[np.float32], reader: BlockReader) -> None:
+        """Calibrated values at some pixels of the image, linear between those of the slice."""
+        asset = self.channel.asset
+        width = asset.shape[1]
+        places = np.arange(cols.start, cols.stop) + self.shift_px[cols]
+        first = int(np.clip(np.floor(places[0]), 0, width - 1))
+        stop = int(np.clip(np.ceil(places[-1]) + 1, first + 1, width))
+        window = slice(0, 1), slice(first, stop)
+        dn = np.empty((1, stop - first), asset.dtype)
+        reader.read(asset, window, dn)
+        line = self.channel.power(
+            dn.astype(np.uint16, copy=False), self.border.inside(*window), *window
+        )[0]
+        left = np.floor(places + SAME_PX).astype(int)
+        rest = places - left
+        rest[np.abs(rest) <= SAME_PX] = 0.0
+        right = left + (rest > 0)
+        here = (left >= first) & (right < stop)
+        left, right = (np.clip(k - first, 0, line.size - 1) for k in (left, right))
+        values = line[left] + (line[right] - line[left]) * rest.astype(np.float32)
+        out[:] = np.where(here, values, np.float32(np.nan))
+
+
+class GrdBands(Blocks):
+    """The polarisations of one scene, calibrated block by block as patches need them."""
+
+    def __init__(
+        self, channels: Sequence[Channel], borders: Sequence[border.Border], image: ImageLattice,
+        heights: Heights, patches: Patches, following: Sequence[NextLine], *, nearest: bool,
+    ) -> None:  # fmt: skip
+        """Plan only; no pixel is read.
+
+        Args:
+            channels: polarisations in the order of the stack.
+            borders: footprint of each.
+            image: geometry of the image, the same for all.
+            heights: height model around the unit.
+            patches: all patches of the unit.
+            following: for each polarisation the line after the last, or none at all.
+            nearest: kernel `nearest` instead of `bilinear`.
+        """
+        assets = [channel.asset for channel in channels]
+        lines, samples = assets[0].shape
+        shape = lines + bool(following), samples
+        needs = image.needed(patches.corners, patches.size_px, shape)
+        super().__init__(assets, needs, "float32", shape)
+        self.channels, self.borders, self.following = channels, borders, following
+        self.image, self.heights, self.nearest = image, heights, nearest
+        self.bands = np.arange(len(channels), dtype=np.int64)
+        # With the next slice's line the image ends there, else half a line after its own last.
+        self.last = float(lines) if following else lines - 0.5
+
+    def load(
+        self, number: int, window: tuple[slice, slice], out: NDArray[Any], reader: BlockReader
+    ) -> None:
+        """Decode and calibrate a window."""
+        channel, (rows, cols) = self.channels[number], window
+        lines = channel.asset.shape[0]
+        if rows.stop > lines:
+            self.following[number].load(cols, out[-1], reader)
+            rows, out = slice(rows.start, lines), out[:-1]
+        if rows.start < rows.stop:
+            dn = np.empty(out.shape, channel.asset.dtype)
+            reader.read(channel.asset, (rows, cols), dn)
+            inside = self.borders[number].inside(rows, cols)
+            out[:] = channel.power(dn.astype(np.uint16, copy=False), inside, rows, cols)
+
+    def sample(
+        self, places: NDArray[np.int64], out: NDArray[Any], filled: NDArray[np.uint8],
+        valid: NDArray[np.uint8],
+    ) -> None:  # fmt: skip
+        """Sample patches whose pixels have been decoded; arguments as in `resample.sample`."""
+        assert self.pixels is not None
+        image, heights = self.image, self.heights
+        kernels.sample(
+            self.pixels, self.first, self.shape, *image.arguments, heights.values,
+            heights.lattice.nodes, heights.lattice.cell, places, out, self.bands, filled, valid, self.nearest, self.last,
+        )  # fmt: skip
