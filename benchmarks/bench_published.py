@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ours, to the end: the stage, and from its stack the optical GeoTIFFs of the published layout.
 
-The files are those that `terrapatch layouts` writes (float32, deflate, one a patch), through the
+The files are those that `terrapatch layouts` writes (float32, zstd, one a patch), through the
 same encoder; the other folders of the layout (radar, masks) are no part of this comparison.
 
 Usage: bench_published.py LOCK FOOTPRINTS SETTINGS UNIT OUTPUT THREADS
@@ -26,7 +26,8 @@ def main() -> None:
     size = stack.info.size_px
     form = patch_form(
         dtype="float32", size_px=size, crs=stack.info.geobox["crs"],
-        transform=(a, b, 0.0, d, e, 0.0), descriptions=stack.info.bands, nodata=None,
+        transform=(a, b, 0.0, d, e, 0.0), descriptions=stack.info.bands, nodata=0,
+        compression="zstd",
     )  # fmt: skip
     images = folder / "msi_images"
     images.mkdir()

@@ -5,6 +5,7 @@ Usage: floor.py LOCK FOOTPRINTS SETTINGS UNIT OUTPUT THREADS
 """
 
 import json
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +24,7 @@ def decode(href: str, row: int) -> np.ndarray:
 
 
 def main() -> None:
+    os.environ["OPJ_NUM_THREADS"] = "0"  # as the stage has it: no thread of its own per block
     lock, _, settings, _, output, threads = sys.argv[1:]
     assets = json.loads(Path(lock).read_text())["items"][0]["assets"]
     bands = json.loads(Path(settings).read_text())["sentinel2"]["bands"]

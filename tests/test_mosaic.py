@@ -383,15 +383,15 @@ def test_more_scenes_than_source_can_count_are_refused(scene):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_full_disk_is_reported_and_leaves_nothing(scene, unit, monkeypatch, threads):
     calls = []
-    write_bytes = Path.write_bytes
+    encode = stacks._encode_shard
 
-    def full(path, content):
-        calls.append(path)
+    def full(array, capacity):
+        yield from encode(array, capacity)
+        calls.append(capacity)
         if len(calls) > 5:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return write_bytes(path, content)
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(stacks, "_encode_shard", full)
     with pytest.raises(StorageError, match="disk is full"):
         unit.build([scene], bands=("B02", "B05"), threads=threads)
     assert nothing_left(unit)

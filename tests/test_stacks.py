@@ -224,15 +224,16 @@ def test_a_new_stack_replaces_the_old_one_whole(tmp_path):
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, monkeypatch):
     info = info_of(6)
     written = []
-    plain = Path.write_bytes
+    plain = Path.open
 
-    def full_at_the_third(self, data):
-        written.append(self)
-        if len(written) == 3:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return plain(self, data)
+    def full_at_the_third(self, mode="r", *options, **others):
+        if mode == "wb":
+            written.append(self)
+            if len(written) == 3:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return plain(self, mode, *options, **others)
 
-    monkeypatch.setattr(Path, "write_bytes", full_at_the_third)
+    monkeypatch.setattr(Path, "open", full_at_the_third)
     with pytest.raises(StorageError, match=r"s\.zarr: the disk is full.*nothing half-written"):
         fill(tmp_path / "s.zarr", info, random_arrays(info))
     assert os.listdir(tmp_path) == []

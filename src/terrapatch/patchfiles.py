@@ -76,7 +76,7 @@ def patch_form(
     crs: str,
     transform: Sequence[float],
     descriptions: Sequence[str],
-    compression: str = "deflate",
+    compression: str = "zstd",
     nodata: float | None = None,
 ) -> PatchForm:
     """The form of patches on one grid.

@@ -140,8 +140,9 @@ class SamplingSettings(Section):
     """Side of a patch in pixels."""
     stride_px: Annotated[int, Field(ge=1, le=8192)] | None = None
     """Step from patch to patch; the side of a patch if absent."""
-    unit_patches: Annotated[int, Field(ge=1, le=512)] = 32
-    """Patches along the side of a unit (one job); memory grows with it only slowly."""
+    unit_patches: Annotated[int, Field(ge=1, le=512)] = 64
+    """Patches along the side of a unit (one job). Memory hardly grows with it; small units decode
+    the blocks at their edges more than once (64: 1.3 times the pixels of a whole tile)."""
     area_rule: Literal["within", "intersects"] = "within"
     """Whether patches must lie inside the area or may reach over its edge."""
 

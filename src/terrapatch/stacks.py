@@ -120,7 +120,9 @@ class StackWriter:
             zeros = "/0" * len(chunk)
             path = self.folder / name / "c" / f"{shard}/{time}{zeros}"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(_encode_shard(array, self.info.shard_patches))
+            # Chunk by chunk: a shard joined in memory costs its copy and as many fresh pages.
+            with path.open("wb") as file:
+                file.writelines(_encode_shard(array, self.info.shard_patches))
 
 
 @contextmanager
@@ -203,27 +205,27 @@ def _codec(dtype: np.dtype[Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _encode_shard(array: NDArray[Any], capacity: int) -> bytes:
+def _encode_shard(array: NDArray[Any], capacity: int) -> Iterator[bytes]:
     """Chunks in order, then (offset, length) of each as little-endian uint64, then CRC-32C.
 
     Source: Zarr v3 specification, sharding codec 1.0, `index_location: end`.
     """
-    import crc32c
+    import google_crc32c
     from numcodecs import blosc
 
     blosc.use_threads = False  # its own threads would share one global state
-    parts: list[bytes] = []
     index = np.full((capacity, 2), _EMPTY, "<u8")
     offset = 0
     for number, chunk in enumerate(array):
         if not chunk.any():
             continue  # equal to the fill value: not stored
         part = blosc.compress(np.ascontiguousarray(chunk), b"lz4", 1, blosc.BITSHUFFLE)
-        parts.append(part)
+        yield part
         index[number] = offset, len(part)
         offset += len(part)
     table = index.tobytes()
-    return b"".join([*parts, table, crc32c.crc32c(table).to_bytes(4, "little")])
+    yield table
+    yield google_crc32c.value(table).to_bytes(4, "little")
 
 
 def _array_metadata(
