@@ -20,7 +20,7 @@ from terrapatch.errors import GridError, InputError, RecipeError, SceneError
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.doppler import ecef, image_coordinates, locate
 from terrapatch.radar.luts import read_calibration, read_noise
-from terrapatch.recipe import Sentinel1Settings
+from terrapatch.recipe import Sentinel1Settings, merged, resolve
 from terrapatch.sentinel1.dem import Dem, read_dem
 from terrapatch.sentinel1.geometry import Heights, coordinates, ground_control, terrain
 from terrapatch.sentinel1.radiometry import calibrate
@@ -570,7 +570,6 @@ def test_a_fitting_name_over_other_content_is_refused(simulated, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"level": "GRD"}, "sentinel1.dem"),
         ({"level": "GRD", "dem": ("a",), "kernel": "cubic"}, "nearest or bilinear"),
         ({"radiometry": "amplitude", "scale": "db"}, "decibel"),
     ],
@@ -578,3 +577,18 @@ def test_a_fitting_name_over_other_content_is_refused(simulated, tmp_path):
 def test_settings_that_cannot_be_are_refused(settings, says):
     with pytest.raises((RecipeError, ValueError), match=says):
         Sentinel1Settings(**settings)
+
+
+def test_a_recipe_without_heights_for_raw_products_is_refused():
+    plain = {
+        "name": "t",
+        "modalities": ["sentinel1"],
+        "area": {"bbox": [8, 48, 9, 49]},
+        "catalog": {"source": "local", "paths": ["a"], "period": ["2022-06-01", "2022-06-30"]},
+        "reference": {"path": "map.tif"},
+        "sentinel1": {"level": "GRD"},
+    }
+    with pytest.raises(RecipeError, match=r"sentinel1\.dem: terrain correction needs"):
+        resolve(plain)
+    resolve(merged(plain, {"sentinel1": {"geometry": "gcp"}}))
+    resolve(merged(plain, {"sentinel1": {"dem": ["a.hgt"]}}))
