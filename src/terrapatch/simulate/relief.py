@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .noise import fractal_field, jit
+from ..compiled import kernel
+from .noise import fractal_field
 
 STREAM_KM2 = 0.5
 """Catchment from which on a water course is a stream (with gallery forest)."""
@@ -128,7 +129,7 @@ def make_relief(
     return relief, _courses(relief, km2.ravel(), parent, flows.ravel(), seed)
 
 
-@jit
+@kernel
 def _flow(
     z: NDArray[np.float64], outlets: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -165,7 +166,7 @@ def _flow(
     return order[:count], parent
 
 
-@jit
+@kernel
 def _accumulate(
     order: NDArray[np.int64], parent: NDArray[np.int64], size: int, cell: float
 ) -> NDArray[np.float64]:
