@@ -196,7 +196,7 @@ def impulse_response(
         if square.size and square.min() < (6 * IMPULSE_SIGMA_M) ** 2:
             weight = np.exp(-square / (2 * IMPULSE_SIGMA_M**2)).astype(np.float32)
             total = weight if total is None else np.maximum(total, weight)
-    return total  # type: ignore[no-any-return]
+    return total
 
 
 @kernel
