@@ -12,7 +12,7 @@ FLOORS = (
     {"errors"},
     {"sections", "grid", "legend", "results"},
     {"recipe"},
-    {"tables"},
+    {"tables", "compiled"},
     {"rasters", "stacks", "resample", "patchfiles", "radar"},
     {"mosaic", "batches"},
     {

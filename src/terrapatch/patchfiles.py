@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-import numba
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
+from .compiled import kernel
 from .errors import GridError
 
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 11: 4, 12: 8}
@@ -184,7 +184,7 @@ def _strips(pixels: NDArray[Any], compression: str) -> list[bytes]:
     return [strip.tobytes() for strip in raw]
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def float_planes(bands):  # type: ignore[no-untyped-def]
     """The floating point predictor of TIFF (3): per row, byte planes, then differences.
 

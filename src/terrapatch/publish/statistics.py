@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ..batches import Batch, batches, read_patches
+from ..compiled import kernel
 from ..errors import IncompleteError
 from ..legend import Legend
 from ..stacks import open_stack
@@ -70,7 +70,7 @@ class BandStatistics:
     log_std: float
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _count(data, source, bins):  # type: ignore[no-untyped-def]
     """Count whole numbers: data (n, band, y·x), source (n, y·x), bins (band, value) added to."""
     for patch in range(data.shape[0]):
@@ -81,7 +81,7 @@ def _count(data, source, bins):  # type: ignore[no-untyped-def]
                     into[row[pixel]] += 1
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _sum(data, source, bins, moments, logarithms):  # type: ignore[no-untyped-def]
     """Sum and bin floats: data (n, band, y·x) float32; NaN counts as missing.
 

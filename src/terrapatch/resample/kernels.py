@@ -15,13 +15,12 @@ Arguments are those of `resample.sample`, taken apart; see there for their meani
 
 import math
 
-import numba
 import numpy as np
 
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+from ..compiled import kernel
 
 
-@_jit
+@kernel
 def row_coordinates(nodes, cell, row, col, v, u):
     """Source coordinates of a run of pixels: `row`, `col` counted from the grid's origin.
 
@@ -46,7 +45,7 @@ def row_coordinates(nodes, cell, row, col, v, u):
         x = stop
 
 
-@_jit
+@kernel
 def ranges(nodes, cell, origin, places, size, out):
     """Smallest and largest row and column that each patch meets, into `out` (patch, 4)."""
     v, u = np.empty(1), np.empty(1)
@@ -70,7 +69,7 @@ def ranges(nodes, cell, origin, places, size, out):
         out[p, 0], out[p, 1], out[p, 2], out[p, 3] = low_v, high_v, low_u, high_u
 
 
-@_jit
+@kernel
 def _free(filled, free):
     """Which pixels of a row are wanted; whether any is."""
     wanted = False
@@ -80,7 +79,7 @@ def _free(filled, free):
     return wanted
 
 
-@_jit
+@kernel
 def _inside(v, u, shape, good):
     """Which points lie in the asset's area; the others are moved to its first pixel."""
     for x in range(v.size):
@@ -94,7 +93,7 @@ def _inside(v, u, shape, good):
         u[x] = u[x] if good[x] else 0.0
 
 
-@_jit
+@kernel
 def _pair(t, size, nearest, factor, near, far, weight):
     """The two neighbours along an axis and the second one's weight; both the same if it has none."""
     if factor > 1:
@@ -118,7 +117,7 @@ def _pair(t, size, nearest, factor, near, far, weight):
             near[x], far[x] = near[x] // factor, far[x] // factor
 
 
-@_jit
+@kernel
 def _places(top, left, right, down, first, width, start):
     """From rows and columns of neighbours to steps in a plane, in place."""
     for x in range(start.size):
@@ -129,7 +128,7 @@ def _places(top, left, right, down, first, width, start):
         down[x] = (down[x] - top[x]) * width
 
 
-@_jit
+@kernel
 def sample_pairs(
     planes, part, first, shape, nodes, cell, origin, offsets, nodata, low, high, half,
     places, out, bands, filled, valid, nearest, factor,
@@ -167,7 +166,7 @@ def sample_pairs(
                     valid[p, y, x] = 0
 
 
-@_jit
+@kernel
 def _gather(plane, start, right, down, v00, v01, v10, v11):
     for x in range(start.size):
         # Unsigned: signed indices cost a test for counting from the end.
@@ -177,7 +176,7 @@ def _gather(plane, start, right, down, v00, v01, v10, v11):
         v10[x], v11[x] = plane[j], plane[j + k]
 
 
-@_jit
+@kernel
 def _blend(v00, v01, v10, v11, across, along, nodata, offset, low, high, value):
     """Bilinear value of each pixel; NaN where a neighbour is missing."""
     for x in range(value.size):
@@ -192,7 +191,7 @@ def _blend(v00, v01, v10, v11, across, along, nodata, offset, low, high, value):
         value[x] = np.float32(np.nan) if missing else t
 
 
-@_jit
+@kernel
 def _store(value, half, free, good, target):
     for x in range(value.size):
         good[x] &= value[x] == value[x]
@@ -201,7 +200,7 @@ def _store(value, half, free, good, target):
         target[x] = new if free[x] else old
 
 
-@_jit
+@kernel
 def _keys(f):
     """Cubic convolution, a = −0.5: weights of the pixels at −1, 0, 1, 2 of a point at `f`.
 
@@ -215,7 +214,7 @@ def _keys(f):
     )
 
 
-@_jit
+@kernel
 def _cubic(t, size, at, w):
     """Pixels (clamped) and weights of cubic convolution at each point, both (tap, x).
 
@@ -234,7 +233,7 @@ def _cubic(t, size, at, w):
         at[1, x] = min(max(at[1, x], 0), size - 1)
 
 
-@_jit
+@kernel
 def _plain(t, taps, w):
     """Weights of a kernel at one point into `w`; returns its first pixel (not clamped)."""
     if taps == 1:
@@ -250,7 +249,7 @@ def _plain(t, taps, w):
     return np.int64(low) - 1
 
 
-@_jit
+@kernel
 def _composed(t, size, outer, inner, factor, at, w):
     """As `_cubic`, of a kernel on the virtual grid that another kernel makes, `factor` finer.
 
@@ -279,7 +278,7 @@ def _composed(t, size, outer, inner, factor, at, w):
             at[n, x] = min(max(pixel, 0), size - 1)
 
 
-@_jit
+@kernel
 def sample_taps(
     planes, part, first, shape, nodes, cell, origin, offsets, nodata, low, high, half,
     places, out, bands, filled, valid, outer, inner, factor, taps,
@@ -333,7 +332,7 @@ def sample_taps(
                     valid[p, y, x] = 0
 
 
-@_jit
+@kernel
 def _any(weights):
     found = False
     for x in range(weights.size):
@@ -341,13 +340,13 @@ def _any(weights):
     return found
 
 
-@_jit
+@kernel
 def _pick(plane, row, col, raw):
     for x in range(raw.size):
         raw[x] = plane[np.uint64(row[x] + col[x])]
 
 
-@_jit
+@kernel
 def _add(raw, weight, nodata, line):
     """Add the pixels of one tap; a missing one makes the sum NaN."""
     for x in range(line.size):
@@ -356,7 +355,7 @@ def _add(raw, weight, nodata, line):
         line[x] += np.nan if a == nodata else term
 
 
-@_jit
+@kernel
 def _limit(total, offset, low, high, value):
     for x in range(value.size):
         t = np.float32(total[x]) + offset
@@ -364,7 +363,7 @@ def _limit(total, offset, low, high, value):
         value[x] = high if t > high else t
 
 
-@_jit
+@kernel
 def merge(places, number, valid, classes, masked, filled, missing):
     """Take a scene's valid pixels where none was taken before, in place.
 
@@ -394,7 +393,7 @@ def merge(places, number, valid, classes, masked, filled, missing):
         missing[p] = count
 
 
-@_jit
+@kernel
 def seal(out, filled):
     """Set the pixels that no scene has given to 0 in all bands, in place.
 

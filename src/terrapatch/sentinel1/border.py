@@ -27,10 +27,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiled import kernel
 from ..errors import SceneError
 
 CLEAN_SINCE = (2, 90)
@@ -231,10 +231,7 @@ def _settled(
     return np.asarray(depth, np.int32)
 
 
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
-
-
-@_jit
+@kernel
 def _depth(values, low, run, share, reach):  # type: ignore[no-untyped-def]
     """Length of the run of zeros, and of the border; the latter is −1 where no image was found."""
     size = values.size
@@ -254,13 +251,13 @@ def _depth(values, low, run, share, reach):  # type: ignore[no-untyped-def]
     return zeros, -1
 
 
-@_jit
+@kernel
 def _across(strip, low, run, share, reach, out):  # type: ignore[no-untyped-def]
     for y in range(strip.shape[0]):
         out[0, y], out[1, y] = _depth(strip[y], low, run, share, reach)
 
 
-@_jit
+@kernel
 def _down(block, low, run, share, reach, out):  # type: ignore[no-untyped-def]
     threshold = np.empty(block.shape[0], np.float32)
     for x in range(block.shape[1]):

@@ -12,15 +12,13 @@ Laws:
 
 import math
 
-import numba
 import numpy as np
 
+from ..compiled import kernel
 from ..resample.kernels import row_coordinates
 
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 
-
-@_jit
+@kernel
 def heights_of_row(dem, nodes, cell, row, col, v, u, height):
     """Heights of a run of pixels, bilinear; NaN outside or beside a void.
 
@@ -56,7 +54,7 @@ def heights_of_row(dem, nodes, cell, row, col, v, u, height):
         height[x] = upper + (lower - upper) * down
 
 
-@_jit
+@kernel
 def pixel_at(moments, table, first, line, slant, record, step):
     """Pixel at which a slant range lies in a line, by a table; clamped to the table's ends.
 
@@ -101,7 +99,7 @@ def pixel_at(moments, table, first, line, slant, record, step):
     return first[0] + (step + part) * first[1], record, step
 
 
-@_jit
+@kernel
 def pixels_at(moments, table, first, line, slant, pixel):
     """`pixel_at` for many places, all (n,)."""
     record, step = 0, 0
@@ -109,7 +107,7 @@ def pixels_at(moments, table, first, line, slant, pixel):
         pixel[n], record, step = pixel_at(moments, table, first, line[n], slant[n], record, step)
 
 
-@_jit
+@kernel
 def image_row(
     nodes, moments, table, first, cell, shift, ladder, row, col, height, line, pixel
 ):  # fmt: skip
@@ -166,7 +164,7 @@ def image_row(
         line[x], pixel[x] = a, b
 
 
-@_jit
+@kernel
 def sample(
     planes, first, shape, nodes, moments, table, start, cell, shift, ladder, origin,
     dem, dem_nodes, dem_cell,
@@ -243,7 +241,7 @@ def sample(
                         valid[p, y, x] = 0
 
 
-@_jit
+@kernel
 def coordinates(
     nodes, moments, table, start, cell, shift, ladder, origin, dem, dem_nodes, dem_cell,
     place, line, pixel, heights,

@@ -22,10 +22,10 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiled import kernel
 from ..radar.luts import CalibrationLut, NoiseLut
 from .border import version
 
@@ -110,17 +110,14 @@ def calibrate(
     return out
 
 
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
-
-
-@_jit
+@kernel
 def _amplitude(dn, valid, out):  # type: ignore[no-untyped-def]
     for y in range(dn.shape[0]):
         for x in range(dn.shape[1]):
             out[y, x] = np.float32(dn[y, x]) if valid[y, x] else np.float32(np.nan)
 
 
-@_jit
+@kernel
 def _power(dn, valid, factor, floor, out):  # type: ignore[no-untyped-def]
     for y in range(dn.shape[0]):
         for x in range(dn.shape[1]):
@@ -129,7 +126,7 @@ def _power(dn, valid, factor, floor, out):  # type: ignore[no-untyped-def]
             out[y, x] = value if valid[y, x] else np.float32(np.nan)
 
 
-@_jit
+@kernel
 def _denoised_power(dn, valid, factor, noise, floor, out):  # type: ignore[no-untyped-def]
     for y in range(dn.shape[0]):
         for x in range(dn.shape[1]):

@@ -28,9 +28,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from ..compiled import kernel
 
 Method = Literal["none", "boxcar", "lee", "refined_lee", "multitemporal"]
 
@@ -206,16 +207,13 @@ def equivalent_looks(image: NDArray[np.floating[Any]]) -> float:
     return float(values.mean() ** 2 / values.var())
 
 
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
-
-
-@_jit
+@kernel
 def _add(source, target):  # type: ignore[no-untyped-def]
     for x in range(target.size):
         target[x] += source[x]
 
 
-@_jit
+@kernel
 def _add_known(values, count, total):  # type: ignore[no-untyped-def]
     for x in range(values.size):
         known = values[x] == values[x]
@@ -223,14 +221,14 @@ def _add_known(values, count, total):  # type: ignore[no-untyped-def]
         total[x] += np.float64(values[x]) if known else 0.0
 
 
-@_jit
+@kernel
 def _add_squares(values, squares):  # type: ignore[no-untyped-def]
     for x in range(values.size):
         value = np.float64(values[x])
         squares[x] += value * value if value == value else 0.0  # noqa: PLR0124
 
 
-@_jit
+@kernel
 def _sums(image, y, radius, columns, out):  # type: ignore[no-untyped-def]
     """Count, sum and, if there is a third row, sum of squares of the windows of a row's pixels.
 
@@ -251,7 +249,7 @@ def _sums(image, y, radius, columns, out):  # type: ignore[no-untyped-def]
                 _add(columns[j, first + step : stop + step], out[j, first:stop])
 
 
-@_jit
+@kernel
 def _complete_means(image, out):  # type: ignore[no-untyped-def]
     """Means of 3×3 pixels; NaN where one is missing or outside."""
     columns, sums = np.empty((2, image.shape[1])), np.empty((2, image.shape[1]))
@@ -261,7 +259,7 @@ def _complete_means(image, out):  # type: ignore[no-untyped-def]
             out[y, x] = sums[1, x] / 9.0 if sums[0, x] == 9.0 else np.nan
 
 
-@_jit
+@kernel
 def _boxcar(image, radius, out):  # type: ignore[no-untyped-def]
     columns, sums = np.empty((2, image.shape[1])), np.empty((2, image.shape[1]))
     for y in range(image.shape[0]):
@@ -271,7 +269,7 @@ def _boxcar(image, radius, out):  # type: ignore[no-untyped-def]
             out[y, x] = np.float32(np.nan) if np.isnan(image[y, x]) else mean
 
 
-@_jit
+@kernel
 def _gain(count, total, squares, speckle):  # type: ignore[no-untyped-def]
     """Share of the pixel's departure from the mean that is not speckle."""
     mean = total / count
@@ -281,7 +279,7 @@ def _gain(count, total, squares, speckle):  # type: ignore[no-untyped-def]
     return max(0.0, (1.0 - speckle * mean * mean / variance) / (1.0 + speckle))
 
 
-@_jit
+@kernel
 def _lee(image, radius, speckle, out, gain):  # type: ignore[no-untyped-def]
     columns, sums = np.empty((3, image.shape[1])), np.empty((3, image.shape[1]))
     for y in range(image.shape[0]):
@@ -295,7 +293,7 @@ def _lee(image, radius, speckle, out, gain):  # type: ignore[no-untyped-def]
                 out[y, x] = np.float32(mean + gain[y, x] * (image[y, x] - mean))
 
 
-@_jit
+@kernel
 def _normal(means, y, x):  # type: ignore[no-untyped-def]
     """Direction (down, right) from an edge to the pixel's own side; (0, 0) where one is unknown."""
     best, down, right = -1.0, 0, 0
@@ -322,7 +320,7 @@ def _normal(means, y, x):  # type: ignore[no-untyped-def]
     return down, right
 
 
-@_jit
+@kernel
 def _at_edges(image, means, speckle, gain, out):  # type: ignore[no-untyped-def]
     height, width = image.shape
     for y in range(3, height - 3):
@@ -345,7 +343,7 @@ def _at_edges(image, means, speckle, gain, out):  # type: ignore[no-untyped-def]
             out[y, x] = np.float32(mean + near * (image[y, x] - mean))
 
 
-@_jit
+@kernel
 def _add_ratio(image, radius, total, count):  # type: ignore[no-untyped-def]
     columns, sums = np.empty((2, image.shape[1])), np.empty((2, image.shape[1]))
     for y in range(image.shape[0]):
@@ -357,7 +355,7 @@ def _add_ratio(image, radius, total, count):  # type: ignore[no-untyped-def]
                 count[y, x] += 1
 
 
-@_jit
+@kernel
 def _apply_ratio(image, radius, total, count, out):  # type: ignore[no-untyped-def]
     columns, sums = np.empty((2, image.shape[1])), np.empty((2, image.shape[1]))
     for y in range(image.shape[0]):

@@ -24,12 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import grid
+from ..compiled import kernel
 from ..tables import storage_error
 from . import grd_metadata
 from .grd_metadata import Product
 from .grd_tables import AMPLITUDE, Luts, luts, noise_plane
 from .landscape import Landscape, feature_numbers, in_swath, transformer
-from .noise import hash01, jit
+from .noise import hash01
 from .passage import Passage, Slice, earth_fixed, geodetic, make_passage
 from .relief import surface
 from .sentinel1 import POLARISATIONS, speckle
@@ -134,7 +135,7 @@ def reflectors(view: View) -> tuple[Floats, Floats, Floats]:
     return line, sample, z
 
 
-@jit
+@kernel
 def _meet(
     nodes: Floats, line0: int, sample0: int, rows: int, cols: int, middle: float,
     lattice: tuple[float, float, float], z: NDArray[np.float32], slopes: bool,

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiled import kernel
 from ..grid import GEOGRAPHIC
 from .facts import covers
-from .noise import jit
 from .parcels import Features, blob, lay_out
 from .relief import MainRiver, Relief, main_river, make_relief
 
@@ -201,7 +201,7 @@ def ground_places(
     return _between(x, *first, height, width), _between(y, *first, height, width)
 
 
-@jit
+@kernel
 def _between(
     nodes: NDArray[np.float64], row: int, col: int, height: int, width: int
 ) -> NDArray[np.float64]:

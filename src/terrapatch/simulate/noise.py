@@ -9,29 +9,21 @@ Laws:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiled import kernel
+
 _MASK = 0xFFFFFFFF
-
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-def jit(function: _F) -> _F:
-    """Compile to machine code, kept on disk, running without Python's lock."""
-    return cast("_F", numba.njit(cache=True, nogil=True)(function))
-
 
 _TURNS = np.arange(64) * (2 * math.pi / 64)
 _EAST, _NORTH = 1.5 * np.cos(_TURNS), 1.5 * np.sin(_TURNS)
 """Gradients of the noise lattice; their length brings the noise to about −1..1."""
 
 
-@jit
+@kernel
 def hash32(ix: int, iy: int, seed: int) -> int:
     """32 random bits for a lattice point.
 
@@ -44,19 +36,19 @@ def hash32(ix: int, iy: int, seed: int) -> int:
     return h ^ (h >> 15)
 
 
-@jit
+@kernel
 def hash01(ix: int, iy: int, seed: int) -> float:
     """A number in 0..1 for a lattice point."""
     return hash32(ix, iy, seed) * 2.3283064365386963e-10
 
 
-@jit
+@kernel
 def _corner(ix: int, iy: int, dx: float, dy: float, seed: int) -> float:
     k = hash32(ix, iy, seed) & 63
     return float(_EAST[k] * dx + _NORTH[k] * dy)
 
 
-@jit
+@kernel
 def gradient_noise(x: float, y: float, seed: int) -> float:
     """Gradient noise on the unit lattice with quintic weights.
 
@@ -72,7 +64,7 @@ def gradient_noise(x: float, y: float, seed: int) -> float:
     return top * (1 - v) + low * v
 
 
-@jit
+@kernel
 def fractal(x: float, y: float, wavelength: float, octaves: int, gain: float, seed: int) -> float:
     """Sum of octaves of gradient noise, each half as long and `gain` as strong as the last.
 
@@ -98,7 +90,7 @@ def fractal(x: float, y: float, wavelength: float, octaves: int, gain: float, se
     return total / math.sqrt(norm)
 
 
-@jit
+@kernel
 def _fractal_field(
     x: NDArray[np.float64],
     y: NDArray[np.float64],

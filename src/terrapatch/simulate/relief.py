@@ -15,13 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .noise import fractal_field, jit
+from ..compiled import kernel
+from .noise import fractal_field
 
 STREAM_KM2 = 0.5
 """Catchment from which on a water course is a stream (with gallery forest)."""
 
 
-@jit
+@kernel
 def surface(
     x: float, y: float, lattice: tuple[float, float, float], z: NDArray[np.float32]
 ) -> tuple[float, float, float]:
@@ -44,7 +45,7 @@ def surface(
     return height, across * slope_x, up * slope_y
 
 
-@jit
+@kernel
 def _heights(
     x: NDArray[np.float64], y: NDArray[np.float64], lattice: tuple[float, float, float],
     z: NDArray[np.float32], out: NDArray[np.float64],
@@ -171,7 +172,7 @@ def make_relief(
     return relief, _courses(relief, km2.ravel(), parent, flows.ravel(), seed)
 
 
-@jit
+@kernel
 def _flow(
     z: NDArray[np.float64], outlets: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -208,7 +209,7 @@ def _flow(
     return order[:count], parent
 
 
-@jit
+@kernel
 def _accumulate(
     order: NDArray[np.int64], parent: NDArray[np.int64], size: int, cell: float
 ) -> NDArray[np.float64]:

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import grid, rasters
+from ..compiled import kernel
 from .landscape import Landscape, feature_numbers, ground_places, in_swath, swath_part
-from .noise import hash01, jit
+from .noise import hash01
 from .schedule import Pass1
 from .surface import greenness, impulse_response, radar_ground
 
@@ -109,7 +110,7 @@ def backscatter(
     return out
 
 
-@jit
+@kernel
 def speckle(row0: int, col0: int, rows: int, cols: int, seed: int) -> NDArray[np.float32]:
     """Speckle of mean 1 on an absolute pixel lattice: (rows, cols) float32."""
     raw = np.empty((rows + 2, cols + 2), np.float32)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from .. import grid, rasters
+from ..compiled import kernel
 from .facts import FILE_BANDS
 from .landscape import (
     Landscape,
@@ -30,7 +31,7 @@ from .landscape import (
     swath_part,
     track_mask,
 )
-from .noise import hash01, jit
+from .noise import hash01
 from .safe_metadata import Content, Product, write_metadata
 from .schedule import Pass2
 from .sky import Sky, make_sky, sun_position, through, veil
@@ -138,7 +139,7 @@ def truth(datatake: Datatake, geobox: GeoBox) -> tuple[NDArray[np.float32], NDAr
     return out, haze
 
 
-@jit
+@kernel
 def _spread(ground: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     """Each pixel sees a little of its neighbours: weights 1 4 1 by 1 4 1 (over 36)."""
     bands, rows, cols = out.shape
@@ -153,7 +154,7 @@ def _spread(ground: NDArray[np.float32], out: NDArray[np.float32]) -> None:
                 out[b, r, c] = total / 36
 
 
-@jit
+@kernel
 def _noise(out: NDArray[np.float32], row0: int, col0: int, seed: int) -> None:
     """Noise of the sensor and of the atmospheric correction; sums of two uniform numbers."""
     for b in range(out.shape[0]):
@@ -172,7 +173,7 @@ def block_mean(array: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     return out
 
 
-@jit
+@kernel
 def _block_mean(array: NDArray[np.float32], side: int, out: NDArray[np.float32]) -> None:
     for b in range(out.shape[0]):
         for r in range(out.shape[1]):

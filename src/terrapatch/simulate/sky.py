@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from .noise import fractal, fractal_field, jit
+from ..compiled import kernel
+from .noise import fractal, fractal_field
 
 CLOUD_HEIGHT_M = 1_400.0
 CLOUD_REFLECTANCE = (
@@ -95,7 +96,7 @@ def make_sky(
     return Sky(seed, threshold, cirrus, (far * math.sin(away), far * math.cos(away)))
 
 
-@jit
+@kernel
 def _alpha(x: float, y: float, threshold: float, seed: int) -> float:
     # Three octaves tell where no cloud can be: the other three add at most 0.40 (see gain).
     if 0.9728 * fractal(x, y, _WAVELENGTH_M, 3, 0.62, seed) + 0.42 < threshold:
@@ -105,7 +106,7 @@ def _alpha(x: float, y: float, threshold: float, seed: int) -> float:
     return t * t * (3 - 2 * t)
 
 
-@jit
+@kernel
 def _veil(
     x: NDArray[np.float64],
     y: NDArray[np.float64],

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiled import kernel
 from .facts import covers
 from .landscape import Landscape
-from .noise import fractal, hash01, jit
+from .noise import fractal, hash01
 
 IMPULSE_SIGMA_M = 40.0
 """Width of a point target (standard deviation of a Gaussian)."""
@@ -54,7 +55,7 @@ def greenness(landscape: Landscape, day: datetime, north: bool) -> NDArray[np.fl
     return np.asarray(np.clip(green, 0, 1), np.float32)
 
 
-@jit
+@kernel
 def _texture(x: float, y: float, seed: int) -> tuple[float, float]:
     """Fine (20 to 160 m) and middle (200 to 1600 m) texture of the ground, about −1..1."""
     fine = fractal(x, y, 160.0, 4, 0.95, seed + 11)
@@ -62,7 +63,7 @@ def _texture(x: float, y: float, seed: int) -> tuple[float, float]:
     return fine, middle
 
 
-@jit
+@kernel
 def _wood(x: float, y: float, middle: float, lean: float, seed: int) -> float:
     """Share of the partner cover (savanna in forest, forest in savanna …)."""
     if lean < -2:
@@ -72,7 +73,7 @@ def _wood(x: float, y: float, middle: float, lean: float, seed: int) -> float:
     return 0.75 * t * t * (3 - 2 * t)
 
 
-@jit
+@kernel
 def _cells(x: float, y: float, seed: int) -> float:
     """Houses and yards: contrast of cells of 25 m, streets every 100 m, about −1..1."""
     u, v = 0.92 * x - 0.39 * y, 0.39 * x + 0.92 * y
@@ -83,7 +84,7 @@ def _cells(x: float, y: float, seed: int) -> float:
     return 2 * hash01(i, j, seed + 14) - 1
 
 
-@jit
+@kernel
 def _optical(
     x: NDArray[np.float64],
     y: NDArray[np.float64],
@@ -195,10 +196,10 @@ def impulse_response(
         if square.size and square.min() < (6 * IMPULSE_SIGMA_M) ** 2:
             weight = np.exp(-square / (2 * IMPULSE_SIGMA_M**2)).astype(np.float32)
             total = weight if total is None else np.maximum(total, weight)
-    return total  # type: ignore[no-any-return]
+    return total
 
 
-@jit
+@kernel
 def _radar(
     x: NDArray[np.float64],
     y: NDArray[np.float64],

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compiled kernels whose cache on disk is safe when several jobs start at once.
+
+numba numbers the files of its cache, and writes the index before the file it names. Two processes
+that compile the same kernel for other types at the same moment can give one number to both, and
+one that reads in between can load another kernel's machine code: a crash. Here each read and each
+write of a cache holds a lock of the file system.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numba
+
+fcntl: Any
+try:
+    import fcntl
+except ImportError:  # not POSIX: numba's own behaviour
+    fcntl = None
+
+
+class _Locked:
+    """A numba cache whose reads and writes are serialised between processes."""
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cache, name)
+
+    def load_overload(self, signature: Any, target_context: Any) -> Any:
+        with _lock(self._cache.cache_path, exclusive=False):
+            return self._cache.load_overload(signature, target_context)
+
+    def save_overload(self, signature: Any, data: Any) -> None:
+        with _lock(self._cache.cache_path, exclusive=True):
+            self._cache.save_overload(signature, data)
+
+
+@contextmanager
+def _lock(folder: str, *, exclusive: bool) -> Iterator[None]:
+    if fcntl is None:
+        yield
+        return
+    try:
+        os.makedirs(folder, exist_ok=True)
+        handle = os.open(os.path.join(folder, ".lock"), os.O_CREAT | os.O_RDWR, 0o666)
+    except OSError:  # a read-only installation: numba does not write there either
+        yield
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(handle)
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a function on first use, without the GIL, and keep the result on disk.
+
+    No fast-math: sums keep their order, so that every thread gives the same bits.
+    """
+    compiled = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+    compiled._cache = _Locked(compiled._cache)
+    return compiled

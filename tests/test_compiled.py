@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compiled kernels: kept on disk, safe when several processes compile them at once."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+
+from terrapatch import compiled
+
+MODULE = """
+import numpy as np
+from terrapatch.compiled import kernel
+
+@kernel
+def total(values):
+    result = values[0] - values[0]
+    for value in values:
+        result += value
+    return result
+"""
+
+
+def test_a_kernel_computes_what_its_function_says():
+    @compiled.kernel
+    def double(x):
+        return 2 * x
+
+    assert double(21) == 42
+    assert np.array_equal(double(np.arange(3)), [0, 2, 4])
+
+
+def test_reads_and_writes_of_the_cache_hold_the_lock(tmp_path, monkeypatch):
+    held = []
+    plain = compiled._lock
+
+    def watched(folder, *, exclusive):
+        held.append(exclusive)
+        return plain(folder, exclusive=exclusive)
+
+    monkeypatch.setattr(compiled, "_lock", watched)
+    (tmp_path / "counted.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    import counted
+
+    assert counted.total(np.arange(4.0)) == 6
+    assert held[0] is False  # looked for
+    assert held[-1] is True  # and kept
+    assert any((tmp_path / "__pycache__").glob("counted.total*.nbc"))
+
+
+def test_processes_that_compile_for_other_types_at_once_all_get_their_own(tmp_path):
+    (tmp_path / "shared_kernel.py").write_text(MODULE)
+    script = textwrap.dedent("""
+        import sys, numpy as np
+        from shared_kernel import total
+        values = np.arange(1, 101).astype(sys.argv[1])
+        assert total(values) == 5050, total(values)
+    """)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    types = ["float64", "float32", "int64", "int32", "uint16", "int16"]
+    for _ in range(2):  # once to compile, once to load
+        running = [
+            subprocess.Popen([sys.executable, "-c", script, name], env=environment, cwd=tmp_path)
+            for name in types
+        ]
+        assert [process.wait() for process in running] == [0] * len(types)
+    files = list((tmp_path / "__pycache__").glob("shared_kernel.total*.nbc"))
+    assert len(files) == len(types)
