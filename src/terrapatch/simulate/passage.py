@@ -144,7 +144,7 @@ def geodetic(place: Floats) -> tuple[Floats, Floats, Floats]:
     """Longitude, latitude (degrees) and height of Earth-fixed places (..., 3)."""
     from .landscape import transformer
 
-    return transformer("EPSG:4978", "EPSG:4979").transform(*np.moveaxis(place, -1, 0))  # type: ignore[no-any-return]
+    return transformer("EPSG:4978", "EPSG:4979").transform(*np.moveaxis(place, -1, 0))
 
 
 def earth_fixed(lon: Floats, lat: Floats, height: Floats) -> Floats:
