@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kernels and coordinates, judged by ramps, textbook sums and PROJ at every pixel."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from affine import Affine
@@ -357,3 +361,41 @@ def test_sealing_clears_all_bands_of_missing_pixels():
     out = np.ones((1, 2, 2, 2), np.uint16)
     kernels.seal(out, np.array([[[1, 0], [2, 0]]], np.uint8))
     np.testing.assert_array_equal(out[0], [[[1, 0], [1, 0]]] * 2)
+
+
+BOUNDS = """
+import numpy as np
+from odc.geo.geobox import GeoBox
+from affine import Affine
+from terrapatch import resample
+from terrapatch.resample import Kernel, Radiometry, Source, needed, nodes, sample
+
+# The asset's decoded part is its lower right corner; the patch reaches over that corner.
+geobox = GeoBox((96, 96), Affine(10, 0, 600_000, 0, -10, 9_400_000), "EPSG:32722")
+asset = (10.0, 0.0, 600_000.0 - 1000, 0.0, -10.0, 9_400_000.0 + 1000)
+shape = (150, 150)
+radiometry = Radiometry(np.zeros(1, np.float32), 0.0, 1.0, 65535.0)
+for name in ("nearest", "bilinear", "cubic"):
+    kernel = Kernel(name)
+    lattice = nodes(geobox, "EPSG:32722").lattice(asset)
+    places = np.array([[0, 0, 1]], np.int64)
+    top, bottom, left, right = needed(lattice, kernel.reach, shape, places, 96)[0]
+    assert top > 50 and left > 50
+    planes = np.full((1, bottom - top, right - left), 7, np.uint16)
+    out = np.zeros((1, 1, 96, 96), np.uint16)
+    filled, valid = np.zeros((1, 96, 96), np.uint8), np.ones((1, 96, 96), np.uint8)
+    source = Source(planes, (int(top), int(left)), shape, lattice)
+    sample(source, kernel, radiometry, places, out, np.array([0]), filled, valid)
+    assert valid[0, :50, :50].all() and not valid[0, 51:].any() and not valid[0, :, 51:].any()
+    assert (out[0, 0][valid[0] == 1] == 7).all()
+"""
+
+
+def test_no_pixel_outside_the_decoded_part_is_read(tmp_path):
+    # Compiled with checks of every index, in a cache of its own: without them a read beyond the
+    # part goes unseen, or ends the process.
+    environment = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", BOUNDS], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

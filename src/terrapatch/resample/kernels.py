@@ -118,10 +118,14 @@ def _pair(t, size, nearest, factor, near, far, weight):
 
 
 @kernel
-def _places(top, left, right, down, first, width, start):
-    """From rows and columns of neighbours to steps in a plane, in place."""
+def _places(top, left, right, down, first, width, good, start):
+    """From rows and columns of neighbours to steps in a plane, in place.
+
+    Points outside the asset stand for its first pixel, which need not be among the decoded ones:
+    they read the first decoded pixel.
+    """
     for x in range(start.size):
-        start[x] = (top[x] - first[0]) * width + (left[x] - first[1])
+        start[x] = (top[x] - first[0]) * width + (left[x] - first[1]) if good[x] else 0
     for x in range(start.size):
         right[x] -= left[x]
     for x in range(start.size):
@@ -156,7 +160,7 @@ def sample_pairs(
             _inside(v, u, shape, good)
             _pair(v, shape[0], nearest, factor, top, down, along)
             _pair(u, shape[1], nearest, factor, left, right, across)
-            _places(top, left, right, down, first, part[1], start)
+            _places(top, left, right, down, first, part[1], good, start)
             for n in range(planes.shape[0]):
                 _gather(planes[n], start, right, down, v00, v01, v10, v11)
                 _blend(v00, v01, v10, v11, across, along, nodata, offsets[n], low, high, value)
