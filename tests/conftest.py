@@ -4,6 +4,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is slow, and that is no finding.
+settings.register_profile("terrapatch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("terrapatch")
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

@@ -116,7 +116,8 @@ def write_footprints(path, geobox, size, stride=None, unit="u1"):
     return frame
 
 
-def write_stack(path, geobox, ids, *, data, source, items, modality="sentinel2", shard=3):
+def write_stack(path, geobox, ids, *, data, source, items, modality="sentinel2", shard=3,
+                incidence=None, **about):  # fmt: skip
     """A stack of one or more dates: data (patch, time, band, y, x), source (patch, time, y, x)."""
     info = StackInfo(
         modality=modality,
@@ -130,12 +131,15 @@ def write_stack(path, geobox, ids, *, data, source, items, modality="sentinel2",
         dtype=data.dtype.name,
         unit_of_values="DN",
         shard_patches=shard,
+        **{"series": "passes" in about} | about,
     )
     with create_stack(path, info) as writer:
         for number, patches in enumerate(info.shards):
             part = slice(patches.start, patches.stop)
             for time in range(data.shape[1]):
                 writer.write(number, time, data[part, time], source[part, time])
+        if incidence is not None:
+            writer.write_incidence(incidence)
     return info
 
 

@@ -4,6 +4,7 @@
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -18,6 +19,7 @@ from terrapatch.errors import IncompleteError, InputError, RecipeError, StorageE
 from terrapatch.layouts import layouts
 from terrapatch.legend import load_legend
 from terrapatch.recipe import L2A_12
+from terrapatch.stacks import create_stack, open_stack
 from terrapatch.tables import write_geoparquet
 
 FOLDERS = ("msi_images", "sar_images", "semantic_7c", "semantic_14c", "edge_7c", "edge_14c")
@@ -263,6 +265,40 @@ def test_native_sources_count_the_scenes_of_the_whole_dataset(small, native):
         own = 1 + items.index(f"sentinel2-scene-{unit}")
         assert (source[:, 1::2] == 1).all()
         assert (source[:, ::2] == own).all()
+
+
+def test_native_series_have_the_passes_of_all_units(tmp_path):
+    tree = make_tree(tmp_path / "tree")
+    rng = np.random.default_rng(3)
+    moments = {"b000_000": ["2021-01-01T05:00:00Z", "2021-01-07T05:00:00Z"],
+               "b000_001": ["2021-01-01T05:00:00Z", "2021-01-04T17:00:00Z", "2021-01-13T05:00:00Z"]}  # fmt: skip
+    pixels = {}
+    for unit, times in moments.items():
+        path = Path(tree.results.stack(unit, "sentinel1"))
+        info = open_stack(path).info
+        data = rng.random((len(info.patch_ids), len(times), 2, 32, 32), np.float32)
+        series = replace(
+            info, times=tuple(times), items=tuple((f"S1 {t}",) for t in times), series=True,
+            passes=tuple({"direction": "descending" if "T17" in t else "ascending"} for t in times),
+        )  # fmt: skip
+        with create_stack(path, series) as writer:
+            for number, part in enumerate(series.shards):
+                for time in range(len(times)):
+                    piece = data[part.start : part.stop, time]
+                    writer.write(number, time, piece, np.ones_like(piece[:, 0], np.uint8))
+        for patch, values in zip(info.patch_ids, data, strict=True):
+            pixels[patch] = dict(zip(times, values, strict=True))
+    settings = settings_with(tree, layouts__name="native")
+    layouts(*tree.inputs(), settings, tmp_path / "out", threads=2)
+    stack = open_stack(tmp_path / "out" / "sentinel1.zarr")
+    assert stack.info.times == tuple(sorted({t for times in moments.values() for t in times}))
+    assert [p["direction"][0] for p in stack.info.passes] == ["a", "d", "a", "a"]
+    found, source = stack.read(slice(None)), stack.read(slice(None), "source")
+    for number, patch in enumerate(stack.info.patch_ids):
+        for time, label in enumerate(stack.info.times):
+            known = label in pixels[patch]
+            assert (source[number, time] == known).all()
+            np.testing.assert_array_equal(found[number, time], pixels[patch].get(label, 0))
 
 
 def test_native_label_sources_say_where_a_label_is(native):

@@ -157,7 +157,7 @@ def test_threads_change_no_byte(scene, unit):
 def test_the_size_of_shards_changes_no_pixel(scene, unit, monkeypatch, patches):
     whole = pixels(unit.build([scene], bands=("B02", "B05"), output="whole.zarr"))
     size = patches * 32 * 32 * 2 * 2
-    monkeypatch.setattr(engine, "SHARD_BYTES", size)
+    monkeypatch.setattr("terrapatch.mosaic.unit.SHARD_BYTES", size)
     stack = unit.build([scene], bands=("B02", "B05"), threads=2, output="other.zarr")
     assert stack.info.shard_patches == min(patches, 14)
     np.testing.assert_array_equal(pixels(stack), whole)

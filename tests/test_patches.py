@@ -4,6 +4,7 @@
 import hashlib
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import rasterio
@@ -21,6 +22,7 @@ from helpers_patches import (
     write_footprints,
     write_stack,
 )
+from terrapatch.dates import DATES
 from terrapatch.errors import IncompleteError, SceneError, StorageError
 from terrapatch.legend import NODATA, load_legend
 from terrapatch.patches import class_counts, cut, drop_reasons, hashes_of, histograms, patches
@@ -91,6 +93,7 @@ class World:
             "labels": self.folder / "labels.tif",
             "settings": self.settings / "patches.json",
             "output": self.folder / "patches.parquet",
+            "dates": self.folder / "dates.parquet",
         }
         patches(**(arguments | given))
         return read_geoparquet(self.folder / "patches.parquet")
@@ -194,23 +197,60 @@ def test_columns_have_their_types_even_without_values(tmp_path):
     assert types["kept"] == "bool"
 
 
-def test_several_dates_count_together(tmp_path):
+def test_dates_of_a_series_are_judged_one_by_one(tmp_path):
     world = World(tmp_path, modalities=("sentinel2",))
     count = len(world.ids)
     rng = np.random.default_rng(1)
-    data = rng.integers(1, 99, (count, 2, 2, SIZE, SIZE)).astype("uint16")
-    source = np.ones((count, 2, SIZE, SIZE), "uint8")
+    data = rng.integers(1, 99, (count, 3, 2, SIZE, SIZE)).astype("uint16")
+    source = np.ones((count, 3, SIZE, SIZE), "uint8")
     source[3, 1] = 0
-    world.run()
+    source[4, :, 0] = 0
+    source[5, :2, 0, 0] = 0
+    passes = [
+        {"direction": "ascending", "relative_orbit": 8 + t, "platform": "Sentinel-1A"}
+        for t in range(3)
+    ]
     write_stack(
         tmp_path / "series.zarr", world.geobox, world.ids, data=data, source=source,
-        items=[["late", "early"], ["early", "late"]],
+        items=[["late"], ["early"], ["early", "late"]], passes=passes,
+        incidence=np.arange(count * 3, dtype="float32").reshape(count, 3),
     )  # fmt: skip
     table = world.run(stacks={"sentinel2": tmp_path / "series.zarr"})
-    assert table["valid_sentinel2"].tolist() == [1, 1, 1, 0.5] + [1] * 8
+    best = [1.0] * count
+    best[4] = 1 - 1 / SIZE
+    assert table["valid_sentinel2"].tolist() == best
+    assert table["kept"].tolist() == [n != 4 for n in range(count)]
     assert list(table["sources_sentinel2"][0]) == ["late", "early"]
-    assert list(table["sources_sentinel2"][3]) == ["late"]
     assert table["hash_sentinel2"][7] == hashlib.sha256(data[7].tobytes()).hexdigest()
+    dates = pd.read_parquet(tmp_path / "dates.parquet")
+    assert dates.columns.tolist() == list(DATES)
+    assert dates["patch_id"].tolist() == [i for i in world.ids for _ in range(3)]
+    assert dates["relative_orbit"].tolist() == [8, 9, 10] * count
+    assert dates["incidence_deg"].tolist() == list(range(count * 3))
+    np.testing.assert_allclose(dates["valid"], (source > 0).mean(axis=(2, 3)).ravel())
+    assert dates["kept"].tolist() == (source > 0).all(axis=(2, 3)).ravel().tolist()
+    found = [list(s) for s in dates["scenes"]]
+    assert found[9:12] == [["late"], [], ["early"]]
+    assert set(dates["direction"]) == {"ascending"}
+
+
+def test_a_patch_needs_as_many_complete_dates_as_the_recipe_says():
+    shares = {"sentinel1": np.array([[1.0, 1.0, 0.5], [1.0, 0.9, 0.2], [0.4, 0.0, 0.0]])}
+    reasons = drop_reasons(shares, PatchesSettings(min_dates_sentinel1=2))
+    assert reasons == [
+        None,
+        "sentinel1: 1 of 3 dates complete < 2",
+        "sentinel1: 40.0 % observed < 100 %",
+    ]
+
+
+def test_mosaics_have_a_row_a_patch_and_modality_in_the_table_of_dates(tmp_path):
+    world = World(tmp_path)
+    world.run()
+    dates = pd.read_parquet(tmp_path / "dates.parquet")
+    assert dates["modality"].tolist() == ["sentinel2", "sentinel1"] * len(world.ids)
+    assert dates["direction"].isna().all()
+    assert dates["incidence_deg"].isna().all()
 
 
 def test_a_unit_without_patches_gives_an_empty_table(tmp_path):

@@ -128,8 +128,12 @@ def batches(table: gpd.GeoDataFrame, stacks: Path, modality: str) -> list[Batch]
     return [batch for part in group(table, numbers, keys).values() for batch in part]
 
 
-def read_patches(stack: Stack, numbers: NDArray[np.int64], name: str = "data") -> NDArray[Any]:
+def read_patches(
+    stack: Stack, numbers: NDArray[np.int64], name: str = "data", time: int | None = None
+) -> NDArray[Any]:
     """Patches of a stack by their ascending numbers: (patch, time, …) of the array `name`.
+
+    Or (patch, …) of one time step.
 
     Runs of patches are read at once, across small gaps; picking them one by one takes ten times
     as long.
@@ -138,7 +142,7 @@ def read_patches(stack: Stack, numbers: NDArray[np.int64], name: str = "data") -
     parts = []
     for run in runs:
         first, last = int(run[0]), int(run[-1]) + 1
-        part = stack.read(slice(first, last), name)
+        part = stack.read(slice(first, last), name, time)
         parts.append(part if last - first == run.size else part[run - first])
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 

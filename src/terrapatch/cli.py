@@ -208,7 +208,7 @@ def _patches(args: argparse.Namespace) -> None:
     output = r.patches(args.unit)
     patches(
         Path(r.lock), args.unit, Path(r.footprints(args.unit)), stacks,
-        Path(r.label(args.unit)), settings, Path(output),
+        Path(r.label(args.unit)), settings, Path(output), Path(r.dates_of(args.unit)),
     )  # fmt: skip
     print(output)
 
@@ -218,8 +218,12 @@ def _splits(args: argparse.Namespace) -> None:
     from .tables import read_lock
 
     r = Results(args.results)
-    units = [Path(r.patches(unit.id)) for unit in read_lock(r.lock).units]
-    splits(units, Path(r.settings("splits")), Path(r.manifest), Path(r.splits))
+    units = [unit.id for unit in read_lock(r.lock).units]
+    splits(
+        [Path(r.patches(unit)) for unit in units], Path(r.settings("splits")),
+        Path(r.manifest), Path(r.splits),
+        dates=[Path(r.dates_of(unit)) for unit in units], joined_dates=Path(r.dates),
+    )  # fmt: skip
     print(r.manifest)
 
 
@@ -230,6 +234,7 @@ def _layouts(args: argparse.Namespace) -> None:
     layouts(
         Path(r.manifest), Path(r.stacks), Path(r.labels), Path(r.settings("layouts")),
         Path(args.to or r.dataset), threads=args.threads, folders=args.layout,
+        dates=Path(r.dates),
     )  # fmt: skip
     print(args.to or r.dataset)
 

@@ -4,7 +4,8 @@
 Laws:
 1. Every footprint has a row; a patch that is not kept says why, with all reasons.
 2. A pixel counts as observed where the stack's `source` is not 0, and as labelled where the
-   finest level is not 255. Shares are over all pixels (and dates) of the patch.
+   finest level is not 255. Dates of a series are judged one by one; a patch has what its best
+   date has.
 3. Only modalities of the recipe are looked at; the columns of others are null.
 """
 
@@ -22,6 +23,7 @@ from affine import Affine
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from .dates import write_dates
 from .errors import IncompleteError, StorageError
 from .grid import same_crs
 from .legend import NODATA, Legend, load_legend
@@ -48,12 +50,25 @@ MODALITIES = ("sentinel2", "sentinel1")
 class Observed:
     """What a stack says about each of its patches."""
 
-    valid: NDArray[np.float64]
-    """(patch,) share of observed pixels, 0..1."""
-    sources: list[list[str]]
-    """Ids of the scenes that gave pixels, in the order of the stack's items."""
+    shares: NDArray[np.float64]
+    """(patch, time) share of observed pixels, 0..1."""
+    scenes: list[list[list[str]]]
+    """Patch, time: ids of the scenes that gave pixels, in the order of the stack's items."""
     hashes: list[str]
     """SHA-256 of `data`, little endian, in the order (time, band, y, x)."""
+    incidence: NDArray[np.float32]
+    """(patch, time) degrees at the patch's centre, NaN where unknown."""
+    info: StackInfo
+
+    @property
+    def valid(self) -> NDArray[np.float64]:
+        """(patch,) share of observed pixels of the best date, 0..1."""
+        return np.asarray(self.shares.max(axis=1, initial=0.0))
+
+    @property
+    def sources(self) -> list[list[str]]:
+        """Ids of the scenes that gave pixels on any date, each once."""
+        return [list(dict.fromkeys(s for date in patch for s in date)) for patch in self.scenes]
 
 
 @dataclass(frozen=True)
@@ -76,10 +91,14 @@ def histograms(values: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.bincount(keys.reshape(-1), minlength=256 * count).reshape(count, 256)
 
 
+def plain_bytes(pixels: NDArray[Any]) -> memoryview:
+    """The pixels' bytes, little endian, in C order."""
+    return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<")).data.cast("B")
+
+
 def hashes_of(pixels: NDArray[Any]) -> list[str]:
     """SHA-256 of each entry along the first axis, little endian, in C order."""
-    plain = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<"))
-    return [hashlib.sha256(memoryview(patch).cast("B")).hexdigest() for patch in plain]
+    return [hashlib.sha256(plain_bytes(patch)).hexdigest() for patch in pixels]
 
 
 def scenes_of(counts: NDArray[np.int64], items: tuple[str, ...]) -> list[list[str]]:
@@ -89,28 +108,30 @@ def scenes_of(counts: NDArray[np.int64], items: tuple[str, ...]) -> list[list[st
 
 
 def observe(stack: Stack) -> Observed:
-    """Look through a stack, shard by shard; each is read once.
+    """Look through a stack, shard by shard and date by date; each is read once.
 
     Raises:
         StorageError: the stack is damaged.
     """
-    valid: list[NDArray[np.float64]] = []
-    sources: list[list[str]] = []
+    info = stack.info
+    shares = np.zeros((len(info.patch_ids), len(info.times)))
+    scenes: list[list[list[str]]] = []
     hashes: list[str] = []
-    for shard in stack.info.shards:
+    for shard in info.shards:
         part = slice(shard.start, shard.stop)
-        source = stack.read(part, "source")
-        missing = np.zeros(len(shard), np.int64)
-        scenes: list[list[str]] = [[] for _ in shard]
-        for time, items in enumerate(stack.info.items):
-            counts = histograms(source[:, time])
-            missing += counts[:, 0]
-            for known, found in zip(scenes, scenes_of(counts, items), strict=True):
-                known += [scene for scene in found if scene not in known]
-        valid.append(1.0 - missing / max(1, math.prod(source.shape[1:])))
-        sources += scenes
-        hashes += hashes_of(stack.read(part))
-    return Observed(np.concatenate([np.empty(0), *valid]), sources, hashes)
+        digests = [hashlib.sha256() for _ in shard]
+        found: list[list[list[str]]] = [[] for _ in shard]
+        for time, items in enumerate(info.items):
+            source = stack.read(part, "source", time)
+            counts = histograms(source)
+            shares[part, time] = 1.0 - counts[:, 0] / max(1, math.prod(source.shape[1:]))
+            for patch, names in zip(found, scenes_of(counts, items), strict=True):
+                patch.append(names)
+            for digest, pixels in zip(digests, stack.read(part, "data", time), strict=True):
+                digest.update(plain_bytes(pixels))
+        scenes += found
+        hashes += [digest.hexdigest() for digest in digests]
+    return Observed(shares, scenes, hashes, stack.incidence, info)
 
 
 def cut(strip: NDArray[Any], x_px: NDArray[np.int64], size_px: int) -> NDArray[Any]:
@@ -173,18 +194,27 @@ def drop_reasons(
     """Why each patch is dropped; None for those that are kept.
 
     Args:
-        shares: layer (`sentinel2`, `sentinel1`, `label`) → (patch,) observed share, 0..1.
-        settings: has a `min_valid_…` for each layer.
+        shares: layer (`sentinel2`, `sentinel1`, `label`) → (patch, date) or (patch,) observed
+            share, 0..1.
+        settings: has a `min_valid_…` for each layer, and `min_dates_…` for layers of dates.
     """
     reasons: list[list[str]] = []
-    for layer, valid in shares.items():
+    for layer, share in shares.items():
+        by_date = share if share.ndim > 1 else share[:, None]
         least = getattr(settings, f"min_valid_{layer}")
-        reasons.append(
-            [
-                f"{layer}: {_percent(share)} observed < {_percent(least)}" if share < least else ""
-                for share in valid.tolist()
-            ]
-        )
+        dates = getattr(settings, f"min_dates_{layer}", 1)
+        best = by_date.max(axis=1, initial=0.0)
+        enough = (by_date >= least).sum(axis=1)
+        found = np.full(len(by_date), "", object)
+        few = enough < dates
+        found[few] = [
+            f"{layer}: {n} of {by_date.shape[1]} dates complete < {dates}" for n in enough[few]
+        ]
+        none = few & (enough == 0)
+        found[none] = [
+            f"{layer}: {_percent(share)} observed < {_percent(least)}" for share in best[none]
+        ]
+        reasons.append(found.tolist())
     return ["; ".join(filter(None, patch)) or None for patch in zip(*reasons, strict=True)]
 
 
@@ -235,10 +265,12 @@ def patches(
     labels: Path,
     settings: Path,
     output: Path,
+    dates: Path,
 ) -> None:
-    """Judge and describe the patches of a unit: `patches/UNIT.parquet`.
+    """Judge and describe the patches of a unit: `patches/UNIT.parquet`, `dates/UNIT.parquet`.
 
-    Columns are those of docs/plan.md, Tables; one row a footprint, in the footprints' order.
+    Columns are those of docs/plan.md, Tables; one row a footprint, in the footprints' order, and
+    one row a footprint, modality and date.
 
     Args:
         lock: the lock.
@@ -248,6 +280,7 @@ def patches(
         labels: label raster of the unit.
         settings: the stage's settings.
         output: the GeoParquet file to write.
+        dates: the Parquet file of dates to write.
 
     Raises:
         IncompleteError: the stack of a modality is not given.
@@ -283,8 +316,8 @@ def patches(
         _check_stack(stack, places, geobox, size)
         seen[modality] = observe(stack)
     label = look_at_labels(labels, legend, columns["y_px"], columns["x_px"], size)
-    shares = {name: seen[name].valid for name in MODALITIES if name in seen}
-    reasons = drop_reasons({**shares, "label": label.valid}, wanted.patches)
+    shares = {name: seen[name].shares for name in MODALITIES if name in seen}
+    reasons = drop_reasons({**shares, "label": label.valid[:, None]}, wanted.patches)
     columns["kept"] = np.array([reason is None for reason in reasons], bool)
     columns["dropped_reason"] = reasons
     columns |= _provenance(seen, label, {item.id: item for item in plan.items}, len(places))
@@ -292,6 +325,41 @@ def patches(
     outlines = places.geometry.to_crs("EPSG:4326").to_numpy()
     table = gpd.GeoDataFrame(columns, geometry=outlines, crs="EPSG:4326")
     write_geoparquet(table, output)
+    write_dates(_dates(seen, columns["patch_id"], unit, wanted.patches), dates)
+
+
+def _dates(
+    seen: Mapping[str, Observed], ids: NDArray[Any], unit: str, settings: PatchesSettings
+) -> dict[str, Any]:
+    """Columns of the table of dates; rows by patch, modality and date."""
+    parts: list[dict[str, Any]] = []
+    for rank, name in enumerate(n for n in MODALITIES if n in seen):
+        found = seen[name]
+        patches, steps = found.shares.shape
+        number, step = (k.ravel() for k in np.indices((patches, steps)))
+        passes = found.info.passes or ({},) * steps
+        facts = {
+            key: np.array([p.get(key) for p in passes], object)[step]
+            for key in ("direction", "relative_orbit", "platform")
+        }
+        parts.append(
+            {
+                "order": number * len(MODALITIES) + rank,
+                "patch_id": ids[number],
+                "unit": np.full(number.size, unit, object),
+                "modality": np.full(number.size, name, object),
+                "step": step,
+                "time": np.array(found.info.times, object)[step],
+                **facts,
+                "incidence_deg": found.incidence.ravel(),
+                "valid": found.shares.ravel(),
+                "kept": found.shares.ravel() >= getattr(settings, f"min_valid_{name}"),
+                "scenes": np.fromiter((d for patch in found.scenes for d in patch), object),
+            }
+        )
+    joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    order = np.argsort(joined.pop("order"), kind="stable")
+    return {key: values[order] for key, values in joined.items()}
 
 
 def _provenance(

@@ -62,6 +62,15 @@ class Results:
         """Manifest of a unit."""
         return f"{self.root}/patches/{unit}.parquet"
 
+    def dates_of(self, unit: str) -> str:
+        """Dates of a unit's patches."""
+        return f"{self.root}/dates/{unit}.parquet"
+
+    @property
+    def dates(self) -> str:
+        """Dates of all patches: one row a patch, modality and date."""
+        return f"{self.root}/dates.parquet"
+
     @property
     def manifest(self) -> str:
         """Manifest of the dataset, with splits."""

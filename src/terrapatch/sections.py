@@ -213,6 +213,24 @@ class Sentinel1Settings(Section):
     """Take sea level where no height file reaches or has a void, instead of refusing the unit."""
     orbit_files: tuple[str, ...] = ()
     """Precise or restituted orbits (.EOF), one for every scene; absent: the annotated orbits."""
+    border_cut: Literal["none", "s1tiling"] = "none"
+    """`s1tiling`: besides the borders that are found, S1Tiling's fixed cuts (GRD)."""
+    border_cut_range_px: Annotated[int, Field(ge=0)] = 1000
+    """`s1tiling`: pixels cut at near and far range of products of before IPF 2.90."""
+    border_cut_azimuth_px: Annotated[int, Field(ge=0)] = 1600
+    """`s1tiling`: lines cut at an end of a slice that begins or ends without image."""
+    time: Literal["mosaic", "series"] = "mosaic"
+    """`mosaic`: all passes in one image, the first with a pixel wins; `series`: an image a pass."""
+    directions: Literal["together", "apart"] = "together"
+    """`apart`: ascending and descending passes never share an image; the ascending ones come
+    first in time order, then the descending ones."""
+    speckle: Literal["none", "boxcar", "lee", "refined_lee", "multitemporal"] = "none"
+    """Speckle filter on the grid of the patches; `multitemporal` (Quegan and Yu) needs a series,
+    and takes all passes of one direction together."""
+    speckle_radius: Annotated[int, Field(ge=1, le=7)] = 1
+    """Radius of the filter's square window in pixels (`refined_lee`: always 3)."""
+    looks: Annotated[float, Field(gt=0)] = 4.4
+    """Equivalent number of looks before filtering, for `lee` and `refined_lee` (IW GRDH: 4.4)."""
 
     @model_validator(mode="after")
     def _raw_products(self) -> Sentinel1Settings:
@@ -220,6 +238,10 @@ class Sentinel1Settings(Section):
             raise ValueError("raw products are sampled by kernel nearest or bilinear, not cubic")
         if self.radiometry == "amplitude" and self.scale == "db":
             raise ValueError("amplitudes have no decibel: set sentinel1.scale: linear")
+        if self.speckle == "multitemporal" and self.time != "series":
+            raise ValueError("a multitemporal filter needs a series: set sentinel1.time: series")
+        if self.speckle != "none" and self.radiometry == "amplitude" and self.level == "GRD":
+            raise ValueError("speckle filters act on power: set another sentinel1.radiometry")
         return self
 
 
@@ -242,11 +264,15 @@ class PatchesSettings(Section):
 
     version: Literal[1] = 1
     min_valid_sentinel2: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Smallest share of observed Sentinel-2 pixels."""
+    """Smallest share of observed Sentinel-2 pixels of a date (of a series, or of the mosaic)."""
     min_valid_sentinel1: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Smallest share of observed Sentinel-1 pixels."""
+    """Smallest share of observed Sentinel-1 pixels of a date."""
     min_valid_label: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Smallest share of labelled pixels."""
+    min_dates_sentinel2: Annotated[int, Field(ge=1)] = 1
+    """Fewest Sentinel-2 dates that reach `min_valid_sentinel2`; other dates are left out."""
+    min_dates_sentinel1: Annotated[int, Field(ge=1)] = 1
+    """Fewest Sentinel-1 dates that reach `min_valid_sentinel1`; other dates are left out."""
 
 
 class SplitsSettings(Section):

@@ -5,6 +5,7 @@ A stack is a Zarr group with
     data    (patch, time, band, y, x)   the pixels
     source  (patch, time, y, x) uint8   0: missing; k: taken from `items[t][k-1]`
     scl     (patch, time, y, x) uint8   Sentinel-2 scene classification, only where asked for
+    incidence (patch, time) float32     angle at the patch's centre in degrees, only where known
 and its description, a `StackInfo`, in the group's attributes under `terrapatch`.
 
 Laws:
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     import xarray as xr
     import zarr
 
+INCIDENCE = "incidence"
+_LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
 _EMPTY = 2**64 - 1
 """Offset and length of a chunk that is not stored. Source: Zarr v3 sharding codec 1.0."""
 
@@ -53,7 +56,7 @@ class StackInfo:
     patch_ids: tuple[str, ...]
     size_px: int
     times: tuple[str, ...]
-    """One label per time step: a date, or a period for mosaics."""
+    """One label per time step: a date, or a period for mosaics; the moment of a pass in a series."""
     items: tuple[tuple[str, ...], ...]
     """Per time step: ids of the scenes that `source` counts from 1."""
     dtype: str
@@ -61,6 +64,10 @@ class StackInfo:
     """For example `DN, reflectance = DN / 10000`, `linear power`, `dB`."""
     shard_patches: int
     scl: bool = False
+    series: bool = False
+    """Whether time steps are passes, and units may have different ones."""
+    passes: tuple[Mapping[str, Any], ...] = ()
+    """Per time step: `direction`, `relative_orbit`, `platform`, each null where scenes differ."""
 
     @property
     def arrays(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
@@ -124,6 +131,25 @@ class StackWriter:
             with path.open("wb") as file:
                 file.writelines(_encode_shard(array, self.info.shard_patches))
 
+    def write_incidence(self, degrees: NDArray[np.float32]) -> None:
+        """Write the array `incidence`.
+
+        Args:
+            degrees: (patch, time) float32, NaN where unknown.
+        """
+        shape = (len(self.info.patch_ids), len(self.info.times))
+        assert degrees.shape == shape, degrees.shape
+        (self.folder / INCIDENCE / "c/0").mkdir(parents=True)
+        _write_node(self.folder / INCIDENCE, {
+            "node_type": "array", "shape": shape, "data_type": "float32",
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": shape}},
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+            "fill_value": "NaN", "codecs": [_LITTLE],
+            "dimension_names": ["patch", "time"],
+            "attributes": {"units": "degrees", "long_name": "incidence angle on the ellipsoid"},
+        })  # fmt: skip
+        (self.folder / INCIDENCE / "c/0/0").write_bytes(degrees.astype("<f4").tobytes())
+
 
 @contextmanager
 def create_stack(path: str | Path, info: StackInfo) -> Iterator[StackWriter]:
@@ -144,17 +170,27 @@ class Stack:
     info: StackInfo
     group: zarr.Group
 
-    def read(self, patches: slice | Sequence[int], name: str = "data") -> NDArray[Any]:
-        """Read patches: (patch, time, …) of the array `name`."""
+    def read(
+        self, patches: slice | Sequence[int], name: str = "data", time: int | None = None
+    ) -> NDArray[Any]:
+        """Read patches: (patch, time, …) of the array `name`, or (patch, …) of one time step."""
         array = self.group[name]
+        step = slice(None) if time is None else time
         try:
             if isinstance(patches, slice):
-                return np.asarray(array[patches])  # type: ignore[index]
-            return np.asarray(array.oindex[np.asarray(patches)])  # type: ignore[union-attr]
+                return np.asarray(array[patches, step])  # type: ignore[index]
+            return np.asarray(array.oindex[np.asarray(patches), step])  # type: ignore[union-attr]
         except (OSError, ValueError, RuntimeError) as error:
             raise StorageError(
                 f"{self.path}/{name}: damaged ({error}); delete the stack and build again"
             ) from error
+
+    @property
+    def incidence(self) -> NDArray[np.float32]:
+        """Incidence angle at the centre of each patch in degrees, (patch, time); NaN: unknown."""
+        if INCIDENCE in self.group:
+            return self.read(slice(None), INCIDENCE)
+        return np.full((len(self.info.patch_ids), len(self.info.times)), np.nan, np.float32)
 
     def as_xarray(self) -> xr.Dataset:
         """The stack as a lazy xarray Dataset (patch, time, band, y, x), for people.
@@ -168,6 +204,7 @@ class Stack:
         named = lazy.assign_coords(
             patch=list(self.info.patch_ids),
             time=list(self.info.times),
+            **self._coordinates(),
             band=list(self.info.bands),
         )
         return named.assign_attrs(
@@ -175,6 +212,13 @@ class Stack:
             transform=self.info.geobox.get("transform"),
             unit_of_values=self.info.unit_of_values,
         )
+
+    def _coordinates(self) -> dict[str, Any]:
+        """Direction, relative orbit and platform along `time`, where steps are passes."""
+        if not self.info.series:
+            return {}
+        names = self.info.passes[0] if self.info.passes else ()
+        return {name: ("time", [step[name] for step in self.info.passes]) for name in names}
 
 
 def open_stack(path: str | Path) -> Stack:
@@ -190,8 +234,8 @@ def open_stack(path: str | Path) -> Stack:
         plain: dict[str, Any] = dict(cast("Any", group.attrs["terrapatch"]))
     except (OSError, KeyError, ValueError) as error:
         raise StorageError(f"{path}: no readable stack ({error!r}); build it again") from error
-    for key in ("bands", "patch_ids", "times"):
-        plain[key] = tuple(plain[key])
+    for key in ("bands", "patch_ids", "times", "passes"):
+        plain[key] = tuple(plain.get(key, ()))
     plain["items"] = tuple(tuple(step) for step in plain["items"])
     return Stack(Path(path), StackInfo(**plain), group)
 
@@ -232,8 +276,7 @@ def _array_metadata(
     info: StackInfo, name: str, chunk: tuple[int, ...], dtype: np.dtype[Any]
 ) -> dict[str, Any]:
     axes = ["patch", "time", "band", "y", "x"] if len(chunk) == 3 else ["patch", "time", "y", "x"]
-    endian = {"name": "bytes", "configuration": {"endian": "little"}}
-    plain = {"name": "bytes"} if dtype.itemsize == 1 else endian
+    plain = {"name": "bytes"} if dtype.itemsize == 1 else _LITTLE
     return {
         "node_type": "array",
         "shape": [len(info.patch_ids), len(info.times), *chunk],
@@ -250,7 +293,7 @@ def _array_metadata(
                 "configuration": {
                     "chunk_shape": [1, 1, *chunk],
                     "codecs": [plain, {"name": "blosc", "configuration": _codec(dtype)}],
-                    "index_codecs": [endian, {"name": "crc32c"}],
+                    "index_codecs": [_LITTLE, {"name": "crc32c"}],
                     "index_location": "end",
                 },
             }

@@ -44,3 +44,8 @@ def all_labels(wildcards):
 def all_patches(wildcards):
     """Unit manifests."""
     return [R.patches(unit) for unit in planned_units(wildcards)]
+
+
+def all_dates(wildcards):
+    """Dates of all units."""
+    return [R.dates_of(unit) for unit in planned_units(wildcards)]

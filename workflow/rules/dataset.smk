@@ -1,7 +1,7 @@
 # From aligned layers to the files of the dataset.
 #
 # in:  footprints/, stacks/, labels/
-# out: patches/, manifest.parquet, splits.json, dataset/ (images and labels)
+# out: patches/, dates/, manifest.parquet, dates.parquet, splits.json, dataset/ (images and labels)
 
 
 rule patches:
@@ -13,6 +13,7 @@ rule patches:
         settings=R.settings("patches"),
     output:
         R.patches("{unit}"),
+        R.dates_of("{unit}"),
     log:
         R.log("patches", "{unit}"),
     conda:
@@ -28,9 +29,11 @@ rule patches:
 rule splits:
     input:
         patches=all_patches,
+        dates=all_dates,
         settings=R.settings("splits"),
     output:
         R.manifest,
+        R.dates,
         R.splits,
     log:
         R.log("splits"),
@@ -45,6 +48,7 @@ rule splits:
 rule layouts:
     input:
         manifest=R.manifest,
+        dates=R.dates,
         stacks=all_stacks,
         labels=all_labels,
         settings=R.settings("layouts"),

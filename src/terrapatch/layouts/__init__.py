@@ -32,6 +32,7 @@ def layouts(
     *,
     threads: int = 1,
     folders: str | None = None,
+    dates: Path | None = None,
 ) -> None:
     """Write the dataset's image and label files, its tables, and `.layout.json`.
 
@@ -42,6 +43,7 @@ def layouts(
         settings: settings file of the stage.
         output: the dataset's folder; an old one is replaced as a whole.
         threads: files are written by so many threads.
+        dates: table of dates; its rows of published patches go into the dataset.
         folders: other folder names of the layout than the recipe's: `kaggle` or `loader`.
 
     Raises:
@@ -59,7 +61,7 @@ def layouts(
             )
         changed = wanted.layouts.model_copy(update={"folders": folders})
         wanted = wanted.model_copy(update={"layouts": changed})
-    sources = open_sources(manifest, stacks, labels, wanted)
+    sources = open_sources(manifest, stacks, labels, wanted, dates)
     with atomic(output) as folder:
         folder.mkdir(parents=True)
         written = LAYOUTS[wanted.layouts.name](sources, folder, threads)

@@ -4,6 +4,7 @@
     <modality>.zarr   (patch, time, band, y, x) as in `stacks`, all units in one
     label.zarr        the same, bands = levels of the legend, then their edges; uint8
     patches.parquet   the manifest of these patches; row i describes patch i of every stack
+    dates.parquet     one row a patch, modality and time step: `time` is its label in the stack
     classes.csv, splits/{train,val,test}.txt
 
 Laws:
@@ -11,12 +12,14 @@ Laws:
 2. `source` counts scenes of the whole dataset, in the order in which the units' stacks name
    them. Where there are more than 255 it is 1 (observed) or 0; the scenes of each patch stand in
    `patches.parquet` either way.
-3. In `label.zarr`, `source` is 1 where the finest level is not 255.
+3. A series has the passes of all units in order of time; a pass that a patch's unit has not is
+   missing there (and takes no room). Other stacks have the same steps in all units.
+4. In `label.zarr`, `source` is 1 where the finest level is not 255.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -37,8 +40,8 @@ SHARD_PATCHES = 256
 """Patches in one file of a stack."""
 
 
-Read = Callable[[Batch], dict[str, NDArray[Any]]]
-"""Array name → (patch, time, …) pixels of a batch."""
+Read = Callable[[Batch, int], dict[str, NDArray[Any]] | None]
+"""Array name → (patch, …) pixels of a batch at a time step; None where its unit has none."""
 
 
 def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
@@ -75,15 +78,19 @@ def _write_stack(
 
     def write_shard(shard: int) -> None:
         start, count = shard * SHARD_PATCHES, len(info.shards[shard])
-        whole = {
-            name: np.zeros((count, len(info.times), *chunk), dtype)
-            for name, (chunk, dtype) in arrays.items()
-        }
-        for piece in (piece for batch in parts[shard] for piece in batch.pieces(64)):
-            for name, pixels in read(piece).items():
-                whole[name][piece.rows - start] = pixels
+        pieces = [piece for batch in parts[shard] for piece in batch.pieces(64)]
         for time in range(len(info.times)):
-            writer.write(shard, time, **{name: whole[name][:, time] for name in arrays})
+            whole = {
+                name: np.zeros((count, *chunk), dtype) for name, (chunk, dtype) in arrays.items()
+            }
+            here = False
+            for piece in pieces:
+                found = read(piece, time)
+                here |= found is not None
+                for name, pixels in (found or {}).items():
+                    whole[name][piece.rows - start] = pixels
+            if here:
+                writer.write(shard, time, **whole)
 
     with create_stack(path, info) as writer, ThreadPoolExecutor(max(1, threads)) as pool:
         steps = pool.map(write_shard, range(len(parts)))
@@ -121,43 +128,69 @@ def _modality(sources: Sources, modality: str) -> tuple[StackInfo, Read]:
                 f"{modality}: unit {unit} has other bands or units of values than "
                 f"{first.unit}; delete the stacks and build again"
             )
-        if len(info.times) != len(first.times):
+        if not first.series and len(info.times) != len(first.times):
             raise RecipeError(
-                f"{modality}: unit {unit} has {len(info.times)} dates and {first.unit} "
+                f"{modality}: unit {unit} has {len(info.times)} images and {first.unit} "
                 f"{len(first.times)}; one stack cannot hold both"
             )
-    steps = range(len(first.times))
-    labels = [dict.fromkeys(info.times[t] for info in infos.values()) for t in steps]
-    times = tuple(" | ".join(found) if len(found) < 4 else f"step {t + 1}"
-                  for t, found in enumerate(labels))  # fmt: skip
+    steps = _steps(list(infos.values()))
     items = tuple(
-        tuple(dict.fromkeys(item for info in infos.values() for item in info.items[t]))
-        for t in steps
+        tuple(dict.fromkeys(i for unit, t in found.items() for i in infos[unit].items[t]))
+        for found in steps.values()
     )
+    passes = tuple(_agreed([infos[u].passes[t] for u, t in found.items() if infos[u].passes])
+                   for found in steps.values())  # fmt: skip
     counted = all(len(step) <= 255 for step in items)
-    tables = {unit: _source_tables(info, items, counted) for unit, info in infos.items()}
+    members = list(steps.values())
 
-    def read(batch: Batch) -> dict[str, NDArray[Any]]:
-        stack = stacks[batch.unit]
-        found = {name: read_patches(stack, batch.numbers, name) for name in stack.info.arrays}
-        for t, table in enumerate(tables[batch.unit]):
-            found["source"][:, t] = table[found["source"][:, t]]
+    def read(batch: Batch, time: int) -> dict[str, NDArray[Any]] | None:
+        stack, step = stacks[batch.unit], members[time].get(batch.unit)
+        if step is None:
+            return None
+        found = {name: read_patches(stack, batch.numbers, name, step) for name in stack.info.arrays}
+        table = _source_table(stack.info.items[step], items[time], counted)
+        found["source"] = table[found["source"]]
         return found
 
-    items = items if counted else tuple(() for _ in steps)
-    return _info(sources, first, times=times, items=items), read
+    items = items if counted else tuple(() for _ in items)
+    return _info(sources, first, times=tuple(steps), items=items, passes=passes), read
 
 
-def _source_tables(
-    info: StackInfo, items: Sequence[Sequence[str]], counted: bool
-) -> list[NDArray[np.uint8]]:
-    """Per time step: (256,) table from a unit's `source` to the dataset's."""
-    tables = []
-    for own, merged in zip(info.items, items, strict=True):
-        table = np.zeros(256, np.uint8)
-        table[1 : len(own) + 1] = [merged.index(i) + 1 for i in own] if counted else 1
-        tables.append(table)
-    return tables
+def _steps(infos: Sequence[StackInfo]) -> dict[str, dict[str, int]]:
+    """Label of each step of the dataset → unit → number of the step there.
+
+    Passes are matched by their moment; other steps by their place, and joined in name.
+    """
+    if infos[0].series:
+        apart = any(list(info.times) != sorted(info.times) for info in infos)
+        keys: dict[tuple[str, str], dict[str, int]] = {}
+        for info in infos:
+            for t, label in enumerate(info.times):
+                rank = str(info.passes[t]["direction"]) if apart else ""
+                keys.setdefault((rank, label), {})[info.unit] = t
+        return {key[1]: keys[key] for key in sorted(keys)}
+    steps: dict[str, dict[str, int]] = {}
+    for t in range(len(infos[0].times)):
+        labels = list(dict.fromkeys(info.times[t] for info in infos))
+        label = " | ".join(labels) if len(labels) < 4 else f"step {t + 1}"
+        label = label if label not in steps else f"{label} ({t + 1})"
+        steps[label] = {info.unit: t for info in infos}
+    return steps
+
+
+def _agreed(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What all units say of a step; None where they differ."""
+    keys = facts[0] if facts else {}
+    return {
+        key: facts[0][key] if all(f[key] == facts[0][key] for f in facts) else None for key in keys
+    }
+
+
+def _source_table(own: Sequence[str], merged: Sequence[str], counted: bool) -> NDArray[np.uint8]:
+    """(256,) from a unit's `source` of a step to the dataset's."""
+    table = np.zeros(256, np.uint8)
+    table[1 : len(own) + 1] = [merged.index(i) + 1 for i in own] if counted else 1
+    return table
 
 
 def _labels(sources: Sources) -> tuple[StackInfo, Read]:
@@ -167,10 +200,10 @@ def _labels(sources: Sources) -> tuple[StackInfo, Read]:
     known = read_header(str(sources.labels / f"{unit}.tif")).descriptions
     layers = levels + [f"edge_{level}" for level in levels if f"edge_{level}" in known]
 
-    def read(batch: Batch) -> dict[str, NDArray[Any]]:
+    def read(batch: Batch, _: int) -> dict[str, NDArray[Any]]:
         codes = read_labels(sources.labels / f"{batch.unit}.tif", batch, layers)
         seen = (codes[:, 0] != NODATA).astype(np.uint8)
-        return {"data": codes[:, None], "source": seen[:, None]}
+        return {"data": codes, "source": seen}
 
     plain = StackInfo(
         modality="label", unit="", geobox={}, bands=tuple(layers), patch_ids=(), size_px=0,

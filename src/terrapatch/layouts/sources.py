@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..dates import join_dates
 from ..errors import IncompleteError
 from ..legend import Legend, load_legend
 from ..recipe import StageSettings
@@ -33,9 +34,13 @@ class Sources:
     """Folder with UNIT.tif."""
     settings: StageSettings
     legend: Legend
+    dates: Path | None = None
+    """Table of dates of all patches."""
 
 
-def open_sources(manifest: Path, stacks: Path, labels: Path, settings: StageSettings) -> Sources:
+def open_sources(
+    manifest: Path, stacks: Path, labels: Path, settings: StageSettings, dates: Path | None = None
+) -> Sources:
     """Read the manifest and keep what is published.
 
     Raises:
@@ -50,11 +55,11 @@ def open_sources(manifest: Path, stacks: Path, labels: Path, settings: StageSett
             f"{manifest}: none of {len(table)} patches is kept, so there is nothing to publish; "
             f"most frequent reasons: {reasons}. Add scenes or lower patches.min_valid_…"
         )
-    return Sources(kept, stacks, labels, settings, load_legend(settings.reference.legend))
+    return Sources(kept, stacks, labels, settings, load_legend(settings.reference.legend), dates)
 
 
 def write_tables(folder: Path, sources: Sources, names: Sequence[str], line: str = "{}") -> None:
-    """Write `patches.parquet`, `classes.csv` and `splits/*.txt`.
+    """Write `patches.parquet`, `dates.parquet`, `classes.csv` and `splits/*.txt`.
 
     Args:
         folder: the dataset's folder.
@@ -63,6 +68,9 @@ def write_tables(folder: Path, sources: Sources, names: Sequence[str], line: str
         line: form of a line in the split files; patches without split are in none.
     """
     write_geoparquet(sources.table.assign(id=list(names)), folder / "patches.parquet")
+    if sources.dates is not None:
+        only = sources.table["patch_id"].tolist()
+        join_dates([sources.dates], folder / "dates.parquet", only=only)
     write_text(folder / "classes.csv", _classes(sources.legend))
     (folder / "splits").mkdir()
     split_of = sources.table["split"].tolist()

@@ -15,10 +15,12 @@ write. Shards overlap in time so that all threads have work: the ones ahead are 
 others are sampled.
 """
 
-from .engine import SceneLike, build, check_items, cut, period, read_patches
+from .engine import ImageFilter, SceneLike, check_items, cut, read_patches
+from .passes import Step, period, steps_of
 from .sources import Blocks, Grid, Layer, Patches, Scene
+from .unit import SeriesFilter, Times, build
 
 __all__ = [
-    "Blocks", "Grid", "Layer", "Patches", "Scene", "SceneLike", "build", "check_items",
-    "cut", "period", "read_patches",
+    "Blocks", "Grid", "ImageFilter", "Layer", "Patches", "Scene", "SceneLike", "SeriesFilter",
+    "Step", "Times", "build", "check_items", "cut", "period", "read_patches", "steps_of",
 ]  # fmt: skip

@@ -17,8 +17,8 @@ from tqdm import tqdm
 from ..errors import GridError, SceneError, StorageError
 from ..rasters import BlockReader, check_unchanged
 from ..resample import kernels
-from ..stacks import StackInfo, StackWriter, create_stack
-from ..tables import LockedItem, read_columns, read_lock, unit_geobox
+from ..stacks import StackWriter
+from ..tables import LockedItem, read_columns
 from .sources import Grid, Layer, Patches, Scene
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 AHEAD_BYTES = 400 * 2**20
 """Decoded pixels held before further shards are begun."""
-SHARD_BYTES = 128 * 2**20
-"""Largest shard, not compressed."""
 
 
 class Source(Protocol):
@@ -79,6 +77,19 @@ class SceneLike(Protocol):
         ...
 
 
+class ImageFilter(Protocol):
+    """A filter of single images; patches are cut with its halo and lose it again."""
+
+    @property
+    def halo(self) -> int:
+        """Pixels around a patch that the filter looks at."""
+        ...
+
+    def image(self, data: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Filter (patch, band, y, x), NaN where missing; may change what it is given."""
+        ...
+
+
 OpenScene = Callable[[int, LockedItem, Layer, Patches, Grid], SceneLike]
 
 
@@ -100,14 +111,6 @@ def read_patches(path: Path, geobox: GeoBox) -> Patches:
     ):
         raise GridError(f"{path}: patches outside the unit's grid of {geobox.shape}; sample again")
     return Patches(tuple(table["patch_id"]), corners, size)
-
-
-def period(items: Sequence[LockedItem]) -> str:
-    """Label of a mosaic's time step: its day, `first/last` day, or `none` without scenes."""
-    days = sorted(item.datetime[:10] for item in items)
-    if not days:
-        return "none"
-    return days[0] if days[0] == days[-1] else f"{days[0]}/{days[-1]}"
 
 
 def check_items(items: Sequence[LockedItem], layer: Layer) -> None:
@@ -171,6 +174,7 @@ def cut(
     time: int = 0,
     threads: int = 1,
     open_scene: OpenScene = Scene,
+    image_filter: ImageFilter | None = None,
 ) -> None:
     """Cut all patches of a unit as one mosaic and write them as one time step.
 
@@ -179,10 +183,12 @@ def cut(
         layer: bands, kernel and values wanted.
         geobox: the unit's grid.
         patches: where to cut.
-        writer: open stack with the same bands, patches and dtype as `layer` and `patches`.
+        writer: open stack with the same bands, patches and dtype as `layer` and `patches`; its
+            patches are smaller by the filter's halo on each side.
         time: number of the time step in the stack.
         threads: how many threads decode, sample and encode.
         open_scene: makes the source of an item; other than `Scene` for radar geometry.
+        image_filter: what becomes of the pixels before they are written.
 
     Raises:
         SceneError: a file is damaged.
@@ -194,7 +200,7 @@ def cut(
     pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="cut")
     with BlockReader() as reader:
         try:
-            _Run(scenes, layer, patches, writer, time, reader, pool, threads).go()
+            _Run(scenes, layer, patches, writer, time, reader, pool, threads, image_filter).go()
         finally:
             # No thread may still write when the unfinished stack is taken away.
             pool.shutdown(wait=True, cancel_futures=True)
@@ -205,11 +211,12 @@ class _Run:
 
     def __init__(
         self, scenes: list[SceneLike], layer: Layer, patches: Patches, writer: StackWriter, time: int,
-        reader: BlockReader, pool: ThreadPoolExecutor, threads: int,
+        reader: BlockReader, pool: ThreadPoolExecutor, threads: int, image_filter: ImageFilter | None,
     ) -> None:  # fmt: skip
         self.scenes, self.layer, self.writer, self.time = scenes, layer, writer, time
         self.reader, self.pool, self.threads = reader, pool, threads
-        self.places = patches.places
+        self.places, self.size = patches.places, patches.size_px
+        self.filter = image_filter
         self.masked = np.isin(np.arange(256), layer.masked)
         side = (patches.size_px, patches.size_px)
         self.queue = deque(
@@ -295,17 +302,16 @@ class _Run:
 
     def _write(self, shard: _Shard) -> None:
         buffers = shard.buffers or self._buffers(len(shard.missing))
-        kernels.seal(buffers.data, buffers.source)
+        data, source = buffers.data, buffers.source
+        if self.filter is not None:
+            data = self.filter.image(known(data, source))
+            data, source = inner(data, self.filter.halo), inner(source, self.filter.halo)
+        seal(data, source, self.layer)
         scl = None
         if self.writer.info.scl:
             scl = buffers.classes
-            kernels.seal(scl[:, None], buffers.source)
-        if self.layer.decibel:
-            power = np.maximum(buffers.data, np.float32(1e-7))
-            filled = np.broadcast_to(buffers.source[:, None] > 0, power.shape)
-            np.log10(power, out=buffers.data, where=filled)
-            buffers.data *= np.float32(10)
-        self.writer.write(shard.number, self.time, buffers.data, buffers.source, scl)
+            kernels.seal(scl[:, None], source)
+        self.writer.write(shard.number, self.time, data, source, scl)
         shard.written, shard.buffers = True, None
         self.free.append(buffers)
 
@@ -317,7 +323,7 @@ class _Run:
             found = None
         if found is None or len(found.data) != count:
             info = self.writer.info
-            plane = (count, info.size_px, info.size_px)
+            plane = (count, self.size, self.size)
             found = _Buffers(
                 np.empty((count, len(info.bands), *plane[1:]), info.dtype),
                 np.empty(plane, np.uint8),
@@ -328,40 +334,24 @@ class _Run:
         return found
 
 
-def build(
-    lock: Path, unit: str, footprints: Path, modality: str, layer: Layer, output: Path,
-    *, meaning: str, scl: bool = False, threads: int = 1, open_scene: OpenScene = Scene,
-) -> None:  # fmt: skip
-    """Write the stack of a unit as one mosaic of all its scenes of a sensor.
+def known(data: NDArray[np.float32], source: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The same pixels with NaN where missing, in place: (patch, band, y, x)."""
+    np.copyto(data, np.float32(np.nan), where=(source == 0)[:, None])
+    return data
 
-    Args:
-        lock: `lock.json`.
-        unit: id of the unit.
-        footprints: `footprints/UNIT.parquet`.
-        modality: `sentinel2` or `sentinel1`.
-        layer: what to make of the scenes.
-        output: the stack.
-        meaning: unit of the values, see `StackInfo.unit_of_values`.
-        scl: whether to keep the scene classes.
-        threads: see `cut`.
-        open_scene: see `cut`.
 
-    Raises:
-        SceneError, SourceError, GridError, StorageError: see `check_items` and `cut`.
-    """
-    plan = read_lock(lock)
-    items, locked = plan.items_of(unit, modality), plan.unit(unit)
-    geobox = unit_geobox(locked)
-    check_items(items, layer)
-    patches = read_patches(footprints, geobox)
-    # A shard is about a row of the unit's patches, so that few blocks are awaited by several.
-    row = max(1, len(set(patches.corners[:, 1].tolist())))
-    patch_bytes = len(layer.bands) * np.dtype(layer.dtype).itemsize * patches.size_px**2
-    info = StackInfo(
-        modality=modality, unit=unit, geobox=locked.geobox, bands=layer.bands,
-        patch_ids=patches.ids, size_px=patches.size_px, times=(period(items),),
-        items=(tuple(item.id for item in items),), dtype=layer.dtype, unit_of_values=meaning,
-        shard_patches=max(1, min(row, SHARD_BYTES // patch_bytes)), scl=scl,
-    )  # fmt: skip
-    with create_stack(output, info) as writer:
-        cut(items, layer, geobox, patches, writer, threads=threads, open_scene=open_scene)
+def inner(pixels: NDArray[Any], halo: int) -> NDArray[Any]:
+    """Pixels (…, y, x) less a halo on each side."""
+    return np.ascontiguousarray(
+        pixels[..., halo : pixels.shape[-2] - halo, halo : pixels.shape[-1] - halo]
+    )
+
+
+def seal(data: NDArray[Any], source: NDArray[np.uint8], layer: Layer) -> None:
+    """Make pixels ready to be written, in place: 0 where missing, decibel where wanted."""
+    kernels.seal(data, source)
+    if layer.decibel:
+        power = np.maximum(data, np.float32(1e-7))
+        filled = np.broadcast_to(source[:, None] > 0, power.shape)
+        np.log10(power, out=data, where=filled)
+        data *= np.float32(10)

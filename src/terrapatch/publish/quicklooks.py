@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batches import group, locate, read_labels, read_patches
+from ..batches import Batch, group, locate, read_labels, read_patches
 from ..legend import Legend, Level
 from ..rasters import read_header
-from ..stacks import open_stack
+from ..stacks import Stack, open_stack
 from . import pictures
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def read_layers(
     """Pixels of some patches, in the order of the table.
 
     Returns:
-        modality → per patch (band, y, x) float64, NaN where missing (first date); `label` →
+        modality → per patch (band, y, x) float64, NaN where missing; `label` →
         per patch (layer, y, x) uint8: levels of the legend, then edges where there are any.
     """
     numbers = locate(table, stacks, modalities[0])
@@ -93,14 +93,7 @@ def read_layers(
         for batch in parts:
             for modality in modalities:
                 stack = open_stack(stacks / batch.unit / f"{modality}.zarr")
-                data = read_patches(stack, batch.numbers)[:, 0].astype(np.float64)
-                data[
-                    np.repeat(
-                        read_patches(stack, batch.numbers, "source")[:, :1] == 0,
-                        data.shape[1],
-                        axis=1,
-                    )
-                ] = np.nan
+                data = _best_date(stack, batch)
                 for row, pixels in zip(batch.rows, data, strict=True):
                     found[modality][row] = pixels
             path = labels / f"{batch.unit}.tif"
@@ -108,6 +101,24 @@ def read_layers(
             layers = names + [f"edge_{name}" for name in names if f"edge_{name}" in known]
             for row, codes in zip(batch.rows, read_labels(path, batch, layers), strict=True):
                 found["label"][row] = codes
+    return found
+
+
+def _best_date(stack: Stack, batch: Batch) -> NDArray[np.float64]:
+    """(patch, band, y, x), NaN where missing: of each patch the first date that has most of it."""
+    best = np.full(batch.rows.size, -1)
+    found = np.zeros(0)
+    for time in range(len(stack.info.times)):
+        if (best == batch.size_px**2).all():
+            break
+        source = read_patches(stack, batch.numbers, "source", time)
+        seen = (source > 0).sum(axis=(1, 2))
+        better = seen > best
+        if better.any():
+            data = read_patches(stack, batch.numbers, "data", time).astype(np.float64)
+            data[np.broadcast_to((source == 0)[:, None], data.shape)] = np.nan
+            found = data if found.size == 0 else np.where(better[:, None, None, None], data, found)
+            best = np.maximum(best, seen)
     return found
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
 from ..errors import SceneError
-from ..mosaic import Grid, Layer, Patches, SceneLike
+from ..mosaic import Grid, Layer, Patches, SceneLike, Step
 from ..mosaic import Scene as GeocodedScene
 from ..radar.annotation import Annotation, read_annotation, with_ground_range_of
 from ..radar.doppler import image_coordinates, sensing_coordinates
@@ -36,7 +36,7 @@ from ..tables import LockedItem
 from . import border
 from .bands import Channel, GrdBands, NextLine
 from .dem import read_dem
-from .geometry import Heights, ground_control, terrain
+from .geometry import Heights, ImageLattice, coordinates, ground_control, terrain
 from .radiometry import noise_scale
 
 if TYPE_CHECKING:
@@ -76,56 +76,42 @@ class GrdScene:
         return self.groups
 
 
-def opener(
-    settings: Sentinel1Settings, geobox: GeoBox, items: Sequence[LockedItem]
-) -> Callable[[int, LockedItem, Layer, Patches, Grid], SceneLike]:
-    """How the items of a lock are opened: raw ones (level GRD) here, geocoded ones as they are.
+class Raw:
+    """The raw scenes of a unit, and what they share: heights, and knowing of each other."""
 
-    Args:
-        settings: the recipe's section.
-        geobox: the unit.
-        items: all scenes of the unit.
+    def __init__(self, settings: Sentinel1Settings, items: Sequence[LockedItem]) -> None:
+        """Nothing is read before the first scene is opened.
 
-    Returns:
-        What `mosaic.build` takes as `open_scene`; it reads the height model with the first raw
-        item.
-    """
-    unit = _Unit(settings, geobox, [item for item in items if item.level == "GRD"])
-
-    def open_scene(
-        number: int, item: LockedItem, layer: Layer, patches: Patches, grid: Grid
-    ) -> SceneLike:
-        if item.level != "GRD":
-            return GeocodedScene(number, item, layer, patches, grid)
-        return unit.open(number, item, layer, patches)
-
-    return open_scene
-
-
-class _Unit:
-    """What the raw scenes of a unit share: heights, and knowing of each other."""
-
-    def __init__(
-        self, settings: Sentinel1Settings, geobox: GeoBox, items: Sequence[LockedItem]
-    ) -> None:
-        self.settings, self.geobox, self.items = settings, geobox, items
+        Args:
+            settings: the recipe's section.
+            items: all scenes of the unit.
+        """
+        self.settings = settings
+        self.items = [item for item in items if item.level == "GRD"]
         self._heights: tuple[Heights, tuple[float, float]] | None = None
         self._channels: dict[tuple[str, str], Channel] = {}
         self._borders: dict[tuple[str, str], border.Border] = {}
+        self._angles: dict[str, NDArray[np.float32]] = {}
 
-    def open(self, number: int, item: LockedItem, layer: Layer, patches: Patches) -> GrdScene:
-        """One scene over the unit."""
+    def open_scene(
+        self, number: int, item: LockedItem, layer: Layer, patches: Patches, grid: Grid
+    ) -> SceneLike:
+        """One scene over the unit, as `mosaic.cut` asks for it; geocoded ones as they are."""
+        if item.level != "GRD":
+            return GeocodedScene(number, item, layer, patches, grid)
+        geobox = grid.geobox
         channels = [self._channel(item, band) for band in layer.bands]
         annotation, settings = self._annotation(item, layer.bands[0]), self.settings
         if self._heights is None:
-            self._heights = _heights(settings, self.geobox)
+            self._heights = _heights(settings, geobox)
         heights, limits = self._heights
         if settings.geometry == "gcp":
-            image = ground_control(self.geobox, annotation)
+            image = ground_control(geobox, annotation)
         else:
             orbit = _orbit(annotation, item, settings.orbit_files)
-            image = terrain(self.geobox, annotation, orbit, limits)
+            image = terrain(geobox, annotation, orbit, limits)
         shape = annotation.lines + 1, annotation.samples
+        self._angles[item.id] = _angles(image, heights, annotation, patches)
         reaches = image.needed(patches.corners, patches.size_px, shape)[:, 1] > 0
         if not reaches.any():
             return GrdScene(number, (), reaches)
@@ -137,6 +123,22 @@ class _Unit:
         )  # fmt: skip
         return GrdScene(number, (bands,), bands.needs[:, 1] > 0)
 
+    def incidence(self, step: Step, patches: Patches) -> NDArray[np.float32]:
+        """Incidence angles on the ellipsoid at the centres of patches, for a pass.
+
+        Args:
+            step: its scenes have been opened; angles are NaN where it is no single pass.
+            patches: those of the unit.
+
+        Returns:
+            (patch,) degrees from the ellipsoid's normal; NaN where no scene sees the centre.
+        """
+        angles = np.full(len(patches.ids), np.nan, np.float32)
+        if step.facts["relative_orbit"] is not None:
+            for item in step.items:
+                angles = np.where(np.isnan(angles), self._angles.get(item.id, np.nan), angles)
+        return angles.astype(np.float32)
+
     def _channel(self, item: LockedItem, band: str) -> Channel:
         key = item.id, band
         if key not in self._channels:
@@ -146,7 +148,7 @@ class _Unit:
     def _border(self, item: LockedItem, band: str) -> border.Border:
         key = item.id, band
         if key not in self._borders:
-            self._borders[key] = _border(self._channel(item, band), item)
+            self._borders[key] = _border(self._channel(item, band), item, self.settings)
         return self._borders[key]
 
     def _annotation(self, item: LockedItem, band: str) -> Annotation:
@@ -180,6 +182,27 @@ class _Unit:
                     for b, pair in zip(bands, pairs, strict=True)
                 ]
         return []
+
+
+def _angles(
+    image: ImageLattice, heights: Heights, annotation: Annotation, patches: Patches
+) -> NDArray[np.float32]:
+    """Annotated incidence angle at the centre of each patch, bilinear; NaN outside the image."""
+    from scipy.interpolate import RegularGridInterpolator
+
+    grid, half = annotation.grid, patches.size_px // 2
+    centres = np.array([
+        np.ravel(coordinates(image, heights, (int(y) + half, int(x) + half), (1, 1))[:2])
+        for y, x in patches.corners
+    ]).reshape(-1, 2)  # fmt: skip
+    lookup = RegularGridInterpolator(
+        (grid.line[:, 0], grid.pixel[0]), grid.incidence_deg, bounds_error=False
+    )
+    # The grid ends on the first and last lines; pixels reach half a line beyond their centres.
+    last = annotation.lines - 1, annotation.samples - 1
+    inside = (centres >= -1) & (centres <= np.array(last) + 1)
+    found = lookup(np.clip(centres, 0, last))
+    return np.where(inside.all(axis=1), found, np.nan).astype(np.float32)
 
 
 def _goes_on(first: Annotation, second: Annotation) -> bool:
@@ -248,7 +271,7 @@ def _channel(item: LockedItem, band: str, settings: Sentinel1Settings) -> Channe
     )  # fmt: skip
 
 
-def _border(channel: Channel, item: LockedItem) -> border.Border:
+def _border(channel: Channel, item: LockedItem, settings: Sentinel1Settings) -> border.Border:
     asset = channel.asset
 
     def read(rows: slice) -> NDArray[np.uint16]:
@@ -260,10 +283,19 @@ def _border(channel: Channel, item: LockedItem) -> border.Border:
         middle = np.array([asset.shape[0] // 2])
         noise = channel.noise.window(middle, np.arange(asset.shape[1]))[0]
         low = border.threshold(noise * channel.scale_of_noise)
+    ipf, lines = item.processing_baseline or "", asset.shape[0]
     try:
-        return border.find(read, asset.shape, item.processing_baseline or "", low_dn=low)
+        found = border.find(read, asset.shape, ipf, low_dn=low)
     except SceneError as error:
         raise SceneError(f"{asset.href}: {error}") from error
+    if settings.border_cut == "none":
+        return found
+    start, end = (read(slice(k, k + 1))[0] for k in (min(100, lines - 1), max(lines - 100, 0)))
+    cut = border.s1tiling_cut(
+        start, end, ipf, range_px=settings.border_cut_range_px,
+        azimuth_px=settings.border_cut_azimuth_px,
+    )  # fmt: skip
+    return found.cut(cut)
 
 
 def _orbit(annotation: Annotation, item: LockedItem, files: Sequence[str]) -> Orbit:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..dates import join_dates
 from ..errors import IncompleteError, StorageError
 from ..recipe import SplitsSettings, read_settings
 from ..tables import read_geoparquet, write_geoparquet, write_json
@@ -91,8 +92,16 @@ def dropped_reasons(table: gpd.GeoDataFrame) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
-def splits(patches: Sequence[Path], settings: Path, output: Path, summary: Path) -> None:
-    """Write the manifest, and the figures of the split.
+def splits(
+    patches: Sequence[Path],
+    settings: Path,
+    output: Path,
+    summary: Path,
+    *,
+    dates: Sequence[Path] = (),
+    joined_dates: Path | None = None,
+) -> None:
+    """Write the manifest, the table of dates, and the figures of the split.
 
     The manifest has the columns of the units' tables and `split`, `block`, `split_reason`
     (docs/plan.md, Tables). The figures stand in its metadata under `terrapatch` and in
@@ -106,6 +115,8 @@ def splits(patches: Sequence[Path], settings: Path, output: Path, summary: Path)
         settings: the stage's settings.
         output: the manifest (GeoParquet).
         summary: the figures (JSON).
+        dates: tables of dates, one a unit.
+        joined_dates: where all of them go, by unit.
 
     Raises:
         IncompleteError: no complete patch, too few blocks, or an empty split.
@@ -148,6 +159,8 @@ def splits(patches: Sequence[Path], settings: Path, output: Path, summary: Path)
     figures = _figures(table, wanted, measured)
     write_geoparquet(table.set_geometry("geometry"), output, figures)
     write_json(summary, figures)
+    if joined_dates is not None:
+        join_dates(sorted(dates), joined_dates)
 
 
 def _finest_counts(table: gpd.GeoDataFrame) -> NDArray[np.float64]:

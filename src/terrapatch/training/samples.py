@@ -160,7 +160,8 @@ def read_batches(
         if shard.unit != unit:
             unit = shard.unit
             opened = [open_stack(samples.stacks / unit / f"{m}.zarr") for m in samples.inputs]
-        for where in _pieces(shard, len(samples.channels)):
+        planes = sum(len(s.info.bands) * len(s.info.times) for s in opened)
+        for where in _pieces(shard, planes):
             ids = table["patch_id"].iloc[where.rows]
             yield _read_batch(samples, opened, where, tuple(map(str, ids)))
 

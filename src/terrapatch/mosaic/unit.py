@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A unit's stack from its lock: one image, or a series of them, filtered where wanted.
+
+Laws:
+1. Patches are cut with the filter's halo, so that a filtered patch equals the filtered image,
+   also at the sides of the unit.
+2. A filter over a series sees the dates of one direction of flight together. They lie on disk
+   while it works, and each shard leaves as it is done: memory does not grow with the dates.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ..stacks import Stack, StackInfo, StackWriter, create_stack, open_stack
+from ..tables import read_lock, unit_geobox
+from .engine import ImageFilter, OpenScene, check_items, cut, inner, known, read_patches, seal
+from .passes import Step, steps_of
+from .sources import Layer, Patches, Scene
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+SHARD_BYTES = 128 * 2**20
+"""Largest shard, not compressed."""
+
+
+class SeriesFilter(Protocol):
+    """A filter of all images of a series at once."""
+
+    @property
+    def halo(self) -> int:
+        """Pixels around a patch that the filter looks at."""
+        ...
+
+    def series(
+        self, read: Callable[[int], NDArray[np.float32]], count: int
+    ) -> Iterator[NDArray[np.float32]]:
+        """Filtered images in order; `read(n)` gives image n (patch, band, y, x), NaN: missing."""
+        ...
+
+
+@dataclass(frozen=True)
+class Times:
+    """How scenes become time steps, see `passes.steps_of`."""
+
+    series: bool = False
+    apart: bool = False
+
+
+def build(
+    lock: Path, unit: str, footprints: Path, modality: str, layer: Layer, output: Path,
+    *, meaning: str, scl: bool = False, threads: int = 1, open_scene: OpenScene = Scene,
+    times: Times = Times(), image_filter: ImageFilter | None = None,
+    series_filter: SeriesFilter | None = None,
+    incidence: Callable[[Step, Patches], NDArray[np.float32]] | None = None,
+) -> None:  # fmt: skip
+    """Write the stack of a unit from all its scenes of a sensor.
+
+    Args:
+        lock: `lock.json`.
+        unit: id of the unit.
+        footprints: `footprints/UNIT.parquet`.
+        modality: `sentinel2` or `sentinel1`.
+        layer: what to make of the scenes.
+        output: the stack.
+        meaning: unit of the values, see `StackInfo.unit_of_values`.
+        scl: whether to keep the scene classes.
+        threads: see `cut`.
+        open_scene: see `cut`; one scene is opened once, with its image's others.
+        times: one image, one a direction, or one a pass.
+        image_filter: see `cut`.
+        series_filter: filter over all images, instead of an `image_filter`.
+        incidence: gives (patch,) incidence angles of a step in degrees, NaN where unknown; called
+            after the step's scenes were opened.
+
+    Raises:
+        SceneError, SourceError, GridError, StorageError: see `check_items` and `cut`.
+    """
+    plan = read_lock(lock)
+    items, locked = plan.items_of(unit, modality), plan.unit(unit)
+    everything = [item for item in plan.items if item.sensor == modality]
+    steps = steps_of(items, everything, series=times.series, apart=times.apart)
+    geobox = unit_geobox(locked)
+    for step in steps:
+        check_items(step.items, layer)
+    patches = read_patches(footprints, geobox)
+    # A shard is about a row of the unit's patches, so that few blocks are awaited by several.
+    row = max(1, len(set(patches.corners[:, 1].tolist())))
+    patch_bytes = len(layer.bands) * np.dtype(layer.dtype).itemsize * patches.size_px**2
+    info = StackInfo(
+        modality=modality, unit=unit, geobox=locked.geobox, bands=layer.bands,
+        patch_ids=patches.ids, size_px=patches.size_px, times=tuple(s.label for s in steps),
+        items=tuple(tuple(item.id for item in step.items) for step in steps), dtype=layer.dtype,
+        unit_of_values=meaning, shard_patches=max(1, min(row, SHARD_BYTES // patch_bytes)),
+        scl=scl, series=times.series, passes=tuple(step.facts for step in steps),
+    )  # fmt: skip
+    halo = max((f.halo for f in (image_filter, series_filter) if f is not None), default=0)
+    wide, around = with_halo(patches, geobox, halo)
+    angles = np.full((len(patches.ids), len(steps)), np.nan, np.float32)
+
+    def cut_all(writer: StackWriter, layer: Layer) -> None:
+        # Passes of one track stand together, so that they can share their geometry.
+        for time in sorted(range(len(steps)), key=lambda t: _track(steps[t])):
+            cut(
+                steps[time].items, layer, around, wide, writer, time=time, threads=threads,
+                open_scene=open_scene, image_filter=image_filter,
+            )  # fmt: skip
+            if incidence is not None:
+                angles[:, time] = incidence(steps[time], patches)
+
+    with create_stack(output, info) as writer:
+        if series_filter is None:
+            cut_all(writer, layer)
+        else:
+            with TemporaryDirectory(prefix=".series-", dir=output.parent) as folder:
+                raw = replace(info, size_px=wide.size_px, unit_of_values="before the filter")
+                cut_all(StackWriter(Path(folder) / "raw", raw), replace(layer, decibel=False))
+                stack = open_stack(Path(folder) / "raw")
+                _filter(stack, series_filter, layer, writer, steps, threads)
+        if np.isfinite(angles).any():
+            writer.write_incidence(angles)
+
+
+def with_halo(patches: Patches, geobox: GeoBox, halo: int) -> tuple[Patches, GeoBox]:
+    """Patches wider by a halo on each side, in a unit that is wider as much."""
+    if halo == 0:
+        return patches, geobox
+    # The first pixel moves as far as the unit's own: corners stay the same numbers.
+    return replace(patches, size_px=patches.size_px + 2 * halo), geobox.pad(halo)
+
+
+def _track(step: Step) -> tuple[int, str, str]:
+    facts = step.facts
+    return facts["relative_orbit"] or 0, facts["direction"] or "", step.label
+
+
+def _filter(
+    raw: Stack, series_filter: SeriesFilter, layer: Layer, writer: StackWriter,
+    steps: Sequence[Step], threads: int,
+) -> None:  # fmt: skip
+    """Filter all dates of each direction together, shard by shard."""
+    groups: dict[str | None, list[int]] = {}
+    for time, step in enumerate(steps):
+        groups.setdefault(step.facts["direction"], []).append(time)
+    halo = series_filter.halo
+
+    def shard(number: int) -> None:
+        members = raw.info.shards[number]
+        part = slice(members.start, members.stop)
+        for times in groups.values():
+
+            def read(n: int, times: Sequence[int] = times) -> NDArray[np.float32]:
+                source = raw.read(part, "source", times[n])
+                return known(raw.read(part, "data", times[n]), source)
+
+            images = series_filter.series(read, len(times))
+            for time, image in zip(times, images, strict=True):
+                data = inner(image, halo)
+                source = inner(raw.read(part, "source", time), halo)
+                seal(data, source, layer)
+                writer.write(number, time, data, source)
+        for name in raw.info.arrays:  # half of the disk that the series would take otherwise
+            shutil.rmtree(raw.path / name / "c" / str(number))
+
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        done = pool.map(shard, range(len(raw.info.shards)))
+        for _ in tqdm(
+            done, "filter", len(raw.info.shards), unit="shard", disable=None, leave=False
+        ):
+            pass
