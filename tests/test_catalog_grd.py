@@ -19,7 +19,7 @@ from terrapatch.catalog.policy import newest_versions, of_level, with_polarisati
 from terrapatch.catalog.scene import Files, locked_item
 from terrapatch.errors import IncompleteError, SceneError
 from terrapatch.recipe import resolve, write_settings
-from terrapatch.sentinel1.grd import read_file
+from terrapatch.radar.product import read_file
 from terrapatch.tables import LockedAsset
 
 NO_HASH = Files(False)
@@ -186,7 +186,7 @@ def test_a_plan_takes_raw_products_where_the_recipe_says_so(simulated, tmp_path)
         "sampling": {"crs": UTM, "resolution": 10, "size_px": 64},
         "reference": {"path": str(tmp_path / "map.tif")},
     }
-    raw = {"level": "GRD", "dem": [str(simulated.dem)]}
+    raw = {"level": "GRD", "dem": [str(simulated.dem)], "dem_vertical": "ellipsoid"}
     write_settings(resolve(plain | {"sentinel1": raw}), tmp_path / "raw")
     lock = plan(tmp_path / "raw" / "plan.json")
     names = sorted(p.name for paths in simulated.products.values() for p in paths)

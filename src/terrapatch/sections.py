@@ -122,6 +122,9 @@ class CatalogSettings(Section):
     """Keep only the best so many Sentinel-2 dates per tile (least cloud, then earliest)."""
     orbit_direction: Literal["ascending", "descending", "both"] = "both"
     """Sentinel-1 orbit directions to use."""
+    missing_slices: Literal["error", "allow"] = "error"
+    """Raw Sentinel-1 slice that lies between two others over the area and is not there: an error, or
+    no matter, as where an archive was thinned out on purpose; its pixels are then missing."""
     hash_files: bool = True
     """Record the SHA-256 of every file that will be read."""
 
@@ -221,6 +224,11 @@ class Sentinel1Settings(Section):
         if self.radiometry == "amplitude" and self.scale == "db":
             raise ValueError("amplitudes have no decibel: set sentinel1.scale: linear")
         return self
+
+    @property
+    def subtracts_noise(self) -> bool:
+        """Whether noise annotations are needed; amplitudes keep their noise."""
+        return self.denoise and self.radiometry != "amplitude"
 
 
 class ReferenceSettings(Section):
