@@ -57,9 +57,10 @@ class Simulated:
     def places(self, geobox=None):
         """Longitude, latitude and (bilinear) height of all pixel centres, in float64."""
         x, y = centres(geobox or self.geobox)
-        lon, lat = pyproj.Transformer.from_crs(UTM, "EPSG:4326", always_xy=True).transform(x, y)
+        crs = str(self.geobox.crs)
+        lon, lat = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(x, y)
         relief = self.landscape.relief
-        there = pyproj.Transformer.from_crs(UTM, self.landscape.crs, always_xy=True)
+        there = pyproj.Transformer.from_crs(crs, self.landscape.crs, always_xy=True)
         px, py = there.transform(x, y)
         r, c = (py - relief.y0) / relief.step, (px - relief.x0) / relief.step
         i, k = np.floor(r).astype(int), np.floor(c).astype(int)
@@ -86,10 +87,10 @@ class Simulated:
             return dataset.read(1)
 
 
-def simulate(folder):
-    """Write the products; 4 × 4 km, 8 small images."""
-    area = shapely.box(LON - 0.02, LAT - 0.02, LON + 0.02, LAT + 0.02)
-    land = make_landscape(area, area.buffer(0.02), 4, impulses=tuple(TARGETS))
+def simulate(folder, lon=LON, lat=LAT, crs=UTM, targets=TARGETS):
+    """Write the products; 4 × 4 km around a place, 8 small images."""
+    area = shapely.box(lon - 0.02, lat - 0.02, lon + 0.02, lat + 0.02)
+    land = make_landscape(area, area.buffer(0.02), 4, impulses=tuple(targets))
     passages, products = {}, {}
     for direction, hour, orbit in (("descending", 8, 43999), ("ascending", 21, 44007)):
         start = datetime(2022, 6, 18, hour, 59, 3)
@@ -107,9 +108,9 @@ def simulate(folder):
         transform=Affine(step, 0, relief.x0 - step / 2, 0, -step, top),
     ) as dataset:  # fmt: skip
         dataset.write(relief.z[::-1], 1)
-    x, y = pyproj.Transformer.from_crs("EPSG:4326", UTM, always_xy=True).transform(LON, LAT)
+    x, y = pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(lon, lat)
     left, upper = round(x / 10) * 10 - 1920, round(y / 10) * 10 + 1920
-    geobox = GeoBox((384, 384), Affine(10, 0, left, 0, -10, upper), UTM)
+    geobox = GeoBox((384, 384), Affine(10, 0, left, 0, -10, upper), crs)
     return Simulated(folder, land, passages, products, folder / "dem.tif", geobox)
 
 

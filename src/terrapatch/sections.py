@@ -37,7 +37,7 @@ class AreaSettings(Section):
     """Where the dataset lies."""
 
     bbox: tuple[float, float, float, float] | None = None
-    """West, south, east, north in degrees (EPSG:4326)."""
+    """West, south, east, north in degrees (EPSG:4326); west > east crosses the antimeridian."""
     file: str | None = None
     """Polygon file instead of a box (GeoJSON, GeoPackage …, any CRS); relative to where you run."""
 
@@ -47,8 +47,13 @@ class AreaSettings(Section):
             raise ValueError("give either bbox (west, south, east, north) or file")
         if self.bbox is not None:
             west, south, east, north = self.bbox
-            if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
-                raise ValueError(f"bbox {self.bbox} is not west < east, south < north in degrees")
+            # Across the antimeridian a box is narrow; a wide one has its sides mixed up.
+            inside = max(abs(west), abs(east)) <= 180 and -90 <= south < north <= 90
+            if not inside or not (west < east or west - east > 180):
+                raise ValueError(
+                    f"bbox {self.bbox} is not west < east, south < north in degrees (west > east "
+                    "for a box of less than 180 degrees across the antimeridian)"
+                )
         return self
 
 

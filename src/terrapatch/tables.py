@@ -346,6 +346,10 @@ def read_area(area: AreaSettings) -> tuple[BaseGeometry, str]:
 
     if area.file is None:
         assert area.bbox is not None
+        west, south, east, north = area.bbox
+        if west > east:  # across the antimeridian: a box on either side
+            sides = [shapely.box(west, south, 180, north), shapely.box(-180, south, east, north)]
+            return shapely.MultiPolygon([s for s in sides if s.area > 0]), "EPSG:4326"
         return shapely.box(*area.bbox), "EPSG:4326"
     try:
         table = gpd.read_file(area.file)

@@ -270,7 +270,13 @@ def _mosaic(sampling: SamplingSettings, area: BaseGeometry, area_crs: str) -> li
         CRS(sampling.crs)
     except RuntimeError as error:  # pyproj's
         raise RecipeError(f"sampling.crs: {sampling.crs!r} is no CRS: {error}") from error
-    bounds = reprojected(area, area_crs, sampling.crs).bounds
+    there = reprojected(area, area_crs, sampling.crs)
+    bounds = there.bounds
+    if CRS(sampling.crs).geographic and _crosses_antimeridian(there):
+        raise GridError(
+            f"sampling.crs: the area crosses the antimeridian, where a grid in {sampling.crs} "
+            "ends; set a projected one, for example the UTM zone of the area"
+        )
     if not all(math.isfinite(edge) for edge in bounds):
         raise GridError(
             f"the area cannot be drawn in {sampling.crs}, it reaches too far from where that CRS "
@@ -290,6 +296,13 @@ def _mosaic(sampling: SamplingSettings, area: BaseGeometry, area_crs: str) -> li
         stride_px=sampling.step_px,
         unit_patches=sampling.unit_patches,
     )
+
+
+def _crosses_antimeridian(area: BaseGeometry) -> bool:
+    """Whether an area in degrees lies on both sides of ±180, and not all around the Earth."""
+    west, _, east, _ = area.bounds
+    other_side = shapely.box(-90, -90, 90, 90)
+    return west <= -180 + 1e-9 and east >= 180 - 1e-9 and not area.intersects(other_side)
 
 
 def _belongs(item: LockedItem, unit: Unit, sampling: SamplingSettings) -> bool:
