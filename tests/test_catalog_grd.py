@@ -2,14 +2,12 @@
 """The catalogue finds raw Sentinel-1 products: folders, archives, COG_SAFE, genuine and broken."""
 
 import re
-import shutil
 import zipfile
 
 import numpy as np
 import pytest
 import rasterio
 import shapely
-from affine import Affine
 
 from helpers_grd import copy_of, plan_of, recipe_of, simulate
 from terrapatch.catalog.folder import search
@@ -115,27 +113,6 @@ def test_an_archive_without_a_folder_inside_is_read(product, tmp_path):
     folder.mkdir()
     item = locked_item(read_product(zipped(product, folder, inner=False)), ["VV"], NO_HASH)
     assert read_file(item.assets["VV"].annotation)
-
-
-def test_a_cog_safe_is_read(product, tmp_path):
-    cog = tmp_path / product.name.replace(".SAFE", "_COG.SAFE")
-    shutil.move(product, cog)
-    for path in sorted(cog.rglob("*-00?.*")):
-        path.rename(path.with_name(f"{path.stem}-cog{path.suffix}"))
-    (image,) = (cog / "measurement").glob("*-vv-*-cog.tiff")
-    with rasterio.open(image) as dataset:
-        numbers = dataset.read(1)
-    with rasterio.open(
-        image, "w", driver="GTiff", dtype="uint16", count=1, width=numbers.shape[1],
-        height=numbers.shape[0], tiled=True, blockxsize=128, blockysize=128, compress="deflate",
-        transform=Affine(1, 0, 0, 0, 1, 1e-9),
-    ) as dataset:  # fmt: skip
-        dataset.write(numbers, 1)
-    scene = read_product(cog)
-    assert scene.id.endswith("_COG")
-    asset = locked_item(scene, ["VV"], NO_HASH).assets["VV"]
-    assert (asset.crs, asset.transform) == ("", (1, 0, 0, 0, 1, 0))
-    assert asset.annotation.endswith("-cog.xml")
 
 
 def test_raw_products_are_read_only_where_the_recipe_asks_for_them(product):
