@@ -1,5 +1,6 @@
 """Small raw Sentinel-1 products over a simulated landscape, and their truth."""
 
+import re
 import shutil
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,8 +14,10 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from helpers_scenes import Unit, all_corners, centres
+from terrapatch.catalog import plan
 from terrapatch.catalog.grd import read_product
 from terrapatch.catalog.scene import Files, locked_item
+from terrapatch.recipe import resolve, write_settings
 from terrapatch.simulate import grd
 from terrapatch.simulate.landscape import make_landscape
 from terrapatch.simulate.passage import earth_fixed
@@ -54,9 +57,10 @@ class Simulated:
     def places(self, geobox=None):
         """Longitude, latitude and (bilinear) height of all pixel centres, in float64."""
         x, y = centres(geobox or self.geobox)
-        lon, lat = pyproj.Transformer.from_crs(UTM, "EPSG:4326", always_xy=True).transform(x, y)
+        crs = str(self.geobox.crs)
+        lon, lat = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(x, y)
         relief = self.landscape.relief
-        there = pyproj.Transformer.from_crs(UTM, self.landscape.crs, always_xy=True)
+        there = pyproj.Transformer.from_crs(crs, self.landscape.crs, always_xy=True)
         px, py = there.transform(x, y)
         r, c = (py - relief.y0) / relief.step, (px - relief.x0) / relief.step
         i, k = np.floor(r).astype(int), np.floor(c).astype(int)
@@ -83,10 +87,10 @@ class Simulated:
             return dataset.read(1)
 
 
-def simulate(folder):
-    """Write the products; 4 × 4 km, 8 small images."""
-    area = shapely.box(LON - 0.02, LAT - 0.02, LON + 0.02, LAT + 0.02)
-    land = make_landscape(area, area.buffer(0.02), 4, impulses=tuple(TARGETS))
+def simulate(folder, lon=LON, lat=LAT, crs=UTM, targets=TARGETS):
+    """Write the products; 4 × 4 km around a place, 8 small images."""
+    area = shapely.box(lon - 0.02, lat - 0.02, lon + 0.02, lat + 0.02)
+    land = make_landscape(area, area.buffer(0.02), 4, impulses=tuple(targets))
     passages, products = {}, {}
     for direction, hour, orbit in (("descending", 8, 43999), ("ascending", 21, 44007)):
         start = datetime(2022, 6, 18, hour, 59, 3)
@@ -104,12 +108,76 @@ def simulate(folder):
         transform=Affine(step, 0, relief.x0 - step / 2, 0, -step, top),
     ) as dataset:  # fmt: skip
         dataset.write(relief.z[::-1], 1)
-    x, y = pyproj.Transformer.from_crs("EPSG:4326", UTM, always_xy=True).transform(LON, LAT)
+    x, y = pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(lon, lat)
     left, upper = round(x / 10) * 10 - 1920, round(y / 10) * 10 + 1920
-    geobox = GeoBox((384, 384), Affine(10, 0, left, 0, -10, upper), UTM)
+    geobox = GeoBox((384, 384), Affine(10, 0, left, 0, -10, upper), crs)
     return Simulated(folder, land, passages, products, folder / "dem.tif", geobox)
 
 
 def copy_of(product, folder):
     """A copy of a product that a test may spoil."""
     return Path(shutil.copytree(product, folder / product.name))
+
+
+def redated(product, folder, day, platform="A"):
+    """The same product as of another day (and satellite): all names and times are changed.
+
+    Args:
+        product: SAFE folder of a simulated product.
+        folder: where the new one goes.
+        day: `2022-07-01`.
+        platform: letter of the satellite.
+    """
+    old = product.name[17:25]  # S1A_IW_GRDH_1SDV_YYYYMMDD…
+    written = f"{old[:4]}-{old[4:6]}-{old[6:]}"
+    take = int(day.replace("-", "")) * 10 + ord(platform)
+
+    def renamed(name):
+        name = name.replace(old, day.replace("-", ""))
+        return name.replace("S1A_", f"S1{platform}_").replace("s1a-", f"s1{platform.lower()}-")
+
+    target = Path(folder) / renamed(product.name)
+    for path in sorted(p for p in product.rglob("*") if p.is_file()):
+        new = target / renamed(path.relative_to(product).as_posix())
+        new.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".tiff":
+            shutil.copyfile(path, new)
+            continue
+        text = renamed(path.read_text()).replace(written, day)
+        text = re.sub(r"(missionDataTakeI[dD]>)\d+", rf"\g<1>{take}", text)
+        text = text.replace("<missionId>S1A<", f"<missionId>S1{platform}<")
+        new.write_text(re.sub(r"(number>)A(</)", rf"\g<1>{platform}\g<2>", text))
+    return target
+
+
+def recipe_of(simulated, folder, archive, **radar):
+    """Plain recipe of a radar dataset over the landscape's middle; its map is written, too.
+
+    Args:
+        simulated: what `simulate` gave.
+        folder: for the reference map.
+        archive: folder of the products.
+        radar: changes of the section `sentinel1`.
+    """
+    height, width = simulated.geobox.shape
+    with rasterio.open(
+        folder / "map.tif", "w", driver="GTiff", count=1, dtype="uint8", height=height,
+        width=width, crs=simulated.geobox.crs, transform=simulated.geobox.affine, nodata=255,
+    ) as dataset:  # fmt: skip
+        dataset.write(np.ones((height, width), "uint8"), 1)
+    return {
+        "name": "raw",
+        "modalities": ["sentinel1"],
+        "area": {"bbox": [LON - 0.012, LAT - 0.012, LON + 0.012, LAT + 0.012]},
+        "catalog": {"paths": [str(archive)], "period": ["2022-06-01", "2022-06-30"],
+                    "hash_files": False},
+        "sampling": {"crs": UTM, "resolution": 10, "size_px": 64},
+        "sentinel1": simulated.settings(**radar),
+        "reference": {"path": str(folder / "map.tif")},
+    }  # fmt: skip
+
+
+def plan_of(recipe, folder):
+    """Plan a plain recipe; the lock is written to `lock.json`."""
+    write_settings(resolve(recipe), folder / "settings")
+    return plan(folder / "settings" / "plan.json", folder / "lock.json")

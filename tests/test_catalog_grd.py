@@ -2,24 +2,20 @@
 """The catalogue finds raw Sentinel-1 products: folders, archives, COG_SAFE, genuine and broken."""
 
 import re
-import shutil
 import zipfile
 
 import numpy as np
 import pytest
 import rasterio
 import shapely
-from affine import Affine
 
-from helpers_grd import LAT, LON, UTM, copy_of, simulate
-from terrapatch.catalog import plan
+from helpers_grd import copy_of, plan_of, recipe_of, simulate
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.grd import read_product
 from terrapatch.catalog.policy import newest_versions, of_level, with_polarisations
 from terrapatch.catalog.scene import Files, locked_item
 from terrapatch.errors import IncompleteError, SceneError
-from terrapatch.recipe import resolve, write_settings
-from terrapatch.sentinel1.grd import read_file
+from terrapatch.radar.product import read_file
 from terrapatch.tables import LockedAsset
 
 NO_HASH = Files(False)
@@ -119,27 +115,6 @@ def test_an_archive_without_a_folder_inside_is_read(product, tmp_path):
     assert read_file(item.assets["VV"].annotation)
 
 
-def test_a_cog_safe_is_read(product, tmp_path):
-    cog = tmp_path / product.name.replace(".SAFE", "_COG.SAFE")
-    shutil.move(product, cog)
-    for path in sorted(cog.rglob("*-00?.*")):
-        path.rename(path.with_name(f"{path.stem}-cog{path.suffix}"))
-    (image,) = (cog / "measurement").glob("*-vv-*-cog.tiff")
-    with rasterio.open(image) as dataset:
-        numbers = dataset.read(1)
-    with rasterio.open(
-        image, "w", driver="GTiff", dtype="uint16", count=1, width=numbers.shape[1],
-        height=numbers.shape[0], tiled=True, blockxsize=128, blockysize=128, compress="deflate",
-        transform=Affine(1, 0, 0, 0, 1, 1e-9),
-    ) as dataset:  # fmt: skip
-        dataset.write(numbers, 1)
-    scene = read_product(cog)
-    assert scene.id.endswith("_COG")
-    asset = locked_item(scene, ["VV"], NO_HASH).assets["VV"]
-    assert (asset.crs, asset.transform) == ("", (1, 0, 0, 0, 1, 0))
-    assert asset.annotation.endswith("-cog.xml")
-
-
 def test_raw_products_are_read_only_where_the_recipe_asks_for_them(product):
     found = search([product.parent])
     assert found.scenes == ()
@@ -170,34 +145,16 @@ def test_a_single_polarisation_is_left_out_where_two_are_wanted(product):
 
 
 def test_a_plan_takes_raw_products_where_the_recipe_says_so(simulated, tmp_path):
-    with rasterio.open(
-        tmp_path / "map.tif", "w", driver="GTiff", count=1, dtype="uint8", height=384, width=384,
-        crs=UTM, transform=simulated.geobox.affine, nodata=255,
-    ) as dataset:  # fmt: skip
-        dataset.write(np.ones((384, 384), "uint8"), 1)
-    plain = {
-        "name": "t",
-        "modalities": ["sentinel1"],
-        "area": {"bbox": [LON - 0.012, LAT - 0.012, LON + 0.012, LAT + 0.012]},
-        "catalog": {
-            "paths": [str(simulated.folder / "grd")],
-            "period": ["2022-06-01", "2022-06-30"],
-        },
-        "sampling": {"crs": UTM, "resolution": 10, "size_px": 64},
-        "reference": {"path": str(tmp_path / "map.tif")},
-    }
-    raw = {"level": "GRD", "dem": [str(simulated.dem)]}
-    write_settings(resolve(plain | {"sentinel1": raw}), tmp_path / "raw")
-    lock = plan(tmp_path / "raw" / "plan.json")
+    recipe = recipe_of(simulated, tmp_path, simulated.folder / "grd")
+    lock = plan_of(recipe, tmp_path)
     names = sorted(p.name for paths in simulated.products.values() for p in paths)
     (unit,) = lock.units
     assert sorted(f"{name}.SAFE" for name in unit.items["sentinel1"]) == names
     assert [i.datetime for i in lock.items_of(unit.id, "sentinel1")] == sorted(
         i.datetime for i in lock.items if i.sensor == "sentinel1"
     )
-    write_settings(resolve(plain), tmp_path / "rtc")
     with pytest.raises(IncompleteError, match="radar geometry"):
-        plan(tmp_path / "rtc" / "plan.json")
+        plan_of(recipe | {"sentinel1": {"level": "RTC"}}, tmp_path)
 
 
 def drop(pattern):

@@ -290,6 +290,46 @@ def test_neighbouring_slices_share_their_ground_range(annotations):
     assert with_ground_range_of(slc, first) is slc
 
 
+@pytest.mark.parametrize("band", ["VV", "VH"])
+def test_slices_meet_without_a_step(annotations, band):
+    """Each slice with the other's records: pixels agree on both sides of the seam, and on it."""
+    first, second = annotations[f"CEAB-{band}"], annotations[f"3768-{band}"]
+    later = float(seconds(second.epoch, first.epoch))
+    moments = [
+        np.array([r.azimuth_s for r in a.ground_range]) + shift
+        for a, shift in ((first, 0.0), (second, later))
+    ]
+    # the record before the seam stands in both; the next one only in the second, 0.68 s before
+    # the first one's last line
+    shared = np.abs(moments[0][:, None] - moments[1][None, :]).min(axis=1) < 1e-6
+    assert shared.sum() == 1
+    assert moments[0][shared] == moments[0][-1]
+    assert first.last_line_s - moments[0][-1] == pytest.approx(0.675, abs=0.01)
+    one, two = with_ground_range_of(first, second), with_ground_range_of(second, first)
+    slant = np.linspace(first.near_range_m, first.grid.slant_range_m[-1, -1], 500)
+    seam = later + second.first_line_s
+    apart, alone = [], []
+    for line in (-700, -300, -10, -1, 0, 1, 10, 300, 700):
+        time_s = seam + line * first.azimuth_interval_s
+        pair = ((one, two), (first, second))
+        for found, (a, b) in zip((apart, alone), pair, strict=True):
+            here, there = (
+                doppler.image_coordinates(x, time_s - shift, slant)
+                for x, shift in ((a, 0.0), (b, later))
+            )
+            found.append(np.abs(here[1] - there[1]).max())
+            lines = here[0] - there[0]
+            assert np.abs(lines - first.lines).max() < 0.01
+    assert max(apart) < 0.0005
+    assert alone[4] > 1.5
+    # from the first image's last line to the second one's first the pixel moves as between lines
+    steps = seam + np.arange(-400, 400) * first.azimuth_interval_s
+    moved = [doppler.image_coordinates(one, t, slant)[1] for t in (steps[398], steps[399])]
+    next_one = doppler.image_coordinates(two, seam - later, slant)[1]
+    assert np.abs((next_one - moved[1]) - (moved[1] - moved[0])).max() < 0.0005
+    assert np.abs(next_one - moved[1]).max() < 0.01
+
+
 @pytest.mark.parametrize(("product", "most"), [("9550-VV", 0.2), ("5371-VV", 0.55)])
 def test_pixels_between_records_stay_near_the_grid(annotations, product, most):
     a = annotations[product]

@@ -14,7 +14,7 @@ FLOORS = (
     {"recipe"},
     {"tables", "compiled"},
     {"rasters", "stacks", "resample", "patchfiles", "radar", "dates"},
-    {"mosaic", "batches"},
+    {"mosaic", "heights", "batches"},
     {
         "simulate", "catalog", "sampling", "sentinel2", "sentinel1", "reference", "patches",
         "splits", "layouts", "publish", "training",

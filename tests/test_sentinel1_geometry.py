@@ -12,6 +12,8 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from helpers_grd import TARGETS, UTM, copy_of, simulate
+from helpers_heights import heights_on, write_dem
+from helpers_orbits import write_orbit
 from helpers_scenes import all_corners, brute_bilinear
 from helpers_scenes import pixels as placed
 from terrapatch.catalog.grd import read_product
@@ -324,15 +326,6 @@ def test_voids_of_the_height_model_are_missing_pixels(simulated, tmp_path):
 DEGREES = GeoBox((40, 40), Affine(0.001, 0, 8.0 - 0.02, 0, -0.001, 48.52), "EPSG:4326")
 
 
-def write_dem(path, values, transform, crs="EPSG:4326", **profile):
-    with rasterio.open(
-        path, "w", driver="GTiff", count=1, dtype=values.dtype, crs=crs, transform=transform,
-        height=values.shape[0], width=values.shape[1], **profile,
-    ) as dataset:  # fmt: skip
-        dataset.write(values, 1)
-    return str(path)
-
-
 def ramp(transform, shape):
     """Heights 100 · (longitude − 8) + 10 · (latitude − 48), exact for any bilinear reader."""
     cols, rows = np.meshgrid(*(np.arange(n) + 0.5 for n in shape[::-1]))
@@ -347,23 +340,8 @@ def test_two_files_side_by_side_are_one_ramp(tmp_path):
         at = Affine(step, 0, west, 0, -step, 49)
         paths.append(write_dem(tmp_path / f"{n}.tif", ramp(at, (300, 300)), at))
     dem = read_dem(paths, DEGREES, vertical="ellipsoid")
-    found = coordinates_heights(dem, DEGREES)
+    found = heights_on(dem, DEGREES)
     np.testing.assert_allclose(found, ramp(DEGREES.affine, DEGREES.shape), atol=1e-4)
-
-
-def coordinates_heights(dem, geobox):
-    from terrapatch.sentinel1 import kernels
-
-    heights = Heights.of(dem, geobox)
-    found = np.empty(geobox.shape)
-    v, u = np.empty(geobox.shape[1]), np.empty(geobox.shape[1])
-    lattice = heights.lattice
-    for y in range(geobox.shape[0]):
-        kernels.heights_of_row(
-            heights.values, lattice.nodes, lattice.cell, lattice.origin[0] + y,
-            lattice.origin[1], v, u, found[y],
-        )  # fmt: skip
-    return found
 
 
 def test_genuine_srtm_tiles_join_and_count_from_egm96(shared_data, tmp_path):
@@ -519,27 +497,6 @@ def test_orbit_files_of_another_time_or_mission_are_refused(simulated, tmp_path,
         simulated.unit(tmp_path / "u").build(
             simulated.items("descending"), **simulated.settings(orbit_files=(str(path),))
         )
-
-
-def write_orbit(path, annotation, late_s=0.0):
-    """An orbit file of the annotation's own state vectors, their times moved."""
-    orbit = annotation.orbit
-    vectors = []
-    for time_s, place, speed in zip(orbit.time_s, orbit.position, orbit.velocity, strict=True):
-        moment = annotation.epoch + np.timedelta64(round((time_s + late_s) * 1e6), "us")
-        numbers = zip(("X", "Y", "Z", "VX", "VY", "VZ"), (*place, *speed), strict=True)
-        inside = "".join(f"<{tag}>{value:.6f}</{tag}>" for tag, value in numbers)
-        vectors.append(
-            f"<OSV><UTC>UTC={np.datetime_as_string(moment, unit='us')}</UTC>{inside}</OSV>"
-        )
-    path.write_text(
-        "<Earth_Explorer_File><Earth_Explorer_Header><Fixed_Header><Mission>Sentinel-1A</Mission>"
-        "<File_Type>AUX_POEORB</File_Type></Fixed_Header><Variable_Header>"
-        "<Ref_Frame>EARTH_FIXED</Ref_Frame><Time_Reference>UTC</Time_Reference></Variable_Header>"
-        "</Earth_Explorer_Header><Data_Block><List_of_OSVs>"
-        f"{''.join(vectors)}</List_of_OSVs></Data_Block></Earth_Explorer_File>"
-    )
-    return str(path)
 
 
 def test_an_orbit_file_takes_the_place_of_the_annotated_orbit(simulated, tmp_path):

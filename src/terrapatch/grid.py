@@ -147,9 +147,15 @@ def mgrs_tiles(geometry: BaseGeometry) -> list[str]:
     import shapely
     from shapely.geometry import box
 
-    left, bottom, right, top = geometry.bounds
+    _, bottom, _, top = geometry.bounds
+    zones: set[int] = set()
+    for part in shapely.get_parts(geometry):  # one by one: parts may lie on either side of ±180
+        left, _, right, _ = part.bounds
+        zones |= set(
+            range(max(1, int((left + 180) // 6)), min(60, int((right + 180) // 6) + 2) + 1)
+        )
     names: list[str] = []
-    for zone in range(max(1, int((left + 180) // 6)), min(60, int((right + 180) // 6) + 2) + 1):
+    for zone in sorted(zones):
         centre = zone * 6 - 183
         for band_index, band in enumerate(_LATITUDE_BANDS):
             south = -80 + 8 * band_index

@@ -37,7 +37,7 @@ class AreaSettings(Section):
     """Where the dataset lies."""
 
     bbox: tuple[float, float, float, float] | None = None
-    """West, south, east, north in degrees (EPSG:4326)."""
+    """West, south, east, north in degrees (EPSG:4326); west > east crosses the antimeridian."""
     file: str | None = None
     """Polygon file instead of a box (GeoJSON, GeoPackage …, any CRS); relative to where you run."""
 
@@ -47,8 +47,13 @@ class AreaSettings(Section):
             raise ValueError("give either bbox (west, south, east, north) or file")
         if self.bbox is not None:
             west, south, east, north = self.bbox
-            if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
-                raise ValueError(f"bbox {self.bbox} is not west < east, south < north in degrees")
+            # Across the antimeridian a box is narrow; a wide one has its sides mixed up.
+            inside = max(abs(west), abs(east)) <= 180 and -90 <= south < north <= 90
+            if not inside or not (west < east or west - east > 180):
+                raise ValueError(
+                    f"bbox {self.bbox} is not west < east, south < north in degrees (west > east "
+                    "for a box of less than 180 degrees across the antimeridian)"
+                )
         return self
 
 
@@ -122,6 +127,9 @@ class CatalogSettings(Section):
     """Keep only the best so many Sentinel-2 dates per tile (least cloud, then earliest)."""
     orbit_direction: Literal["ascending", "descending", "both"] = "both"
     """Sentinel-1 orbit directions to use."""
+    missing_slices: Literal["error", "allow"] = "error"
+    """Raw Sentinel-1 slice that lies between two others over the area and is not there: an error, or
+    no matter, as where an archive was thinned out on purpose; its pixels are then missing."""
     hash_files: bool = True
     """Record the SHA-256 of every file that will be read."""
 
@@ -243,6 +251,11 @@ class Sentinel1Settings(Section):
         if self.speckle != "none" and self.radiometry == "amplitude" and self.level == "GRD":
             raise ValueError("speckle filters act on power: set another sentinel1.radiometry")
         return self
+
+    @property
+    def subtracts_noise(self) -> bool:
+        """Whether noise annotations are needed; amplitudes keep their noise."""
+        return self.denoise and self.radiometry != "amplitude"
 
 
 class ReferenceSettings(Section):

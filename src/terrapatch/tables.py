@@ -89,6 +89,8 @@ class LockedItem(_Record):
     footprint: dict[str, Any]
     """GeoJSON geometry in EPSG:4326 of the valid data."""
     licence: str | None = None
+    orbit_file: str | None = None
+    """Sentinel-1 GRD: the orbit file that places it, one of `Lock.orbits`; absent: its own."""
     assets: dict[str, LockedAsset]
     """By band name: B02, SCL, VV, map."""
 
@@ -121,6 +123,29 @@ class LockedFile(_Record):
     sha256: str | None = None
 
 
+class Gap(_Record):
+    """A stretch of the period in which a track was seen less often than usual."""
+
+    sensor: Sensor
+    relative_orbit: int | None = None
+    """Sentinel-1: the track; absent: all scenes of the sensor together."""
+    orbit_direction: str | None = None
+    start: str
+    """Day of the last pass before, or the first day of the period."""
+    end: str
+    """Day of the first pass after, or the last day of the period."""
+    usual_days: int
+    """From pass to pass in the rest of the series (12 where it is too short to tell)."""
+    longest_days: int
+    """The longest interval within."""
+    visits: int = 0
+    """Passes within; more than none where they are only fewer than usual."""
+    units: tuple[str, ...] = ()
+    """Units with this gap; none named: all that the track sees."""
+    reason: str | None = None
+    """What happened to the satellites, where that explains it."""
+
+
 class Lock(_Record):
     """Exactly which products go in; all later stages read this alone."""
 
@@ -131,9 +156,13 @@ class Lock(_Record):
     items: tuple[LockedItem, ...]
     heights: tuple[LockedFile, ...] = ()
     """Height model for the terrain correction of raw Sentinel-1 scenes."""
+    orbits: tuple[LockedFile, ...] = ()
+    """Orbit files that place raw Sentinel-1 scenes, see `LockedItem.orbit_file`."""
     excluded: tuple[Exclusion, ...] = ()
     units_left_out: dict[str, str] = {}
     """Units that the area has and no job makes, with the reason: a sensor has no scene there."""
+    gaps: tuple[Gap, ...] = ()
+    """Where the series of passes has holes; for people, no stage reads it."""
 
     def unit(self, unit_id: str) -> LockedUnit:
         """The unit of that id."""
@@ -317,6 +346,10 @@ def read_area(area: AreaSettings) -> tuple[BaseGeometry, str]:
 
     if area.file is None:
         assert area.bbox is not None
+        west, south, east, north = area.bbox
+        if west > east:  # across the antimeridian: a box on either side
+            sides = [shapely.box(west, south, 180, north), shapely.box(-180, south, east, north)]
+            return shapely.MultiPolygon([s for s in sides if s.area > 0]), "EPSG:4326"
         return shapely.box(*area.bbox), "EPSG:4326"
     try:
         table = gpd.read_file(area.file)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -29,6 +30,7 @@ from .scene import (
     SENTINEL_LICENCE,
     BandFile,
     Scene,
+    Slice,
     iso_utc,
     missing_bands,
     open_archive,
@@ -99,7 +101,23 @@ def _scene(tree: Tree) -> Scene:
         datatake=f"{text('{*}missionDataTakeID')}_{text('{*}orbitNumber')}",
         generation=iso_utc(processing.get("stop") or processing.get("start") or ""),
         licence=SENTINEL_LICENCE,
+        slice=_slice(root, where),
         polarisations=bands,
+    )
+
+
+def _slice(root: ET.Element, where: str) -> Slice | None:
+    """Place in the datatake; None for products that were not cut into slices."""
+    number = root.findtext(".//{*}sliceNumber")
+    if number is None:
+        return None
+    text = partial(text_of, root, where)
+    return Slice(
+        number=int(number),
+        total=int(text("{*}totalSlices")),
+        segment=(root.findtext(".//{*}segmentStartTime") or "").strip(),
+        start=datetime.fromisoformat(text("{*}startTime")),
+        stop=datetime.fromisoformat(text("{*}stopTime")),
     )
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..tables import Lock, LockedItem
+from .gaps import words
 
 _HEAD = ("sensor", "scene", "date", "tile", "orbit", "cloud %", "baseline", "units")
 
@@ -20,6 +21,9 @@ def describe(lock: Lock) -> str:
     rows = [_row(item, counts.get((item.sensor, item.id), 0)) for item in lock.items]
     lines = [f"{lock.name}: {_count(lock.items, 'scene')} for {_count(lock.units, 'unit')}"]
     lines += ["", *_aligned([_HEAD, *rows])]
+    if lock.gaps:
+        lines += ["", f"{_count(lock.gaps, 'gap')} in the series of passes"]
+        lines += _aligned([words(gap, lock.units) for gap in lock.gaps])
     if lock.excluded:
         lines += ["", f"left out: {_count(lock.excluded, 'scene')}"]
         lines += _aligned([(e.sensor, e.id, e.reason) for e in lock.excluded])
@@ -48,6 +52,8 @@ def changes(old: Lock, new: Lock) -> list[str]:
             lines.append(f"changed: {name}: {', '.join(_differences(before[key], after[key]))}")
     if old.heights != new.heights:
         lines.append("changed: the height model")
+    if old.orbits != new.orbits:
+        lines.append("changed: the orbit files")
     units = {u.id: u for u in old.units}, {u.id: u for u in new.units}
     for unit in sorted(units[0].keys() | units[1].keys()):
         first, second = units[0].get(unit), units[1].get(unit)

@@ -49,7 +49,9 @@ from ..tables import (
     read_area,
     write_lock,
 )
+from .checks import check_heights, check_raw, missing_slices, together
 from .folder import Found, search
+from .gaps import gaps
 from .geotiff import described_scenes, map_scene
 from .policy import choose
 from .scene import Files, Scene, locked_item
@@ -92,7 +94,21 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
     for sensor in wanted:
         _require(sensor, [s.id for s in chosen if s.sensor == sensor], excluded, found)
     files = Files(resolved.catalog.hash_files)
-    items = _locked(chosen, _bands(resolved), files)
+    items, errors = _locked(chosen, _bands(resolved), files)
+    orbits: list[LockedFile] = []
+    heights: tuple[LockedFile, ...] = ()
+    if "sentinel1" in wanted and resolved.sentinel1.level == "GRD":
+        if resolved.catalog.missing_slices == "error":
+            outline = reprojected(area, area_crs, GEOGRAPHIC)
+            errors += missing_slices(chosen, found.scenes, excluded, outline)
+        items, orbits, faults = check_raw(items, resolved.sentinel1, files)
+        errors += faults
+        try:
+            heights = _heights(resolved, archive, files)
+        except InputError as error:
+            errors.append(error)
+    if errors:
+        raise together(errors)
     units, left_out = _units(resolved, items, wanted, area, area_crs)
     used = {(sensor, i) for unit in units for sensor, ids in unit.items.items() for i in ids}
     excluded += [
@@ -103,21 +119,29 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
     if not units:
         reasons = [f"unit {unit}: {reason}" for unit, reason in left_out.items()]
         raise _empty("no unit has scenes of all sensors", excluded, found, reasons)
+    if heights:
+        errors = check_heights([file.href for file in heights], units, resolved.sentinel1)
+        if errors:
+            raise together(errors)
+    items = [item for item in items if (item.sensor, item.id) in used]
+    needed = {item.orbit_file for item in items}
     rank = {sensor: number for number, sensor in enumerate(SENSORS)}
     lock = Lock(
         name=resolved.name,
         source=resolved.catalog.source,
         units=units,
         items=tuple(
-            sorted(
-                (item for item in items if (item.sensor, item.id) in used),
-                key=lambda item: (rank[item.sensor], item.id),
-            )
+            sorted(items, key=lambda item: (rank[item.sensor], item.id)),
         ),
-        heights=_heights(resolved, archive, files),
+        heights=heights,
+        orbits=tuple(file for file in orbits if file.href in needed),
         excluded=tuple(sorted(excluded, key=lambda e: (rank[e.sensor], e.id, e.reason))),
         units_left_out=left_out,
-    )
+        gaps=gaps(
+            items, units, resolved.catalog.period,
+            series=resolved.catalog.scenes_per_tile is None,
+        ),
+    )  # fmt: skip
     if output is not None:
         write_lock(lock, output)
     return lock
@@ -170,17 +194,16 @@ def _bands(settings: StageSettings) -> dict[str, tuple[str, ...]]:
 
 def _locked(
     scenes: Sequence[Scene], bands: dict[str, tuple[str, ...]], files: Files
-) -> list[LockedItem]:
-    """Open all chosen scenes; every broken one is named before the plan fails."""
-    items, errors = [], []
+) -> tuple[list[LockedItem], list[TerrapatchError]]:
+    """Open all chosen scenes; the broken ones are told with all else that is wrong."""
+    items: list[LockedItem] = []
+    errors: list[TerrapatchError] = []
     for scene in scenes:
         try:
             items.append(locked_item(scene, bands[scene.sensor], files))
         except TerrapatchError as error:
             errors.append(error)
-    if errors:
-        raise type(errors[0])("\n".join(str(error) for error in errors))
-    return items
+    return items, errors
 
 
 def _units(
@@ -247,7 +270,13 @@ def _mosaic(sampling: SamplingSettings, area: BaseGeometry, area_crs: str) -> li
         CRS(sampling.crs)
     except RuntimeError as error:  # pyproj's
         raise RecipeError(f"sampling.crs: {sampling.crs!r} is no CRS: {error}") from error
-    bounds = reprojected(area, area_crs, sampling.crs).bounds
+    there = reprojected(area, area_crs, sampling.crs)
+    bounds = there.bounds
+    if CRS(sampling.crs).geographic and _crosses_antimeridian(there):
+        raise GridError(
+            f"sampling.crs: the area crosses the antimeridian, where a grid in {sampling.crs} "
+            "ends; set a projected one, for example the UTM zone of the area"
+        )
     if not all(math.isfinite(edge) for edge in bounds):
         raise GridError(
             f"the area cannot be drawn in {sampling.crs}, it reaches too far from where that CRS "
@@ -267,6 +296,13 @@ def _mosaic(sampling: SamplingSettings, area: BaseGeometry, area_crs: str) -> li
         stride_px=sampling.step_px,
         unit_patches=sampling.unit_patches,
     )
+
+
+def _crosses_antimeridian(area: BaseGeometry) -> bool:
+    """Whether an area in degrees lies on both sides of ±180, and not all around the Earth."""
+    west, _, east, _ = area.bounds
+    other_side = shapely.box(-90, -90, 90, 90)
+    return west <= -180 + 1e-9 and east >= 180 - 1e-9 and not area.intersects(other_side)
 
 
 def _belongs(item: LockedItem, unit: Unit, sampling: SamplingSettings) -> bool:

@@ -31,7 +31,7 @@ from shapely.geometry.base import BaseGeometry
 
 from ..errors import GridError, SceneError
 from ..grid import GEOGRAPHIC, geobox_from_dict, reprojected, same_crs
-from ..rasters import Header, read_header
+from ..rasters import Header, read_header, read_window
 from ..tables import LockedAsset, LockedItem, Sensor
 
 SENTINEL_LICENCE = "Legal notice on the use of Copernicus Sentinel Data and Service Information"
@@ -72,6 +72,19 @@ class BandFile:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """Place of a product in its datatake."""
+
+    number: int
+    """From 1."""
+    total: int
+    segment: str
+    """When the stretch began that the numbers count in; a datatake may have several."""
+    start: datetime
+    stop: datetime
+
+
+@dataclass(frozen=True)
 class Scene:
     """One acquisition that a source offers."""
 
@@ -98,6 +111,8 @@ class Scene:
     generation: str = ""
     """When this version was made; sorts as text."""
     licence: str | None = None
+    slice: Slice | None = None
+    """Sentinel-1: place in the datatake, where the product is one of several slices."""
     polarisations: tuple[str, ...] = ()
     """Sentinel-1: what was measured, or at least is there."""
     named: tuple[str, ...] = ()
@@ -313,6 +328,8 @@ def _asset(file: BandFile, files: Files) -> LockedAsset:
             f"{file.href}: CRS that does not match: the file says {header.crs}, the product's "
             f"metadata say {file.crs}; fetch the product again"
         )
+    if file.sidecars is not None and file.member is None:
+        _check_end(file.href, header)
     if not 1 <= file.band <= header.count:
         raise SceneError(
             f"{file.href}: band {file.band} was asked for, the file has {header.count}; "
@@ -338,6 +355,17 @@ def _asset(file: BandFile, files: Files) -> LockedAsset:
         scale=file.scale,
         **(file.sidecars or {}),
     )
+
+
+def _check_end(href: str, header: Header) -> None:
+    """Read the last pixels: a measurement that broke off has none. Archives have checksums."""
+    height, width = header.shape
+    asset = LockedAsset(
+        href=href, crs="", transform=header.transform, shape=header.shape, dtype=header.dtype
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        read_window(asset, (slice(height - 1, height), slice(width - 1, width)))
 
 
 def _same_crs_throughout(scene: Scene, assets: Mapping[str, LockedAsset]) -> None:

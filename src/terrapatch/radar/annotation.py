@@ -105,6 +105,15 @@ class Annotation:
     """By time; empty for SLC."""
     grid: GeolocationGrid
 
+    @property
+    def span(self) -> tuple[np.datetime64, np.datetime64]:
+        """First and last moment of the image, datetime64[ns], UTC."""
+        first, last = (
+            self.epoch + np.timedelta64(round(s * 1e9), "ns")
+            for s in (self.first_line_s, self.last_line_s)
+        )
+        return first, last
+
 
 class _Reader:
     """Looks things up in one XML file and names it when they are missing."""

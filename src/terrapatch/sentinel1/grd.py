@@ -11,9 +11,7 @@ Laws:
 
 from __future__ import annotations
 
-import re
 import warnings
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,10 +25,11 @@ from rasterio.errors import NotGeoreferencedWarning
 from ..errors import SceneError
 from ..mosaic import Grid, Layer, Patches, SceneLike, Step
 from ..mosaic import Scene as GeocodedScene
-from ..radar.annotation import Annotation, read_annotation, with_ground_range_of
+from ..radar.annotation import Annotation, with_ground_range_of
 from ..radar.doppler import image_coordinates, sensing_coordinates
-from ..radar.luts import read_calibration, read_noise
 from ..radar.orbit import Orbit, read_eof, seconds
+from ..radar.orbitfiles import best_orbit, orbit_paths
+from ..radar.product import read_sidecars
 from ..rasters import read_window
 from ..tables import LockedItem
 from . import border
@@ -46,11 +45,6 @@ if TYPE_CHECKING:
 
 NEXT_LINE = 0.05
 """Lines by which the next slice may be off the place of the line after the last."""
-
-_ORBIT_NAME = re.compile(
-    r"(?P<platform>S1[A-Z])_OPER_AUX_(?P<kind>POE|RES)ORB_OPOD_\d{8}T\d{6}_"
-    r"V(?P<start>\d{8}T\d{6})_(?P<stop>\d{8}T\d{6})"
-)
 
 
 @contextmanager
@@ -234,35 +228,12 @@ def _heights(settings: Sentinel1Settings, geobox: GeoBox) -> tuple[Heights, tupl
 
 def _channel(item: LockedItem, band: str, settings: Sentinel1Settings) -> Channel:
     asset = item.assets[band]
-    if asset.annotation is None or asset.calibration is None:
-        raise SceneError(
-            f"{asset.href}: the lock names no annotation of this raw product; run "
-            "`terrapatch plan` again"
-        )
     ipf = item.processing_baseline or ""
-    annotation = read_annotation(
-        read_file(asset.annotation), asset.annotation, ipf, item.relative_orbit
-    )
-    if (annotation.lines, annotation.samples) != asset.shape:
-        raise SceneError(
-            f"{asset.href}: has {asset.shape[0]} x {asset.shape[1]} pixels, its annotation says "
-            f"{annotation.lines} x {annotation.samples}; fetch the product again"
-        )
-    if annotation.polarisation != band:
-        raise SceneError(
-            f"{asset.annotation}: annotation of {annotation.polarisation}, expected {band}; "
-            "the product's files are mixed up: fetch it again"
-        )
-    calibration = read_calibration(read_file(asset.calibration), asset.calibration)
-    wants_noise = settings.denoise and settings.radiometry != "amplitude"
-    noise = None
-    if wants_noise and asset.noise is not None:
-        noise = read_noise(read_file(asset.noise), asset.noise)
-    elif wants_noise:
-        raise SceneError(
-            f"{item.id}: no noise annotation of {band}; fetch the product again, or set "
-            "sentinel1.denoise: false"
-        )
+    found = read_sidecars(
+        asset, band, ipf=ipf, relative_orbit=item.relative_orbit,
+        noise=settings.subtracts_noise,
+    )  # fmt: skip
+    annotation, calibration, noise = found.annotation, found.calibration, found.noise
     dn_scale = float(calibration.tables["dn"].values[0][0])
     return Channel(
         asset, annotation, calibration, noise,
@@ -299,63 +270,12 @@ def _border(channel: Channel, item: LockedItem, settings: Sentinel1Settings) -> 
 
 
 def _orbit(annotation: Annotation, item: LockedItem, files: Sequence[str]) -> Orbit:
-    """The annotated orbit, or that of the best file for the scene's time."""
-    if not files:
+    """The annotated orbit, or that of the file in the lock, or of the best one for the time."""
+    if not files and item.orbit_file is None:
         return annotation.orbit
-    start, stop = (
-        annotation.epoch + np.timedelta64(round(s * 1e9), "ns")
-        for s in (annotation.first_line_s, annotation.last_line_s)
-    )
-    candidates = [path for path in _orbit_paths(files) if _covers(path, annotation, start, stop)]
-    if not candidates:
-        raise SceneError(
-            f"{item.id}: none of the {len(_orbit_paths(files))} orbit files is of "
-            f"{annotation.platform} and its time ({start}), for example "
-            f"{next(iter(_orbit_paths(files)), files[0])}; give the right .EOF file in "
-            "sentinel1.orbit_files, or leave that out to take the annotated orbit"
-        )
-    best = sorted(candidates, key=lambda path: ("POEORB" not in path.name, path.name))[0]
-    return read_eof(best, start, stop, annotation.platform).since(annotation.epoch)
-
-
-def _orbit_paths(files: Sequence[str]) -> list[Path]:
-    paths = []
-    for name in files:
-        path = Path(name)
-        paths += sorted(path.rglob("*.EOF")) if path.is_dir() else [path]
-    return paths
-
-
-def _covers(path: Path, annotation: Annotation, start: np.datetime64, stop: np.datetime64) -> bool:
-    match = _ORBIT_NAME.match(path.name)
-    if match is None:
-        return True  # a name of its own: the file itself will tell
-    first, last = (_moment(match[k]) for k in ("start", "stop"))
-    return bool(match["platform"] == annotation.platform and first <= start and stop <= last)
-
-
-def _moment(text: str) -> np.datetime64:
-    return np.datetime64(
-        f"{text[:4]}-{text[4:6]}-{text[6:8]}T{text[9:11]}:{text[11:13]}:{text[13:15]}", "ns"
-    )
-
-
-def read_file(href: str) -> bytes:
-    """Bytes of a file, or of a member of an archive (/vsizip/…).
-
-    Raises:
-        SceneError: missing or damaged.
-    """
-    try:
-        if not href.startswith("/vsizip/"):
-            return Path(href).read_bytes()
-        inside = Path(href.removeprefix("/vsizip/"))
-        for parent in inside.parents:
-            if parent.suffix.lower() == ".zip" and parent.is_file():
-                with zipfile.ZipFile(parent) as archive:
-                    return archive.read(inside.relative_to(parent).as_posix())
-        raise FileNotFoundError(href)
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise SceneError(
-            f"{href.removeprefix('/vsizip/')}: cannot be read ({error}); fetch the product again"
-        ) from error
+    start, stop = annotation.span
+    if item.orbit_file is not None:
+        path = Path(item.orbit_file)
+    else:
+        path = best_orbit(orbit_paths(files), item.id, annotation.platform, start, stop)
+    return read_eof(path, start, stop, annotation.platform).since(annotation.epoch)

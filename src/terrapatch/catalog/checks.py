@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What raw Sentinel-1 scenes need besides pixels: slices, annotations, orbits, heights.
+
+Laws:
+1. All that can be known without reading pixels is checked here, and all findings are told at once.
+   The annotations of a scene are read (0.1 s a scene of two polarisations, little beside hashing).
+2. Nothing is decided here: a scene is whole, or the plan fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from ..errors import IncompleteError, InputError, SceneError, TerrapatchError
+from ..grid import geobox_from_dict, share_surface
+from ..heights import HeightModel
+from ..radar.annotation import Annotation
+from ..radar.orbit import read_eof
+from ..radar.orbitfiles import best_orbit, orbit_paths
+from ..radar.product import read_sidecars
+from ..recipe import Sentinel1Settings
+from ..tables import Exclusion, LockedFile, LockedItem, LockedUnit
+from .scene import Files, Scene, portable
+
+_APART_S = 2.0
+"""Slices further apart than this in time have something missing between them; neighbours begin a
+line (1.5 ms) after the one before, and old processors overlapped them."""
+
+
+def together(errors: Sequence[TerrapatchError]) -> TerrapatchError:
+    """One error that says what all of them say; its kind is that of the first."""
+    lines = dict.fromkeys(str(error) for error in errors)
+    return type(errors[0])("\n".join(lines))
+
+
+def missing_slices(
+    chosen: Sequence[Scene],
+    found: Sequence[Scene],
+    excluded: Sequence[Exclusion],
+    area: BaseGeometry,
+) -> list[TerrapatchError]:
+    """Slices that are missing between two chosen ones of a datatake, where the area needs them.
+
+    Args:
+        chosen: scenes that will be used.
+        found: all that the source offers.
+        excluded: why some of them are not used.
+        area: the dataset's area in EPSG:4326.
+
+    Returns:
+        An error for each hole, naming the datatake and its slices.
+    """
+    reasons = {e.id: e.reason for e in excluded if e.sensor == "sentinel1"}
+    takes: dict[tuple[str | None, str | None, str], list[Scene]] = {}
+    for scene in chosen:
+        if scene.slice is not None:
+            takes.setdefault((scene.platform, scene.datatake, scene.slice.segment), []).append(
+                scene
+            )
+    errors: list[TerrapatchError] = []
+    for (platform, datatake, segment), scenes in sorted(takes.items(), key=str):
+        scenes.sort(key=_number)
+        for first, second in pairwise(scenes):
+            numbers = range(_number(first) + 1, _number(second))
+            if not numbers or not _apart(first, second) or not _needed(first, second, area):
+                continue
+            assert first.slice is not None
+            there = {
+                other.slice.number: f"{other.id} was left out: {reasons.get(other.id, '?')}"
+                for other in found
+                if other.slice is not None
+                and (other.platform, other.datatake, other.slice.segment)
+                == (platform, datatake, segment)
+            }
+            told = "; ".join(there.get(n, f"slice {n} is not in the archive") for n in numbers)
+            which = ", ".join(map(str, numbers))
+            errors.append(
+                IncompleteError(
+                    f"datatake {(datatake or '?').split('_')[0]} of {platform}, {first.datetime}: "
+                    f"slice {which} of {first.slice.total} is missing between {first.id} and "
+                    f"{second.id}, and the area needs it ({told}); fetch it, or set "
+                    "catalog.missing_slices: allow to leave its pixels missing"
+                )
+            )
+    return errors
+
+
+def _number(scene: Scene) -> int:
+    return scene.slice.number if scene.slice is not None else 0
+
+
+def _apart(first: Scene, second: Scene) -> bool:
+    """Whether time passes between two slices; numbers alone may have been counted anew."""
+    assert first.slice is not None
+    assert second.slice is not None
+    return (second.slice.start - first.slice.stop).total_seconds() > _APART_S
+
+
+def _needed(first: Scene, second: Scene, area: BaseGeometry) -> bool:
+    """Whether the ground between two slices shares surface with the area."""
+    one, two, here = first.footprint, second.footprint, area
+    if shapely.union(one, two).bounds[2] - shapely.union(one, two).bounds[0] > 180:
+        one, two, here = (_eastward(g) for g in (one, two, here))
+    between = shapely.union(one, two).convex_hull.difference(one).difference(two)
+    # Footprints are no perfect quadrangles: slivers beside them are not between them.
+    between = between.buffer(-0.01).buffer(0.01)
+    return share_surface(between, here)
+
+
+def _eastward(geometry: BaseGeometry) -> BaseGeometry:
+    """Longitudes from 0 to 360."""
+    parts = [
+        shapely.transform(part, lambda xy: xy + np.array([360.0, 0.0]))
+        if part.bounds[0] < 0
+        else part
+        for part in shapely.get_parts(geometry)
+    ]
+    return shapely.union_all(parts)
+
+
+def check_raw(
+    items: Sequence[LockedItem], settings: Sentinel1Settings, files: Files
+) -> tuple[list[LockedItem], list[LockedFile], list[TerrapatchError]]:
+    """Read the annotations of raw scenes and find the orbit file of each.
+
+    Args:
+        items: scenes of any sensor.
+        settings: the recipe's section.
+        files: sizes and hashes.
+
+    Returns:
+        The items, raw ones with their orbit file; the orbit files that are used, by path; and
+        what is wrong.
+    """
+    errors: list[TerrapatchError] = []
+    paths: list[Path] = []
+    wants_orbits = bool(settings.orbit_files) and settings.geometry == "terrain"
+    try:
+        paths = orbit_paths(settings.orbit_files) if wants_orbits else []
+    except InputError as error:
+        errors.append(error)
+    result: list[LockedItem] = []
+    used: dict[str, LockedFile] = {}
+    for item in items:
+        result.append(item)
+        if (item.sensor, item.level) != ("sentinel1", "GRD"):
+            continue
+        found, faults = _read(item, settings)
+        errors += faults
+        if paths and found is not None:
+            try:
+                path = _orbit_of(item, found, paths)
+            except SceneError as error:
+                errors.append(error)
+            else:
+                size, digest = files.record(path)
+                href = portable(path)
+                used[href] = LockedFile(href=href, size=size, sha256=digest)
+                result[-1] = item.model_copy(update={"orbit_file": href})
+    return result, [used[href] for href in sorted(used)], errors
+
+
+def _read(
+    item: LockedItem, settings: Sentinel1Settings
+) -> tuple[Annotation | None, list[TerrapatchError]]:
+    """The annotation of the first polarisation, and what is wrong with any of them."""
+    errors: list[TerrapatchError] = []
+    first = None
+    for band in settings.polarisations:
+        try:
+            found = read_sidecars(
+                item.assets[band], band, ipf=item.processing_baseline or "",
+                relative_orbit=item.relative_orbit, noise=settings.subtracts_noise,
+            )  # fmt: skip
+        except SceneError as error:
+            errors.append(error)
+        else:
+            first = first or found.annotation
+    return first, errors
+
+
+def _orbit_of(item: LockedItem, annotation: Annotation, paths: Sequence[Path]) -> Path:
+    start, stop = annotation.span
+    path = best_orbit(paths, item.id, annotation.platform, start, stop)
+    read_eof(path, start, stop, annotation.platform)
+    return path
+
+
+def check_heights(
+    paths: Sequence[str], units: Sequence[LockedUnit], settings: Sentinel1Settings
+) -> list[TerrapatchError]:
+    """Whether the height files fit together and cover the units.
+
+    Args:
+        paths: height files.
+        units: units of the plan.
+        settings: the recipe's section.
+
+    Returns:
+        What is wrong; units that are not covered are summed up in one finding.
+    """
+    try:
+        model = HeightModel(paths, settings.dem_vertical, settings.geoid)
+    except TerrapatchError as error:
+        return [error]
+    lacking: list[tuple[str, TerrapatchError]] = []
+    for unit in units:
+        try:
+            model.check(geobox_from_dict(unit.geobox), sea=settings.dem_sea)
+        except TerrapatchError as error:
+            lacking.append((unit.id, error))
+    if not lacking:
+        return []
+    name, first = lacking[0]
+    others = len(lacking) - 1
+    more = f" and {others} other unit{'' if others == 1 else 's'}" if others else ""
+    return [type(first)(f"unit {name}{more}: {first}")]
