@@ -4,9 +4,16 @@
 OPERA RTC-S1, two bursts, 21 dates, 30 m; Antwerp σ⁰, 10 dates of several orbits, 10 m.
 """
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import rasterio
+import yaml
+from affine import Affine
 
 from terrapatch.sentinel1.speckle import (
     boxcar,
@@ -15,6 +22,8 @@ from terrapatch.sentinel1.speckle import (
     multitemporal,
     refined_lee,
 )
+from terrapatch.stacks import open_stack
+from terrapatch.tables import read_geoparquet
 from test_speckle import read_netcdf
 
 optimize = pytest.importorskip("scipy.optimize")
@@ -238,3 +247,66 @@ def test_means_are_kept(shared_data, place, band):
     print(place, band, {name: np.round([b.mean(), np.abs(b).max()], 3) for name, b in bias.items()})
     assert np.abs(bias["multitemporal"]).max() < (0.2 if place == "antwerp" else 0.07)
     assert np.abs(bias["boxcar"]).max() < 0.06
+
+
+# A dataset ---------------------------------------------------------------------------------------
+
+ANTWERP = Affine(10, 0, 643_260, 0, -10, 5_676_480)
+"""Grid of the series in EPSG:32631, 66 × 64 pixels."""
+DATES = (3, 5, 8, 12, 15, 17, 20, 24, 27, 29)
+"""Days of April 2023."""
+
+
+def write_raster(path, bands, **profile):
+    with rasterio.open(
+        path, "w", driver="GTiff", dtype=bands.dtype.name, count=len(bands), height=66, width=64,
+        crs="EPSG:32631", transform=ANTWERP, **profile,
+    ) as dataset:  # fmt: skip
+        dataset.write(bands)
+
+
+def test_described_rasters_of_radar_alone_become_a_dataset(shared_data, tmp_path):
+    """`catalog.rasters` and `modalities: [sentinel1]`, by the command, to report and dataset."""
+    series = np.stack([read_series(shared_data, "antwerp", band) for band in ("VV", "VH")], axis=1)
+    rasters = []
+    for day, image in zip(DATES, series, strict=True):
+        name = f"s1_{day:02d}.tif"
+        write_raster(tmp_path / name, decibel(image).astype(np.float32), nodata=float("nan"))
+        rasters.append({
+            "sensor": "sentinel1", "path": name, "bands": ["VV", "VH"], "scale": "db",
+            "date": f"2023-04-{day:02d}",
+        })  # fmt: skip
+    halves = np.ones((1, 66, 64), np.uint8)
+    halves[:, :, 32:] = 2
+    write_raster(tmp_path / "map.tif", halves)
+    (tmp_path / "legend.csv").write_text(
+        "level,code,abbrev,name,parent,color\nlabel,0,W,West,,#c8b582\nlabel,1,E,East,,#1332ff\n"
+    )
+    (tmp_path / "codes.csv").write_text("source_code,source_name,code\n1,West,0\n2,East,1\n")
+    recipe = {
+        "name": "antwerp", "modalities": ["sentinel1"],
+        "area": {"bbox": [5.05125, 51.21562, 5.06067, 51.22171]},
+        "catalog": {"source": "local", "rasters": rasters},
+        "sampling": {"crs": "EPSG:32631", "resolution": 10, "size_px": 16},
+        "reference": {"path": "map.tif", "legend": "legend.csv", "crosswalk": "codes.csv"},
+        "splits": {"block_m": 160, "buffer_m": 0},
+        "training": {"models": ["forest"], "trees": 5, "required": False},
+    }  # fmt: skip
+    (tmp_path / "antwerp.yaml").write_text(yaml.safe_dump(recipe))
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [sys.executable, "-m", "terrapatch.cli", "build", "antwerp.yaml", "--cores", "2"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    root = tmp_path / "results" / "antwerp"
+    assert not (root / "dataset" / "sentinel2.zarr").exists()
+    stack = open_stack(root / "dataset" / "sentinel1.zarr")
+    assert stack.info.bands == ("VV", "VH")
+    assert len(stack.info.patch_ids) == 9
+    manifest = read_geoparquet(root / "manifest.parquet").set_index("patch_id")
+    for patch_id, patch in zip(stack.info.patch_ids, stack.read(slice(None))[:, 0], strict=True):
+        placed = manifest.transform[patch_id]
+        col, row = (round(v) for v in ~ANTWERP * (placed[2], placed[5]))
+        expected = series[0][:, row : row + 16, col : col + 16]  # the first date of the lock
+        np.testing.assert_allclose(patch, expected, rtol=1e-5)
