@@ -306,7 +306,7 @@ def test_described_rasters_of_radar_alone_become_a_dataset(shared_data, tmp_path
     assert len(stack.info.patch_ids) == 9
     manifest = read_geoparquet(root / "manifest.parquet").set_index("patch_id")
     for patch_id, patch in zip(stack.info.patch_ids, stack.read(slice(None))[:, 0], strict=True):
-        placed = manifest.transform[patch_id]
+        placed = manifest["transform"][patch_id]
         col, row = (round(v) for v in ~ANTWERP * (placed[2], placed[5]))
         expected = series[0][:, row : row + 16, col : col + 16]  # the first date of the lock
         np.testing.assert_allclose(patch, expected, rtol=1e-5)
