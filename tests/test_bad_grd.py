@@ -19,6 +19,7 @@ import shapely
 from affine import Affine
 
 from helpers_grd import LAT, LON, copy_of, plan_of, recipe_of, redated, simulate
+from helpers_heights import write_dem
 from helpers_orbits import write_orbit
 from helpers_scenes import all_corners, write_footprints
 from terrapatch.catalog.checks import missing_slices
@@ -121,6 +122,14 @@ def test_all_that_is_wrong_is_told_at_once(simulated, archive, tmp_path, capsys)
     for what in (f"{one.name}/annotation", noise.name, "none.tif: no such", "none.EOF: no such"):
         assert told.count(what) == 1, what
     assert not (tmp_path / "out" / "raw" / "lock.json").exists()
+
+
+def test_all_broken_manifests_are_told_at_once(simulated, archive):
+    for manifest in archive.glob("*/manifest.safe"):
+        halved(manifest)
+    with pytest.raises(SceneError) as info:
+        planned(simulated, archive)
+    assert str(info.value).count("manifest.safe: broken metadata") == 2
 
 
 def test_without_noise_removal_no_noise_is_needed(simulated, archive):
@@ -241,6 +250,20 @@ def test_heights_above_a_geoid_that_is_not_installed_fail_the_plan(
     )  # fmt: skip
     with pytest.raises(GridError, match=r"need its geoid.*projsync.*sentinel1\.geoid"):
         planned(simulated, archive, dem_vertical="egm2008")
+
+
+def test_a_geoid_raster_is_locked_like_the_heights(simulated, archive, tmp_path):
+    at = Affine(0.5, 0, LON - 5, 0, -0.5, LAT + 5)
+    geoid = write_dem(tmp_path / "geoid.tif", np.full((20, 20), -12.5, "f4"), at)
+    radar = {"dem_vertical": "egm96", "geoid": geoid}
+    lock = planned(simulated, archive, **radar)
+    assert lock.geoid.href == geoid
+    Path(geoid).write_bytes(Path(geoid).read_bytes() + b" ")
+    with pytest.raises(SourceError, match=r"geoid\.tif: changed since it was planned"):
+        stage(tmp_path, lock)
+    Path(geoid).unlink()
+    with pytest.raises(InputError, match=r"geoid\.tif: no such geoid raster; .*sentinel1\.geoid"):
+        planned(simulated, archive, **radar)
 
 
 def test_heights_of_nothing_but_voids_are_named(simulated, archive, tmp_path):

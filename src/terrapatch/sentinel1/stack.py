@@ -67,7 +67,7 @@ def sentinel1(
 
         plan = read_lock(lock)
         geobox = unit_geobox(plan.unit(unit))
-        check_unchanged((*plan.heights, *plan.orbits))
+        check_unchanged(plan.beside)
         if plan.heights:
             wanted = wanted.model_copy(update={"dem": tuple(f.href for f in plan.heights)})
         options["open_scene"] = opener(wanted, geobox, plan.items_of(unit, MODALITY))
