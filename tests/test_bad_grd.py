@@ -8,6 +8,7 @@ error with the file's name, and for nothing half-written.
 import json
 import re
 import shutil
+import zipfile
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -161,6 +162,37 @@ def test_annotations_of_the_other_polarisation_are_refused(simulated, archive):
         planned(simulated, archive)
 
 
+def test_a_measurement_of_another_size_is_refused(simulated, archive):
+    path = first(archive, IMAGE)
+    with rasterio.open(path) as dataset:
+        numbers, profile = dataset.read(1)[:-7], dataset.profile
+        points, crs = dataset.gcps
+    del profile["transform"]
+    profile |= {"gcps": points, "crs": crs, "height": len(numbers)}
+    with rasterio.open(path, "w", **profile) as dataset:
+        dataset.write(numbers, 1)
+    rows, cols = numbers.shape
+    says = rf"-vv-.*\.tiff: has {rows} x {cols} pixels, its annotation says {rows + 7} x {cols}"
+    with pytest.raises(SceneError, match=says):
+        planned(simulated, archive)
+
+
+def test_a_damaged_member_of_an_archive_is_named(simulated, archive):
+    product = sorted(archive.glob("*.SAFE"))[0]
+    path = archive / product.with_suffix(".zip").name
+    with zipfile.ZipFile(path, "w") as packed:
+        for file in sorted(p for p in product.rglob("*") if p.is_file()):
+            packed.write(file, f"{product.name}/{file.relative_to(product)}")
+        where = packed.getinfo(f"{product.name}/{first(archive, IMAGE).relative_to(product)}")
+    shutil.rmtree(product)
+    data = bytearray(path.read_bytes())
+    middle = where.header_offset + where.file_size // 2
+    data[middle : middle + 100] = bytes(100)
+    path.write_bytes(data)
+    with pytest.raises(SceneError, match=r"\.zip: the member .*-vv-.*tiff' is broken .*fetch the"):
+        planned(simulated, archive)
+
+
 def test_single_polarisation_products_are_left_out_by_name_where_two_are_wanted(simulated, archive):
     for manifest in archive.glob("*/manifest.safe"):
         text = manifest.read_text()
@@ -237,6 +269,16 @@ def test_units_without_heights_are_one_finding(simulated, archive, tmp_path):
 def test_heights_of_an_unknown_datum_fail_the_plan(simulated, archive):
     with pytest.raises(GridError, match=r"dem\.tif: its CRS does not say .*dem_vertical"):
         planned(simulated, archive, dem_vertical="auto")
+
+
+def test_heights_of_several_datums_fail_the_plan(simulated, archive, tmp_path):
+    at = Affine(0.01, 0, LON - 0.5, 0, -0.01, LAT + 0.5)
+    files = [
+        write_dem(tmp_path / f"{n}.tif", np.zeros((100, 100), "f4"), at, crs)
+        for n, crs in enumerate(("EPSG:9707", "EPSG:4979"))
+    ]
+    with pytest.raises(GridError, match=r"several vertical systems \(.*0\.tif: egm96, .*1\.tif: e"):
+        planned(simulated, archive, dem=files, dem_vertical="auto")
 
 
 def test_heights_above_a_geoid_that_is_not_installed_fail_the_plan(
