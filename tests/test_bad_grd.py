@@ -25,6 +25,7 @@ from helpers_orbits import write_orbit
 from helpers_scenes import all_corners, write_footprints
 from terrapatch.catalog.checks import missing_slices
 from terrapatch.catalog.grd import read_product
+from terrapatch.catalog.scene import Files, locked_item
 from terrapatch.cli import main
 from terrapatch.errors import GridError, IncompleteError, InputError, SceneError, SourceError
 from terrapatch.radar.annotation import read_annotation
@@ -175,6 +176,20 @@ def test_a_measurement_of_another_size_is_refused(simulated, archive):
     says = rf"-vv-.*\.tiff: has {rows} x {cols} pixels, its annotation says {rows + 7} x {cols}"
     with pytest.raises(SceneError, match=says):
         planned(simulated, archive)
+
+
+def test_a_genuine_measurement_that_broke_off_is_named(shared_data, tmp_path):
+    """Genuine files have their header first: they open well whatever is missing at their end."""
+    (product,) = (shared_data / "s1_grd_safe").glob("*.SAFE")
+    copy = tmp_path / product.name
+    shutil.copytree(product, copy, copy_function=shutil.copyfile)
+    assert locked_item(read_product(copy), ["VV"], Files(False)).assets["VV"].shape[0] == 16705
+    (path,) = copy.glob("measurement/*-vv-*.tiff")
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(SceneError, match=r"-vv-.*\.tiff: cannot be read \(.*failed.*fetch") as info:
+        locked_item(read_product(copy), ["VV"], Files(False))
+    assert "previous exception" not in str(info.value)
 
 
 def test_a_damaged_member_of_an_archive_is_named(simulated, archive):
