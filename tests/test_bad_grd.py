@@ -8,6 +8,7 @@ error with the file's name, and for nothing half-written.
 import json
 import re
 import shutil
+import zipfile
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -19,10 +20,12 @@ import shapely
 from affine import Affine
 
 from helpers_grd import LAT, LON, copy_of, plan_of, recipe_of, redated, simulate
+from helpers_heights import write_dem
 from helpers_orbits import write_orbit
 from helpers_scenes import all_corners, write_footprints
 from terrapatch.catalog.checks import missing_slices
 from terrapatch.catalog.grd import read_product
+from terrapatch.catalog.scene import Files, locked_item
 from terrapatch.cli import main
 from terrapatch.errors import GridError, IncompleteError, InputError, SceneError, SourceError
 from terrapatch.radar.annotation import read_annotation
@@ -123,6 +126,14 @@ def test_all_that_is_wrong_is_told_at_once(simulated, archive, tmp_path, capsys)
     assert not (tmp_path / "out" / "raw" / "lock.json").exists()
 
 
+def test_all_broken_manifests_are_told_at_once(simulated, archive):
+    for manifest in archive.glob("*/manifest.safe"):
+        halved(manifest)
+    with pytest.raises(SceneError) as info:
+        planned(simulated, archive)
+    assert str(info.value).count("manifest.safe: broken metadata") == 2
+
+
 def test_without_noise_removal_no_noise_is_needed(simulated, archive):
     first(archive, NOISE).unlink()
     assert planned(simulated, archive, denoise=False).items
@@ -149,6 +160,51 @@ def test_tables_of_the_other_slice_are_refused(simulated, archive):
 def test_annotations_of_the_other_polarisation_are_refused(simulated, archive):
     shutil.copyfile(first(archive, VH), first(archive, VV))
     with pytest.raises(SceneError, match=r"annotation of VH, expected VV; .*mixed up"):
+        planned(simulated, archive)
+
+
+def test_a_measurement_of_another_size_is_refused(simulated, archive):
+    path = first(archive, IMAGE)
+    with rasterio.open(path) as dataset:
+        numbers, profile = dataset.read(1)[:-7], dataset.profile
+        points, crs = dataset.gcps
+    del profile["transform"]
+    profile |= {"gcps": points, "crs": crs, "height": len(numbers)}
+    with rasterio.open(path, "w", **profile) as dataset:
+        dataset.write(numbers, 1)
+    rows, cols = numbers.shape
+    says = rf"-vv-.*\.tiff: has {rows} x {cols} pixels, its annotation says {rows + 7} x {cols}"
+    with pytest.raises(SceneError, match=says):
+        planned(simulated, archive)
+
+
+def test_a_genuine_measurement_that_broke_off_is_named(shared_data, tmp_path):
+    """Genuine files have their header first: they open well whatever is missing at their end."""
+    (product,) = (shared_data / "s1_grd_safe").glob("*.SAFE")
+    copy = tmp_path / product.name
+    shutil.copytree(product, copy, copy_function=shutil.copyfile)
+    assert locked_item(read_product(copy), ["VV"], Files(False)).assets["VV"].shape[0] == 16705
+    (path,) = copy.glob("measurement/*-vv-*.tiff")
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(SceneError, match=r"-vv-.*\.tiff: cannot be read \(.*failed.*fetch") as info:
+        locked_item(read_product(copy), ["VV"], Files(False))
+    assert "previous exception" not in str(info.value)
+
+
+def test_a_damaged_member_of_an_archive_is_named(simulated, archive):
+    product = sorted(archive.glob("*.SAFE"))[0]
+    path = archive / product.with_suffix(".zip").name
+    with zipfile.ZipFile(path, "w") as packed:
+        for file in sorted(p for p in product.rglob("*") if p.is_file()):
+            packed.write(file, f"{product.name}/{file.relative_to(product)}")
+        where = packed.getinfo(f"{product.name}/{first(archive, IMAGE).relative_to(product)}")
+    shutil.rmtree(product)
+    data = bytearray(path.read_bytes())
+    middle = where.header_offset + where.file_size // 2
+    data[middle : middle + 100] = bytes(100)
+    path.write_bytes(data)
+    with pytest.raises(SceneError, match=r"\.zip: the member .*-vv-.*tiff' is broken .*fetch the"):
         planned(simulated, archive)
 
 
@@ -230,6 +286,16 @@ def test_heights_of_an_unknown_datum_fail_the_plan(simulated, archive):
         planned(simulated, archive, dem_vertical="auto")
 
 
+def test_heights_of_several_datums_fail_the_plan(simulated, archive, tmp_path):
+    at = Affine(0.01, 0, LON - 0.5, 0, -0.01, LAT + 0.5)
+    files = [
+        write_dem(tmp_path / f"{n}.tif", np.zeros((100, 100), "f4"), at, crs)
+        for n, crs in enumerate(("EPSG:9707", "EPSG:4979"))
+    ]
+    with pytest.raises(GridError, match=r"several vertical systems \(.*0\.tif: egm96, .*1\.tif: e"):
+        planned(simulated, archive, dem=files, dem_vertical="auto")
+
+
 def test_heights_above_a_geoid_that_is_not_installed_fail_the_plan(
     simulated, archive, tmp_path, monkeypatch
 ):
@@ -241,6 +307,20 @@ def test_heights_above_a_geoid_that_is_not_installed_fail_the_plan(
     )  # fmt: skip
     with pytest.raises(GridError, match=r"need its geoid.*projsync.*sentinel1\.geoid"):
         planned(simulated, archive, dem_vertical="egm2008")
+
+
+def test_a_geoid_raster_is_locked_like_the_heights(simulated, archive, tmp_path):
+    at = Affine(0.5, 0, LON - 5, 0, -0.5, LAT + 5)
+    geoid = write_dem(tmp_path / "geoid.tif", np.full((20, 20), -12.5, "f4"), at)
+    radar = {"dem_vertical": "egm96", "geoid": geoid}
+    lock = planned(simulated, archive, **radar)
+    assert lock.geoid.href == geoid
+    Path(geoid).write_bytes(Path(geoid).read_bytes() + b" ")
+    with pytest.raises(SourceError, match=r"geoid\.tif: changed since it was planned"):
+        stage(tmp_path, lock)
+    Path(geoid).unlink()
+    with pytest.raises(InputError, match=r"geoid\.tif: no such geoid raster; .*sentinel1\.geoid"):
+        planned(simulated, archive, **radar)
 
 
 def test_heights_of_nothing_but_voids_are_named(simulated, archive, tmp_path):

@@ -210,8 +210,10 @@ def _file_of(href: str) -> Path | None:
 def unreadable(href: str, error: Exception) -> str:
     """The message for a raster that cannot be opened or decoded."""
     path = href.removeprefix("/vsizip/")
+    # rasterio's own words are "Read failed. See previous exception for details."
+    told = str(error.__cause__ or error).strip() or type(error).__name__
     return (
-        f"{path}: cannot be read ({str(error).strip() or type(error).__name__}); the file is "
+        f"{path}: cannot be read ({told}); the file is "
         "missing, truncated or damaged: fetch the product again and run once more"
     )
 

@@ -156,6 +156,8 @@ class Lock(_Record):
     items: tuple[LockedItem, ...]
     heights: tuple[LockedFile, ...] = ()
     """Height model for the terrain correction of raw Sentinel-1 scenes."""
+    geoid: LockedFile | None = None
+    """Raster of geoid heights, where the recipe names one."""
     orbits: tuple[LockedFile, ...] = ()
     """Orbit files that place raw Sentinel-1 scenes, see `LockedItem.orbit_file`."""
     excluded: tuple[Exclusion, ...] = ()
@@ -163,6 +165,11 @@ class Lock(_Record):
     """Units that the area has and no job makes, with the reason: a sensor has no scene there."""
     gaps: tuple[Gap, ...] = ()
     """Where the series of passes has holes; for people, no stage reads it."""
+
+    @property
+    def beside(self) -> tuple[LockedFile, ...]:
+        """All files that raw Sentinel-1 scenes need besides their own."""
+        return (*self.heights, *([self.geoid] if self.geoid else []), *self.orbits)
 
     def unit(self, unit_id: str) -> LockedUnit:
         """The unit of that id."""

@@ -193,26 +193,22 @@ def _orbit_of(item: LockedItem, annotation: Annotation, paths: Sequence[Path]) -
 
 
 def check_heights(
-    paths: Sequence[str], units: Sequence[LockedUnit], settings: Sentinel1Settings
+    model: HeightModel, units: Sequence[LockedUnit], *, sea: bool
 ) -> list[TerrapatchError]:
-    """Whether the height files fit together and cover the units.
+    """Whether height files cover the units.
 
     Args:
-        paths: height files.
+        model: height files that fit together.
         units: units of the plan.
-        settings: the recipe's section.
+        sea: whether places without a file are open sea.
 
     Returns:
         What is wrong; units that are not covered are summed up in one finding.
     """
-    try:
-        model = HeightModel(paths, settings.dem_vertical, settings.geoid)
-    except TerrapatchError as error:
-        return [error]
     lacking: list[tuple[str, TerrapatchError]] = []
     for unit in units:
         try:
-            model.check(geobox_from_dict(unit.geobox), sea=settings.dem_sea)
+            model.check(geobox_from_dict(unit.geobox), sea=sea)
         except TerrapatchError as error:
             lacking.append((unit.id, error))
     if not lacking:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import InputError, SceneError
 from ..tables import Exclusion
 from . import geotiff, grd, safe, stac
 from .scene import Scene
@@ -46,31 +46,37 @@ def search(paths: Sequence[Path], *, raw: bool = False) -> Found:
 
     Raises:
         InputError: a path does not exist.
-        SceneError: a product's metadata are broken.
+        SceneError: metadata of products are broken; all of them are named.
     """
     scenes: list[Scene] = []
     items: list[Scene] = []
     excluded: list[Exclusion] = []
     rasters: list[Path] = []
     roots: list[str] = []
+    errors: list[SceneError] = []
     for path in _entries(paths):
         kind = path.suffix.lower()
-        if _RAW.match(path.name) and (path.is_dir() or kind == ".zip"):
-            if raw and grd.PRODUCT_NAME.match(path.name):
+        try:
+            if _RAW.match(path.name) and (path.is_dir() or kind == ".zip"):
+                if raw and grd.PRODUCT_NAME.match(path.name):
+                    roots.append(os.path.abspath(path))
+                    scenes.append(grd.read_product(path))
+                else:
+                    reason = _NOT_GRD if raw else _RAW_REASON
+                    excluded.append(Exclusion(id=path.stem, sensor="sentinel1", reason=reason))
+            elif path.is_dir():
                 roots.append(os.path.abspath(path))
-                scenes.append(grd.read_product(path))
+                scenes.append(safe.read_folder(path))
+            elif kind == ".zip":
+                scenes += safe.read_archive(path) if safe.is_archive(path) else []
+            elif kind in _ITEMS:
+                items += stac.read_items(path)
             else:
-                reason = _NOT_GRD if raw else _RAW_REASON
-                excluded.append(Exclusion(id=path.stem, sensor="sentinel1", reason=reason))
-        elif path.is_dir():
-            roots.append(os.path.abspath(path))
-            scenes.append(safe.read_folder(path))
-        elif kind == ".zip":
-            scenes += safe.read_archive(path) if safe.is_archive(path) else []
-        elif kind in _ITEMS:
-            items += stac.read_items(path)
-        else:
-            rasters.append(path)
+                rasters.append(path)
+        except SceneError as error:
+            errors.append(error)
+    if errors:
+        raise SceneError("\n".join(str(error) for error in errors))
     views = {id(item) for item in items if _inside(item, roots)}
     named = {file for item in items for file in item.named}
     families, unknown = geotiff.family_scenes(

@@ -50,7 +50,7 @@ def changes(old: Lock, new: Lock) -> list[str]:
             lines.append(f"added: {name}")
         elif before[key] != after[key]:
             lines.append(f"changed: {name}: {', '.join(_differences(before[key], after[key]))}")
-    if old.heights != new.heights:
+    if (old.heights, old.geoid) != (new.heights, new.geoid):
         lines.append("changed: the height model")
     if old.orbits != new.orbits:
         lines.append("changed: the orbit files")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import shapely
@@ -38,6 +39,7 @@ from ..grid import (
     tile_units,
     windows_in_area,
 )
+from ..heights import HeightModel
 from ..recipe import SamplingSettings, StageSettings, read_settings
 from ..tables import (
     Exclusion,
@@ -95,18 +97,13 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         _require(sensor, [s.id for s in chosen if s.sensor == sensor], excluded, found)
     files = Files(resolved.catalog.hash_files)
     items, errors = _locked(chosen, _bands(resolved), files)
-    orbits: list[LockedFile] = []
-    heights: tuple[LockedFile, ...] = ()
+    beside = _Auxiliary()
     if "sentinel1" in wanted and resolved.sentinel1.level == "GRD":
         if resolved.catalog.missing_slices == "error":
             outline = reprojected(area, area_crs, GEOGRAPHIC)
             errors += missing_slices(chosen, found.scenes, excluded, outline)
-        items, orbits, faults = check_raw(items, resolved.sentinel1, files)
+        items, beside, faults = _beside(resolved, archive, items, files)
         errors += faults
-        try:
-            heights = _heights(resolved, archive, files)
-        except InputError as error:
-            errors.append(error)
     if errors:
         raise together(errors)
     units, left_out = _units(resolved, items, wanted, area, area_crs)
@@ -119,8 +116,8 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
     if not units:
         reasons = [f"unit {unit}: {reason}" for unit, reason in left_out.items()]
         raise _empty("no unit has scenes of all sensors", excluded, found, reasons)
-    if heights:
-        errors = check_heights([file.href for file in heights], units, resolved.sentinel1)
+    if beside.model is not None:
+        errors = check_heights(beside.model, units, sea=resolved.sentinel1.dem_sea)
         if errors:
             raise together(errors)
     items = [item for item in items if (item.sensor, item.id) in used]
@@ -133,8 +130,9 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         items=tuple(
             sorted(items, key=lambda item: (rank[item.sensor], item.id)),
         ),
-        heights=heights,
-        orbits=tuple(file for file in orbits if file.href in needed),
+        heights=beside.heights,
+        geoid=beside.geoid,
+        orbits=tuple(file for file in beside.orbits if file.href in needed),
         excluded=tuple(sorted(excluded, key=lambda e: (rank[e.sensor], e.id, e.reason))),
         units_left_out=left_out,
         gaps=gaps(
@@ -147,19 +145,46 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
     return lock
 
 
-def _heights(settings: StageSettings, archive: Path | None, files: Files) -> tuple[LockedFile, ...]:
-    """The height model that raw Sentinel-1 scenes need: the recipe's files, or the archive's."""
+@dataclass(frozen=True)
+class _Auxiliary:
+    """What raw Sentinel-1 scenes need besides their own files."""
+
+    heights: tuple[LockedFile, ...] = ()
+    geoid: LockedFile | None = None
+    orbits: tuple[LockedFile, ...] = ()
+    model: HeightModel | None = None
+    """The height files, opened."""
+
+
+def _beside(
+    settings: StageSettings, archive: Path | None, items: Sequence[LockedItem], files: Files
+) -> tuple[list[LockedItem], _Auxiliary, list[TerrapatchError]]:
+    """The items with their orbit files, all files beside them, and what is wrong."""
     radar = settings.sentinel1
-    if "sentinel1" not in settings.modalities or radar.level != "GRD" or radar.geometry == "gcp":
-        return ()
+    placed, orbits, errors = check_raw(items, radar, files)
+    found = _Auxiliary(orbits=tuple(orbits))
+    if radar.geometry == "gcp":
+        return placed, found, errors
+    # The recipe's height model, or the archive's own.
     own = [] if archive is None else sorted((archive / "dem").glob("*.tif"))
-    found = []
-    for path in [Path(name) for name in radar.dem] or own:
-        if not path.is_file():
-            raise InputError(f"{path}: no such height model; correct sentinel1.dem in the recipe")
-        size, digest = files.record(path)
-        found.append(LockedFile(href=str(path), size=size, sha256=digest))
-    return tuple(found)
+    paths = [Path(name) for name in radar.dem] or own
+    try:
+        heights = tuple(_locked_file(path, "height model", "dem", files) for path in paths)
+        geoid = None
+        if radar.geoid is not None:
+            geoid = _locked_file(Path(radar.geoid), "geoid raster", "geoid", files)
+        model = HeightModel([file.href for file in heights], radar.dem_vertical, radar.geoid)
+        found = replace(found, heights=heights, geoid=geoid, model=model)
+    except TerrapatchError as error:
+        errors.append(error)
+    return placed, found, errors
+
+
+def _locked_file(path: Path, what: str, field: str, files: Files) -> LockedFile:
+    if not path.is_file():
+        raise InputError(f"{path}: no such {what}; correct sentinel1.{field} in the recipe")
+    size, digest = files.record(path)
+    return LockedFile(href=str(path), size=size, sha256=digest)
 
 
 def _found(settings: StageSettings, archive: Path | None) -> Found:

@@ -16,6 +16,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -170,15 +171,13 @@ def _turned(files: Sequence[_File], geobox: GeoBox) -> Sequence[_File]:
     horizontal = files[0].horizontal
     if not horizontal.is_geographic:
         return files
-    to_degrees = pyproj.Transformer.from_crs(str(geobox.crs), horizontal, always_xy=True)
-    lon = np.asarray(to_degrees.transform(*_points(geobox))[0])
+    lon = _transformed(geobox, horizontal.to_string())[0]
     if not (np.abs(lon[np.isfinite(lon)]) > _NEAR_EDGE).any():
         return files
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a PROJ string drops names, none of its use
         wide = pyproj.CRS.from_user_input(f"{horizontal.to_proj4()} +lon_wrap=180")
-    to_wide = pyproj.Transformer.from_crs(str(geobox.crs), wide, always_xy=True)
-    there = np.asarray(to_wide.transform(*_points(geobox))[0])
+    there = _transformed(geobox, wide.to_string())[0]
     margin = 3 * abs(files[0].header.transform[0])
     low, high = float(np.nanmin(there)) - margin, float(np.nanmax(there)) + margin
     found: list[_File] = []
@@ -258,10 +257,21 @@ def _points(geobox: GeoBox) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return x, y
 
 
+def _transformed(geobox: GeoBox, crs: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The points in another CRS."""
+    x, y = _transformer(str(geobox.crs), crs).transform(*_points(geobox))
+    return np.asarray(x), np.asarray(y)
+
+
+@lru_cache(maxsize=64)
+def _transformer(source: str, target: str) -> pyproj.Transformer:
+    return pyproj.Transformer.from_crs(source, target, always_xy=True)
+
+
 def _pixels(geobox: GeoBox, file: _File) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rows and columns in a file of points of the unit; first pixel's centre at (0, 0)."""
-    there = pyproj.Transformer.from_crs(str(geobox.crs), file.horizontal, always_xy=True)
-    col, row = ~Affine(*file.header.transform) * there.transform(*_points(geobox))
+    there = _transformed(geobox, file.horizontal.to_string())
+    col, row = ~Affine(*file.header.transform) * there
     if not (np.isfinite(col).all() and np.isfinite(row).all()):
         raise GridError(
             f"{file.path}: its CRS does not reach the unit's grid in {geobox.crs}; give heights "
@@ -313,6 +323,13 @@ def _read(file: _File, rows: slice, cols: slice) -> NDArray[np.float32]:
 def _lacking(geobox: GeoBox, files: Sequence[_File]) -> float:
     """Share of the unit's points that have not all of their four height pixels."""
     row, col = _pixels(geobox, files[0])
+    boxes = []
+    for file in files:
+        top, left = _offset(file, files[0])
+        bottom, right = top + file.header.shape[0], left + file.header.shape[1]
+        near = top <= row.max() + 2 and bottom >= row.min() - 1
+        if near and left <= col.max() + 2 and right >= col.min() - 1:
+            boxes.append((top, bottom, left, right))
     lacking = np.zeros(row.shape, bool)
     for dy in (0, 1):
         for dx in (0, 1):
@@ -320,9 +337,7 @@ def _lacking(geobox: GeoBox, files: Sequence[_File]) -> float:
             x = np.floor(col + 1e-6).astype(int) + dx
             weight = np.abs(1 - dy - (row % 1)) * np.abs(1 - dx - (col % 1))
             covered = np.zeros(row.shape, bool)
-            for file in files:
-                top, left = _offset(file, files[0])
-                height, width = file.header.shape
-                covered |= (y >= top) & (y < top + height) & (x >= left) & (x < left + width)
+            for top, bottom, left, right in boxes:
+                covered |= (y >= top) & (y < bottom) & (x >= left) & (x < right)
             lacking |= ~covered & (weight > 1e-6)
     return float(lacking.mean())

@@ -129,7 +129,7 @@ def sentinel1(
         from .grd import Raw, quiet
 
         plan = read_lock(lock)
-        check_unchanged((*plan.heights, *plan.orbits))
+        check_unchanged(plan.beside)
         if plan.heights:
             wanted = wanted.model_copy(update={"dem": tuple(f.href for f in plan.heights)})
         raw = Raw(wanted, plan.items_of(unit, MODALITY))
