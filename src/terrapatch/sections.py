@@ -195,8 +195,9 @@ class Sentinel1Settings(Section):
     level: Literal["RTC", "GRD"] = "RTC"
     """`RTC`: geocoded backscatter, taken as it is; `GRD`: raw products in radar geometry, which
     all following entries are about."""
-    radiometry: Literal["sigma0", "beta0", "gamma0", "amplitude"] = "gamma0"
-    """What becomes of digital numbers (GRD): calibrated power, or the numbers as they are."""
+    radiometry: Literal["sigma0", "beta0", "gamma0", "gamma0_rtc", "amplitude"] = "gamma0"
+    """What becomes of digital numbers (GRD): calibrated power, or the numbers as they are.
+    `gamma0` is the ellipsoid's; `gamma0_rtc` is β⁰ over the illuminated area of the terrain."""
     denoise: bool = True
     """Subtract the thermal noise that the product states (GRD)."""
     geometry: Literal["terrain", "gcp"] = "terrain"
@@ -213,6 +214,9 @@ class Sentinel1Settings(Section):
     """Take sea level where no height file reaches or has a void, instead of refusing the unit."""
     orbit_files: tuple[str, ...] = ()
     """Precise or restituted orbits (.EOF), one for every scene; absent: the annotated orbits."""
+    layers: tuple[Literal["local_incidence", "ellipsoid_incidence", "layover_shadow"], ...] = ()
+    """Bands of the stack behind the polarisations (GRD): angles between the line of sight and the
+    normal of the terrain or of the ellipsoid in degrees; 1 for layover, 2 for shadow, 3 for both."""
 
     @model_validator(mode="after")
     def _raw_products(self) -> Sentinel1Settings:
@@ -220,6 +224,12 @@ class Sentinel1Settings(Section):
             raise ValueError("raw products are sampled by kernel nearest or bilinear, not cubic")
         if self.radiometry == "amplitude" and self.scale == "db":
             raise ValueError("amplitudes have no decibel: set sentinel1.scale: linear")
+        if self.radiometry == "gamma0_rtc" or self.layers:
+            wanted = "radiometry: gamma0_rtc" if self.radiometry == "gamma0_rtc" else "layers"
+            if self.level != "GRD" or self.geometry != "terrain":
+                raise ValueError(f"{wanted} needs level: GRD and geometry: terrain")
+        if len(set(self.layers)) != len(self.layers):
+            raise ValueError(f"layers must be unique: {list(self.layers)}")
         return self
 
 

@@ -301,10 +301,11 @@ class _Run:
             scl = buffers.classes
             kernels.seal(scl[:, None], buffers.source)
         if self.layer.decibel:
-            power = np.maximum(buffers.data, np.float32(1e-7))
+            data = buffers.data[:, : len(self.layer.bands)]
+            power = np.maximum(data, np.float32(1e-7))
             filled = np.broadcast_to(buffers.source[:, None] > 0, power.shape)
-            np.log10(power, out=buffers.data, where=filled)
-            buffers.data *= np.float32(10)
+            np.log10(power, out=data, where=filled)
+            data *= np.float32(10)
         self.writer.write(shard.number, self.time, buffers.data, buffers.source, scl)
         shard.written, shard.buffers = True, None
         self.free.append(buffers)
@@ -356,9 +357,9 @@ def build(
     patches = read_patches(footprints, geobox)
     # A shard is about a row of the unit's patches, so that few blocks are awaited by several.
     row = max(1, len(set(patches.corners[:, 1].tolist())))
-    patch_bytes = len(layer.bands) * np.dtype(layer.dtype).itemsize * patches.size_px**2
+    patch_bytes = len(layer.names) * np.dtype(layer.dtype).itemsize * patches.size_px**2
     info = StackInfo(
-        modality=modality, unit=unit, geobox=locked.geobox, bands=layer.bands,
+        modality=modality, unit=unit, geobox=locked.geobox, bands=layer.names,
         patch_ids=patches.ids, size_px=patches.size_px, times=(period(items),),
         items=(tuple(item.id for item in items),), dtype=layer.dtype, unit_of_values=meaning,
         shard_patches=max(1, min(row, SHARD_BYTES // patch_bytes)), scl=scl,

@@ -36,8 +36,12 @@ from ..tables import LockedItem
 from . import border
 from .bands import Channel, GrdBands, NextLine
 from .dem import read_dem
+from .flattening import Flattening
 from .geometry import Heights, ground_control, terrain
+from .layers import TerrainLayers
 from .radiometry import noise_scale
+from .shadow import Masks
+from .surroundings import Surroundings
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -66,12 +70,12 @@ class GrdScene:
     """One raw scene over the unit, as the mosaic's engine takes it."""
 
     number: int
-    groups: tuple[GrdBands, ...]
+    groups: tuple[GrdBands | TerrainLayers, ...]
     reaches: NDArray[np.bool_]
     classes: None = None
 
     @property
-    def everything(self) -> tuple[GrdBands, ...]:
+    def everything(self) -> tuple[GrdBands | TerrainLayers, ...]:
         """The groups; raw scenes have no classes."""
         return self.groups
 
@@ -96,6 +100,11 @@ def opener(
         number: int, item: LockedItem, layer: Layer, patches: Patches, grid: Grid
     ) -> SceneLike:
         if item.level != "GRD":
+            if layer.plain:
+                raise SceneError(
+                    f"{item.id}: a geocoded scene has no {', '.join(layer.plain)}; take raw "
+                    "products only, or leave sentinel1.layers out"
+                )
             return GeocodedScene(number, item, layer, patches, grid)
         return unit.open(number, item, layer, patches)
 
@@ -112,6 +121,7 @@ class _Unit:
         self._heights: tuple[Heights, tuple[float, float]] | None = None
         self._channels: dict[tuple[str, str], Channel] = {}
         self._borders: dict[tuple[str, str], border.Border] = {}
+        self._surroundings = Surroundings(settings, geobox)
 
     def open(self, number: int, item: LockedItem, layer: Layer, patches: Patches) -> GrdScene:
         """One scene over the unit."""
@@ -135,7 +145,32 @@ class _Unit:
             channels, borders, image, heights, patches, following,
             nearest=settings.kernel == "nearest",
         )  # fmt: skip
-        return GrdScene(number, (bands,), bands.needs[:, 1] > 0)
+        layers = self._terrain(item, layer, bands, annotation)
+        return GrdScene(number, (bands, *layers), bands.needs[:, 1] > 0)
+
+    def _terrain(
+        self, item: LockedItem, layer: Layer, bands: GrdBands, annotation: Annotation
+    ) -> tuple[TerrainLayers, ...]:
+        """Have the bands flattened, and make the layers of terrain, where they are wanted."""
+        settings = self.settings
+        flatten = settings.radiometry == "gamma0_rtc"
+        if not (flatten or layer.plain):
+            return ()
+        orbit = _orbit(annotation, item, settings.orbit_files)
+        needs = bands.needs[bands.needs[:, 1] > 0]
+        rows = int(needs[:, 0].min()), int(needs[:, 1].max())
+        surroundings = self._surroundings
+        profiles = surroundings.profiles(item.id, annotation, orbit, rows)
+        if flatten:
+            bands.flattening = Flattening(profiles, surroundings.strips)
+        if not layer.plain:
+            return ()
+        masks = Masks(profiles, surroundings.strips)
+        dem, _ = surroundings.dem(annotation)
+        first = len(layer.bands)
+        return (
+            TerrainLayers(layer.plain, first, self.geobox, bands.image, orbit, dem, masks),
+        )
 
     def _channel(self, item: LockedItem, band: str) -> Channel:
         key = item.id, band
@@ -244,7 +279,7 @@ def _channel(item: LockedItem, band: str, settings: Sentinel1Settings) -> Channe
     return Channel(
         asset, annotation, calibration, noise,
         noise_scale(ipf, annotation.mode, dn_scale) if noise is not None else 1.0,
-        settings.radiometry,
+        "beta0" if settings.radiometry == "gamma0_rtc" else settings.radiometry,
     )  # fmt: skip
 
 

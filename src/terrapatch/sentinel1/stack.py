@@ -33,6 +33,7 @@ def layer(settings: Sentinel1Settings) -> Layer:
         kernel=settings.kernel,
         dtype="float32",
         decibel=settings.scale == "db",
+        plain=settings.layers,
     )
 
 
@@ -46,8 +47,8 @@ def sentinel1(
         unit: id of the unit.
         footprints: `footprints/UNIT.parquet`.
         settings: `settings/sentinel1.json`.
-        output: the stack, `stacks/UNIT/sentinel1.zarr`; `data` is (patch, 1, polarisation, y, x)
-            float32, linear power or dB.
+        output: the stack, `stacks/UNIT/sentinel1.zarr`; `data` is (patch, 1, band, y, x)
+            float32: the polarisations in linear power or dB, then `sentinel1.layers`.
         threads: threads that decode, sample and encode; does not change a byte.
 
     Raises:
