@@ -14,13 +14,22 @@ import pyproj
 import rasterio
 from affine import Affine
 from odc.geo.geobox import GeoBox
+from scipy.ndimage import gaussian_filter
 
 from helpers_grd import LAT, LON, UTM, copy_of
 from terrapatch.catalog.grd import read_product
 from terrapatch.catalog.scene import Files, locked_item
 from terrapatch.radar.annotation import read_annotation
-from terrapatch.radar.doppler import ecef, image_coordinates, locate, project, sensing_coordinates
+from terrapatch.radar.doppler import (
+    ecef,
+    geodetic,
+    image_coordinates,
+    locate,
+    project,
+    sensing_coordinates,
+)  # fmt: skip
 from terrapatch.radar.luts import read_calibration
+from terrapatch.simulate.grd import REFLECTOR_PX
 
 TO_DEGREES = pyproj.Transformer.from_crs(UTM, "EPSG:4326", always_xy=True)
 CENTRE = pyproj.Transformer.from_crs("EPSG:4326", UTM, always_xy=True).transform(LON, LAT)
@@ -40,7 +49,9 @@ class Mountains:
         """Heights of a function of metres east and north of the middle."""
         n = int(side_m / POST)
         axis = (np.arange(n) - (n - 1) / 2) * POST
-        return cls(function(axis[None, :], -axis[:, None]).astype(np.float32) + np.zeros((n, n), "f4"))
+        return cls(
+            function(axis[None, :], -axis[:, None]).astype(np.float32) + np.zeros((n, n), "f4")
+        )
 
     @property
     def transform(self):
@@ -139,6 +150,8 @@ def even_ground(product, mountains, folder, gamma=0.1):
     line, pixel, shown, _ = facets(mountains, annotation)
     area = splat(annotation, line, pixel, np.maximum(shown, 0)) / cell_size(annotation)
     seen = splat(annotation, line, pixel, np.ones(line.size)) > 0
+    # The response of the radar, 20 m at half power, less what the four neighbours have done.
+    area = gaussian_filter(area, np.sqrt(REFLECTOR_PX**2 - 1 / 6))
     incidence = float(annotation.grid.incidence_deg.mean())
     area[~seen] = 1 / np.tan(np.radians(incidence))  # beyond the mountains
     (image,) = (copy / "measurement").glob("*-vv-*.tiff")
@@ -155,3 +168,44 @@ def ridges(east, north):
     """Relief with slopes up to 38 degrees in all directions, 500 m high."""
     waves = np.sin(east / 330 + 0.3 * np.sin(north / 700)) * np.cos(north / 410)
     return 500 + 180 * waves + 60 * np.sin((east + 2 * north) / 290)
+
+
+def saw(east, north, sign):
+    """Ridges whose steep side (up to 49 degrees) lies over; `sign` 1 turns it to the west."""
+    place = ((sign * east + 80 * np.sin(north / 300)) / 900) % 1
+    ridge = np.where(place < 0.25, place / 0.25, (1 - place) / 0.75)
+    return 300 + 260 * (0.6 + 0.4 * np.cos(north / 800)) * ridge
+
+
+def radar_frame(annotation, places):
+    """Unit vectors (…, 3) at Earth-fixed places: to the satellite, across (p), along flight."""
+    time_s, slant_m = locate(annotation.orbit, places)
+    position, velocity, _ = annotation.orbit.state(time_s)
+    sight = (position - places) / slant_m[..., None]
+    along = velocity / np.linalg.norm(velocity, axis=-1, keepdims=True)
+    return sight, np.cross(sight, along), along
+
+
+def walked(mountains, annotation, x, y, reach_m=3000.0, step_m=4.0):
+    """Layover and shadow of map points by walking: two bool arrays of their shape.
+
+    Layover: ground elsewhere in the zero-Doppler plane on the other side in range than it is in
+    place. Shadow: the straight ray to the satellite passes below the ground.
+    """
+    places = mountains.places(x, y)
+    time_s, slant_m = locate(annotation.orbit, places)
+    position = annotation.orbit.state(time_s)[0]
+    lon, lat = TO_DEGREES.transform(x, y)
+    ground = locate(annotation.orbit, ecef(lon, lat, 0.0))[1]
+    over, dark = np.zeros(x.shape, bool), np.zeros(x.shape, bool)
+    back = pyproj.Transformer.from_crs("EPSG:4326", UTM, always_xy=True)
+    for off in np.arange(step_m, reach_m, step_m) * 0.6:
+        for side in (-1, 1):
+            there = back.transform(*project(annotation.orbit, time_s, ground + side * off, 0.0))
+            other = np.linalg.norm(mountains.places(*there) - position, axis=-1)
+            over |= (other - slant_m) * side <= 0
+    sight = (position - places) / slant_m[:, None]
+    for far in np.arange(step_m, reach_m, step_m):
+        ray_lon, ray_lat, height = geodetic(places + far * sight)
+        dark |= mountains.at(*back.transform(ray_lon, ray_lat)) > height
+    return over, dark

@@ -11,11 +11,14 @@ Laws:
    gives its area to the cells that it covers, in shares of its length: nothing is lost.
 2. Only what the radar sees counts: where the look angle does not exceed all before it, the ground
    lies in shadow. Ground that lies over is summed in the cell where it appears.
-3. Cells that get less than `LEAST` of their own size, those in shadow, and those beside a void
+3. The area is seen as sharply as the ground: images have a resolution of two pixels both ways, so
+   lines are taken in pairs, with linear interpolation, and pixels with weights 1, 2, 1.
+4. Cells that get less than `LEAST` of their own size, those in shadow, and those beside a void
    of the height model have no area: their backscatter is missing.
 
 Source: Small, D. (2011): Flattening Gamma: Radiometric Terrain Correction for SAR Imagery, IEEE
-TGRS 49(8), 3081-3093 (γ⁰ by the area in the γ plane, summed in radar geometry).
+TGRS 49(8), 3081-3093 (γ⁰ by the area in the γ plane, summed in radar geometry). Resolutions of
+20 × 22 m at 10 m (IW) and 93 × 87 m at 40 m (EW): Sentinel-1 Product Definition, S1-RS-MDA-52-7440.
 """
 
 # mypy cannot see through the compiler's decorator, and types are numba's to infer here.
@@ -30,11 +33,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compiled import kernel
-from .kernels import pixel_at
 from .profiles import LINES, PROFILES, Profiles, Strips
 
-PIXELS = 2
-"""Pixels of a cell along range; along azimuth it has `LINES` lines."""
 LEAST = 0.02
 """Least area of a cell, over its own size: ground that is met within 1.2 degrees of grazing."""
 
@@ -54,12 +54,20 @@ class Flattening:
             rows: lines of the window in the image.
             cols: its pixels.
         """
-        # Lines have a profile before and one behind them; the cells around columns likewise.
+        # Lines have a profile before and one behind them.
         first, last = ((row - LINES // 2) // LINES for row in (rows.start, rows.stop - 1))
         numbers = range(first // PROFILES, (last + 1) // PROFILES + 1)
+        left, right = self.profiles.cols
+        inside = slice(max(left, cols.start) - cols.start, min(right, cols.stop) - cols.start)
+        if inside.stop <= inside.start:
+            power[:] = np.nan
+            return
+        power[:, : inside.start], power[:, inside.stop :] = np.nan, np.nan
         parts = [self._strip(number) for number in numbers]
         area = np.concatenate(parts) if len(parts) > 1 else parts[0]
-        divide(power, area, (rows.start, cols.start), numbers[0] * PROFILES)
+        start = inside.start + cols.start - left
+        area = area[:, start : start + inside.stop - inside.start]
+        divide(power[:, inside], area, rows.start, numbers[0] * PROFILES)
 
     def _strip(self, number: int) -> NDArray[np.float32]:
         return self.strips.get(
@@ -75,25 +83,25 @@ def areas(profiles: Profiles, number: int) -> NDArray[np.float32]:
         number: of the strip.
 
     Returns:
-        (`PROFILES`, cell) float32: projected area over the cell's own area, 1 / tan(incidence)
-        where the ground is flat; NaN where there is none, see law 3. Cell k covers the pixels
-        from k · `PIXELS` on.
+        (`PROFILES`, pixel) float32 of the pixels `profiles.cols`: projected area over the cell's
+        own area, 1 / tan(incidence) where the ground is flat; NaN where there is none, see law 4.
     """
     table = profiles.table
-    result = np.empty((PROFILES, -(-profiles.shape[1] // PIXELS)), np.float32)
+    left, right = profiles.cols
+    result = np.empty((PROFILES, right - left), np.float32)
     for n in range(PROFILES):
         profile = number * PROFILES + n
         traced, line = profiles.trace(profile), profiles.line(profile)
         if traced is None:
             result[n] = np.nan
         else:
-            collect(*traced, table.lines, table.slant_m, table.pixels, line, result[n])
+            collect(*traced, table.lines, table.slant_m, table.pixels, line, left, result[n])
     return result
 
 
 @kernel
-def collect(slant, angle, moments, table, first, line, out):
-    """Sum the area of a profile's facets in the cells of a line.
+def collect(slant, angle, moments, table, first, line, left, out):
+    """Sum the area of a profile's facets in the pixels of a line.
 
     Args:
         slant: (sample,) slant range in m, NaN where unknown.
@@ -102,11 +110,13 @@ def collect(slant, angle, moments, table, first, line, out):
         table: …
         first: …
         line: of the image.
-        out: (cell,) float32, written: area over the cell's own area.
+        left: pixel that `out` begins with.
+        out: (pixel,) float32, written: area over the cell's own area.
     """
     cells = out.size
     area = np.zeros(cells)
-    record, step = 0, table.shape[1] // 2
+    edges, growth = _table_of_line(moments, table, line)
+    step = edges.size // 2
     highest = -np.inf
     before = np.nan  # cell coordinate of the sample before
     void = np.nan  # and of the last one before a void
@@ -116,8 +126,12 @@ def collect(slant, angle, moments, table, first, line, out):
                 void = before
             before = np.nan
             continue
-        pixel, record, step = pixel_at(moments, table, first, line, slant[x], record, step)
-        cell = (pixel + 0.5) / PIXELS
+        while step < growth.size - 1 and edges[step + 1] <= slant[x]:
+            step += 1
+        while step > 0 and edges[step] > slant[x]:
+            step -= 1
+        part = min(max((slant[x] - edges[step]) * growth[step], 0.0), 1.0)
+        cell = first[0] + (step + part) * first[1] + 0.5 - left
         if not math.isfinite(before):
             if math.isfinite(void):
                 low, high = max(min(void, cell), 0.0), min(max(void, cell), cells - 1.0)
@@ -131,12 +145,14 @@ def collect(slant, angle, moments, table, first, line, out):
             _spread(area, cell - share * (cell - before), cell, middle * grown)
             highest = angle[x]
         before = cell
-    edge, record, step = _slant_at(moments, table, first, line, -0.5)
+    edge = _slant_at(edges, first, left - 0.5)
+    last = area[0]
     for c in range(cells):
-        behind, record, step = _slant_at(moments, table, first, line, (c + 1) * PIXELS - 0.5)
-        value = area[c] / (behind - edge)
+        blurred = 0.25 * (last + area[min(c + 1, cells - 1)]) + 0.5 * area[c]
+        behind = _slant_at(edges, first, left + c + 0.5)
+        value = blurred / (behind - edge)
         out[c] = value if value >= LEAST else np.nan
-        edge = behind
+        edge, last = behind, area[c]
 
 
 @kernel
@@ -155,58 +171,53 @@ def _spread(area, begin, end, amount):
 
 
 @kernel
-def _slant_at(moments, table, first, line, pixel):
-    """Slant range of a pixel: what `kernels.pixel_at` undoes; the records' number and step, too."""
+def _table_of_line(moments, table, line):
+    """Slant ranges of a table's steps in a line, and steps for each metre.
+
+    They are those of `kernels.pixel_at`.
+    """
     record = min(max(np.searchsorted(moments, line, side="right") - 1, 0), moments.size - 1)
     after = min(record + 1, moments.size - 1)
     share = 0.0
     if after > record:
         share = (line - moments[record]) / (moments[after] - moments[record])
         share = min(max(share, 0.0), 1.0)
-    place = (pixel - first[0]) / first[1]
-    step = min(max(math.floor(place), 0), table.shape[1] - 2)
-    part = place - step
-    low, high = table[record], table[after]
-    near = low[step] + (high[step] - low[step]) * share
-    far = low[step + 1] + (high[step + 1] - low[step + 1]) * share
-    return near + (far - near) * part, record, step
+    edges, growth = np.empty(table.shape[1]), np.empty(table.shape[1] - 1)
+    for k in range(edges.size):
+        edges[k] = table[record, k] + (table[after, k] - table[record, k]) * share
+    for k in range(growth.size):
+        growth[k] = 1.0 / (edges[k + 1] - edges[k])
+    return edges, growth
 
 
 @kernel
-def divide(power, area, place, first):
-    """Divide backscatter by the area between the middles of cells, in place.
+def _slant_at(edges, first, pixel):
+    """Slant range of a pixel in the table of a line."""
+    place = (pixel - first[0]) / first[1]
+    step = min(max(math.floor(place), 0), edges.size - 2)
+    return edges[step] + (edges[step + 1] - edges[step]) * (place - step)
+
+
+@kernel
+def divide(power, area, line, first):
+    """Divide backscatter by the area between profiles, in place.
 
     Args:
         power: (y, x) float32.
-        area: (profile, cell) float32, see `areas`.
-        place: line and pixel of the first value.
+        area: (profile, x) float32 of the same pixels, see `areas`.
+        line: line of the first value.
         first: number of the first profile of `area`.
     """
     for y in range(power.shape[0]):
-        v = (place[0] + y - (LINES - 1) * 0.5) / LINES - first
-        top = math.floor(v)
-        down = np.float32(v - top)
+        place = (line + y - (LINES - 1) * 0.5) / LINES - first
+        top = math.floor(place)
+        share = np.float32(place - top)
         for x in range(power.shape[1]):
-            u = (place[1] + x - (PIXELS - 1) * 0.5) / PIXELS
-            left = math.floor(u)
-            across = np.float32(u - left)
-            # The cell that the pixel lies in says whether it is missing; neighbours that are
-            # missing only have no weight.
-            row = top + (1 if down > 0.5 else 0)
-            col = left + (1 if across > 0.5 else 0)
-            own = area[row, min(col, area.shape[1] - 1)]
-            if not math.isfinite(own):
-                power[y, x] = np.nan
-                continue
-            total, weights = np.float32(0.0), np.float32(0.0)
-            for i in range(2):
-                for k in range(2):
-                    found = area[top + i, min(max(left + k, 0), area.shape[1] - 1)]
-                    weight = (down if i else np.float32(1.0) - down) * (
-                        across if k else np.float32(1.0) - across
-                    )
-                    if math.isfinite(found):
-                        total += weight * found
-                        weights += weight
-            power[y, x] *= weights / total
-
+            # The nearer profile says whether the pixel is missing; the other one takes part
+            # where it knows.
+            near, far, weight = area[top, x], area[top + 1, x], share
+            if share > 0.5:
+                near, far, weight = far, near, np.float32(1.0) - share
+            if math.isfinite(far):
+                near += (far - near) * weight
+            power[y, x] /= near

@@ -158,9 +158,9 @@ class _Unit:
             return ()
         orbit = _orbit(annotation, item, settings.orbit_files)
         needs = bands.needs[bands.needs[:, 1] > 0]
-        rows = int(needs[:, 0].min()), int(needs[:, 1].max())
+        rows, cols = ((int(needs[:, k].min()), int(needs[:, k + 1].max())) for k in (0, 2))
         surroundings = self._surroundings
-        profiles = surroundings.profiles(item.id, annotation, orbit, rows)
+        profiles = surroundings.profiles(item.id, annotation, orbit, rows, cols)
         if flatten:
             bands.flattening = Flattening(profiles, surroundings.strips)
         if not layer.plain:
@@ -168,9 +168,7 @@ class _Unit:
         masks = Masks(profiles, surroundings.strips)
         dem, _ = surroundings.dem(annotation)
         first = len(layer.bands)
-        return (
-            TerrainLayers(layer.plain, first, self.geobox, bands.image, orbit, dem, masks),
-        )
+        return (TerrainLayers(layer.plain, first, self.geobox, bands.image, orbit, dem, masks),)
 
     def _channel(self, item: LockedItem, band: str) -> Channel:
         key = item.id, band

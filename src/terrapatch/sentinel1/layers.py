@@ -75,7 +75,10 @@ class TerrainLayers:
             self.bands[NAMES.index(name)] = first + place
 
     def decode(
-        self, patches: NDArray[np.int64], reader: BlockReader, pool: Executor
+        self,
+        patches: NDArray[np.int64],
+        reader: BlockReader,
+        pool: Executor,  # noqa: ARG002
     ) -> set[Future[None]]:
         """Nothing is read."""
         return set()
@@ -157,7 +160,8 @@ def sights(geobox: GeoBox, orbit: Orbit, shift: int) -> Array:
     a, e = geobox.affine.a, geobox.affine.e
 
     def place(dx: float, dy: float) -> Array:
-        return ecef(*there.transform(nodes.x + dx * a, nodes.y + dy * e), 0.0)
+        lon, lat = there.transform(nodes.x + dx * a, nodes.y + dy * e)
+        return ecef(lon, lat, 0.0)
 
     across, down = place(8, 0) - place(-8, 0), place(0, 8) - place(0, -8)
     across, down = across / 16, down / 16

@@ -81,8 +81,8 @@ class Profiles:
     heights: NDArray[np.float32]
     """(y, x) metres above the ellipsoid, NaN where unknown."""
     table: RangeTable
-    shape: tuple[int, int]
-    """Lines and pixels of the image."""
+    cols: tuple[int, int]
+    """First pixel of the image that will be asked for, and the one after the last."""
     start: int
     """First sample of the profiles, in steps from slant range 0."""
     count: int
@@ -110,7 +110,7 @@ class Profiles:
 
 def profiles(
     name: str, annotation: Annotation, orbit: Orbit, dem: Dem, around: GeoBox,
-    rows: tuple[int, int],
+    rows: tuple[int, int], cols: tuple[int, int],
 ) -> Profiles:  # fmt: skip
     """Prepare the profiles of an image.
 
@@ -121,6 +121,7 @@ def profiles(
         dem: heights that cover `around`.
         around: the unit and as much around it as shall take part.
         rows: first line and line after the last that will be asked for.
+        cols: the same of pixels.
 
     Raises:
         GridError: the height model is void.
@@ -163,7 +164,7 @@ def profiles(
     return Profiles(
         name, np.stack([row, col, -off * row_line, -off * col_line]), seen, cell,
         (float(levels[0]), LADDER_M), dem.heights, RangeTable.of(annotation),
-        (annotation.lines, annotation.samples), int(steps[0]), int(steps[-1] - steps[0]),
+        cols, int(steps[0]), int(steps[-1] - steps[0]),
     )  # fmt: skip
 
 

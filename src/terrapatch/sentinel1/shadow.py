@@ -38,13 +38,13 @@ class Masks:
 
     def window(self, numbers: range) -> NDArray[np.uint8]:
         """Codes of a run of strips: (profile, sample) uint8, from profile `numbers[0]` on."""
-        parts = [
-            self.strips.get(
-                ("mask", self.profiles.name, number), lambda n=number: masks(self.profiles, n)
-            )
-            for number in numbers
-        ]
+        parts = [self._strip(number) for number in numbers]
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+    def _strip(self, number: int) -> NDArray[np.uint8]:
+        return self.strips.get(
+            ("mask", self.profiles.name, number), lambda: masks(self.profiles, number)
+        )
 
 
 def masks(profiles: Profiles, number: int) -> NDArray[np.uint8]:

@@ -62,11 +62,12 @@ class Surroundings:
             margin = wanted
 
     def profiles(
-        self, name: str, annotation: Annotation, orbit: Orbit, rows: tuple[int, int]
-    ) -> Profiles:
+        self, name: str, annotation: Annotation, orbit: Orbit, rows: tuple[int, int],
+        cols: tuple[int, int],
+    ) -> Profiles:  # fmt: skip
         """Profiles of an image over the unit and its surroundings, see `profiles.profiles`."""
         dem, box = self.dem(annotation)
-        return profiles(name, annotation, orbit, dem, box, rows)
+        return profiles(name, annotation, orbit, dem, box, rows, cols)
 
     def _around(self, margin_m: float) -> tuple[Dem, GeoBox]:
         box = padded(self.geobox, margin_m)
