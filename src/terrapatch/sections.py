@@ -203,8 +203,9 @@ class Sentinel1Settings(Section):
     level: Literal["RTC", "GRD"] = "RTC"
     """`RTC`: geocoded backscatter, taken as it is; `GRD`: raw products in radar geometry, which
     all following entries are about."""
-    radiometry: Literal["sigma0", "beta0", "gamma0", "amplitude"] = "gamma0"
-    """What becomes of digital numbers (GRD): calibrated power, or the numbers as they are."""
+    radiometry: Literal["sigma0", "beta0", "gamma0", "gamma0_rtc", "amplitude"] = "gamma0"
+    """What becomes of digital numbers (GRD): calibrated power, or the numbers as they are.
+    `gamma0` is the ellipsoid's; `gamma0_rtc` is β⁰ over the illuminated area of the terrain."""
     denoise: bool = True
     """Subtract the thermal noise that the product states (GRD)."""
     geometry: Literal["terrain", "gcp"] = "terrain"
@@ -239,6 +240,9 @@ class Sentinel1Settings(Section):
     """Radius of the filter's square window in pixels (`refined_lee`: always 3)."""
     looks: Annotated[float, Field(gt=0)] = 4.4
     """Equivalent number of looks before filtering, for `lee` and `refined_lee` (IW GRDH: 4.4)."""
+    layers: tuple[Literal["local_incidence", "ellipsoid_incidence", "layover_shadow"], ...] = ()
+    """Bands of the stack behind the polarisations (GRD): angles between the line of sight and the
+    normal of the terrain or of the ellipsoid in degrees; 1 for layover, 2 for shadow, 3 for both."""
 
     @model_validator(mode="after")
     def _raw_products(self) -> Sentinel1Settings:
@@ -250,6 +254,12 @@ class Sentinel1Settings(Section):
             raise ValueError("a multitemporal filter needs a series: set sentinel1.time: series")
         if self.speckle != "none" and self.radiometry == "amplitude" and self.level == "GRD":
             raise ValueError("speckle filters act on power: set another sentinel1.radiometry")
+        if self.radiometry == "gamma0_rtc" or self.layers:
+            wanted = "radiometry: gamma0_rtc" if self.radiometry == "gamma0_rtc" else "layers"
+            if self.level != "GRD" or self.geometry != "terrain":
+                raise ValueError(f"{wanted} needs level: GRD and geometry: terrain")
+        if len(set(self.layers)) != len(self.layers):
+            raise ValueError(f"layers must be unique: {list(self.layers)}")
         return self
 
     @property

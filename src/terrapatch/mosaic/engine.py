@@ -351,7 +351,8 @@ def seal(data: NDArray[Any], source: NDArray[np.uint8], layer: Layer) -> None:
     """Make pixels ready to be written, in place: 0 where missing, decibel where wanted."""
     kernels.seal(data, source)
     if layer.decibel:
-        power = np.maximum(data, np.float32(1e-7))
+        bands = data[:, : len(layer.bands)]
+        power = np.maximum(bands, np.float32(1e-7))
         filled = np.broadcast_to(source[:, None] > 0, power.shape)
-        np.log10(power, out=data, where=filled)
-        data *= np.float32(10)
+        np.log10(power, out=bands, where=filled)
+        bands *= np.float32(10)

@@ -58,6 +58,13 @@ class Layer:
     """Asset of scene classes (uint8), sampled by the nearest neighbour."""
     masked: tuple[int, ...] = ()
     """Classes that count as missing."""
+    plain: tuple[str, ...] = ()
+    """Bands behind `bands` that scenes make themselves: no assets, no power, never in decibel."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All bands of the stack."""
+        return (*self.bands, *self.plain)
 
 
 @dataclass(frozen=True)

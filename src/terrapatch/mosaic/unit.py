@@ -97,9 +97,9 @@ def build(
     patches = read_patches(footprints, geobox)
     # A shard is about a row of the unit's patches, so that few blocks are awaited by several.
     row = max(1, len(set(patches.corners[:, 1].tolist())))
-    patch_bytes = len(layer.bands) * np.dtype(layer.dtype).itemsize * patches.size_px**2
+    patch_bytes = len(layer.names) * np.dtype(layer.dtype).itemsize * patches.size_px**2
     info = StackInfo(
-        modality=modality, unit=unit, geobox=locked.geobox, bands=layer.bands,
+        modality=modality, unit=unit, geobox=locked.geobox, bands=layer.names,
         patch_ids=patches.ids, size_px=patches.size_px, times=tuple(s.label for s in steps),
         items=tuple(tuple(item.id for item in step.items) for step in steps), dtype=layer.dtype,
         unit_of_values=meaning, shard_patches=max(1, min(row, SHARD_BYTES // patch_bytes)),

@@ -20,6 +20,7 @@ from ..radar.luts import CalibrationLut, NoiseLut
 from ..rasters import BlockReader
 from ..tables import LockedAsset
 from . import border, kernels
+from .flattening import Flattening
 from .geometry import Heights, ImageLattice
 from .radiometry import Quantity, calibrate
 
@@ -109,6 +110,8 @@ class GrdBands(Blocks):
         self.bands = np.arange(len(channels), dtype=np.int64)
         # With the next slice's line the image ends there, else half a line after its own last.
         self.last = float(lines) if following else lines - 0.5
+        self.flattening: Flattening | None = None
+        """Given where β⁰ is to become flattened γ⁰."""
 
     def load(
         self, number: int, window: tuple[slice, slice], out: NDArray[Any], reader: BlockReader
@@ -116,6 +119,7 @@ class GrdBands(Blocks):
         """Decode and calibrate a window."""
         channel, (rows, cols) = self.channels[number], window
         lines = channel.asset.shape[0]
+        whole = out, rows
         if rows.stop > lines:
             self.following[number].load(cols, out[-1], reader)
             rows, out = slice(rows.start, lines), out[:-1]
@@ -124,6 +128,8 @@ class GrdBands(Blocks):
             reader.read(channel.asset, (rows, cols), dn)
             inside = self.borders[number].inside(rows, cols)
             out[:] = channel.power(dn.astype(np.uint16, copy=False), inside, rows, cols)
+        if self.flattening is not None:
+            self.flattening.apply(*whole, cols)
 
     def sample(
         self, places: NDArray[np.int64], out: NDArray[Any], filled: NDArray[np.uint8],

@@ -35,8 +35,12 @@ from ..tables import LockedItem
 from . import border
 from .bands import Channel, GrdBands, NextLine
 from .dem import read_dem
+from .flattening import Flattening
 from .geometry import Heights, ImageLattice, coordinates, ground_control, terrain
+from .layers import TerrainLayers
 from .radiometry import noise_scale
+from .shadow import Masks
+from .surroundings import Surroundings
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -60,12 +64,12 @@ class GrdScene:
     """One raw scene over the unit, as the mosaic's engine takes it."""
 
     number: int
-    groups: tuple[GrdBands, ...]
+    groups: tuple[GrdBands | TerrainLayers, ...]
     reaches: NDArray[np.bool_]
     classes: None = None
 
     @property
-    def everything(self) -> tuple[GrdBands, ...]:
+    def everything(self) -> tuple[GrdBands | TerrainLayers, ...]:
         """The groups; raw scenes have no classes."""
         return self.groups
 
@@ -86,12 +90,18 @@ class Raw:
         self._channels: dict[tuple[str, str], Channel] = {}
         self._borders: dict[tuple[str, str], border.Border] = {}
         self._angles: dict[str, NDArray[np.float32]] = {}
+        self._surroundings: Surroundings | None = None
 
     def open_scene(
         self, number: int, item: LockedItem, layer: Layer, patches: Patches, grid: Grid
     ) -> SceneLike:
         """One scene over the unit, as `mosaic.cut` asks for it; geocoded ones as they are."""
         if item.level != "GRD":
+            if layer.plain:
+                raise SceneError(
+                    f"{item.id}: a geocoded scene has no {', '.join(layer.plain)}; take raw "
+                    "products only, or leave sentinel1.layers out"
+                )
             return GeocodedScene(number, item, layer, patches, grid)
         geobox = grid.geobox
         channels = [self._channel(item, band) for band in layer.bands]
@@ -115,7 +125,33 @@ class Raw:
             channels, borders, image, heights, patches, following,
             nearest=settings.kernel == "nearest",
         )  # fmt: skip
-        return GrdScene(number, (bands,), bands.needs[:, 1] > 0)
+        layers = self._terrain(item, layer, bands, annotation, geobox)
+        return GrdScene(number, (bands, *layers), bands.needs[:, 1] > 0)
+
+    def _terrain(
+        self, item: LockedItem, layer: Layer, bands: GrdBands, annotation: Annotation,
+        geobox: GeoBox,
+    ) -> tuple[TerrainLayers, ...]:  # fmt: skip
+        """Have the bands flattened, and make the layers of terrain, where they are wanted."""
+        settings = self.settings
+        flatten = settings.radiometry == "gamma0_rtc"
+        if not (flatten or layer.plain):
+            return ()
+        orbit = _orbit(annotation, item, settings.orbit_files)
+        needs = bands.needs[bands.needs[:, 1] > 0]
+        rows, cols = ((int(needs[:, k].min()), int(needs[:, k + 1].max())) for k in (0, 2))
+        if self._surroundings is None:
+            self._surroundings = Surroundings(settings, geobox)
+        surroundings = self._surroundings
+        profiles = surroundings.profiles(item.id, annotation, orbit, rows, cols)
+        if flatten:
+            bands.flattening = Flattening(profiles, surroundings.strips)
+        if not layer.plain:
+            return ()
+        masks = Masks(profiles, surroundings.strips)
+        dem, _ = surroundings.dem(annotation)
+        first = len(layer.bands)
+        return (TerrainLayers(layer.plain, first, geobox, bands.image, orbit, dem, masks),)
 
     def incidence(self, step: Step, patches: Patches) -> NDArray[np.float32]:
         """Incidence angles on the ellipsoid at the centres of patches, for a pass.
@@ -238,7 +274,7 @@ def _channel(item: LockedItem, band: str, settings: Sentinel1Settings) -> Channe
     return Channel(
         asset, annotation, calibration, noise,
         noise_scale(ipf, annotation.mode, dn_scale) if noise is not None else 1.0,
-        settings.radiometry,
+        "beta0" if settings.radiometry == "gamma0_rtc" else settings.radiometry,
     )  # fmt: skip
 
 

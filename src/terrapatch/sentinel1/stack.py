@@ -91,6 +91,7 @@ def layer(settings: Sentinel1Settings) -> Layer:
         kernel=settings.kernel,
         dtype="float32",
         decibel=settings.scale == "db",
+        plain=settings.layers,
     )
 
 
@@ -104,8 +105,9 @@ def sentinel1(
         unit: id of the unit.
         footprints: `footprints/UNIT.parquet`.
         settings: `settings/sentinel1.json`.
-        output: the stack, `stacks/UNIT/sentinel1.zarr`; `data` is (patch, time, polarisation, y,
-            x) float32, linear power or dB; time has one step, one a direction, or one a pass.
+        output: the stack, `stacks/UNIT/sentinel1.zarr`; `data` is (patch, time, band, y, x) float32:
+            the polarisations in linear power or dB, then `sentinel1.layers`; time has one step, one
+            a direction, or one a pass.
         threads: threads that decode, sample and encode; does not change a byte.
 
     Raises:
