@@ -10,11 +10,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 import yaml
 from affine import Affine
 
+from helpers_scenes import Unit, all_corners
+from terrapatch.catalog.geotiff import family_scenes
+from terrapatch.catalog.scene import Files, file_geobox, locked_item
 from terrapatch.sentinel1.speckle import (
     boxcar,
     equivalent_looks,
@@ -265,6 +269,29 @@ def write_raster(path, bands, **profile):
         dataset.write(bands)
 
 
+@pytest.mark.parametrize("place", ["292322", "292323"])
+def test_the_stage_makes_a_filtered_series_of_opera_scenes(shared_data, tmp_path, place):
+    paths = sorted((shared_data / "s1_rtc_series").glob(f"*-{place}-*.tif"))
+    scenes, unknown = family_scenes(paths)
+    assert (len(scenes), unknown) == (21, [])
+    items = [locked_item(scene, ("VV", "VH"), Files(False)) for scene in scenes]
+    geobox = file_geobox(str(paths[0]))
+    unit = Unit(tmp_path, geobox, all_corners(geobox.shape, 24), 24)
+    stack = unit.build(items, time="series", speckle="multitemporal", threads=2)
+    assert [p["relative_orbit"] for p in stack.info.passes] == [137] * 21
+    assert list(stack.info.times) == sorted(i.datetime for i in items)
+    for number, band in enumerate(("VV", "VH")):
+        series = read_series(shared_data, place, band)
+        whole = multitemporal(np.ascontiguousarray(series), 1)
+        found = stack.read(slice(None))[:, :, number]
+        for (y, x), patch in zip(unit.corners, found, strict=True):
+            expected = np.nan_to_num(whole[:, y : y + 24, x : x + 24], nan=0)
+            np.testing.assert_array_equal(patch, expected)
+        (even,) = even_squares(series, 1)
+        gain = equivalent_looks(whole[0][even]) / equivalent_looks(series[0][even])
+        assert gain > 2.5
+
+
 def test_described_rasters_of_radar_alone_become_a_dataset(shared_data, tmp_path):
     """`catalog.rasters` and `modalities: [sentinel1]`, by the command, to report and dataset."""
     series = np.stack([read_series(shared_data, "antwerp", band) for band in ("VV", "VH")], axis=1)
@@ -274,7 +301,7 @@ def test_described_rasters_of_radar_alone_become_a_dataset(shared_data, tmp_path
         write_raster(tmp_path / name, decibel(image).astype(np.float32), nodata=float("nan"))
         rasters.append({
             "sensor": "sentinel1", "path": name, "bands": ["VV", "VH"], "scale": "db",
-            "date": f"2023-04-{day:02d}",
+            "date": f"2023-04-{day:02d}", "orbit_direction": "ascending",
         })  # fmt: skip
     halves = np.ones((1, 66, 64), np.uint8)
     halves[:, :, 32:] = 2
@@ -288,6 +315,7 @@ def test_described_rasters_of_radar_alone_become_a_dataset(shared_data, tmp_path
         "area": {"bbox": [5.05125, 51.21562, 5.06067, 51.22171]},
         "catalog": {"source": "local", "rasters": rasters},
         "sampling": {"crs": "EPSG:32631", "resolution": 10, "size_px": 16},
+        "sentinel1": {"time": "series", "speckle": "multitemporal"},
         "reference": {"path": "map.tif", "legend": "legend.csv", "crosswalk": "codes.csv"},
         "splits": {"block_m": 160, "buffer_m": 0},
         "training": {"models": ["forest"], "trees": 5, "required": False},
@@ -305,8 +333,14 @@ def test_described_rasters_of_radar_alone_become_a_dataset(shared_data, tmp_path
     assert stack.info.bands == ("VV", "VH")
     assert len(stack.info.patch_ids) == 9
     manifest = read_geoparquet(root / "manifest.parquet").set_index("patch_id")
-    for patch_id, patch in zip(stack.info.patch_ids, stack.read(slice(None))[:, 0], strict=True):
+    filtered = [multitemporal(np.ascontiguousarray(series[:, b]), 1) for b in (0, 1)]
+    for patch_id, patch in zip(stack.info.patch_ids, stack.read(slice(None)), strict=True):
         placed = manifest["transform"][patch_id]
         col, row = (round(v) for v in ~ANTWERP * (placed[2], placed[5]))
-        expected = series[0][:, row : row + 16, col : col + 16]  # the first date of the lock
-        np.testing.assert_allclose(patch, expected, rtol=1e-5)
+        for band, image in enumerate(filtered):
+            expected = image[:, row : row + 16, col : col + 16]
+            np.testing.assert_allclose(patch[:, band], expected, rtol=1e-4)
+    dates = pd.read_parquet(root / "dataset" / "dates.parquet")
+    assert len(dates) == 9 * len(DATES)
+    assert dates["kept"].all()
+    assert set(dates["direction"]) == {"ascending"}

@@ -105,6 +105,10 @@ class RasterSource(Section):
     """Value of missing pixels where the files do not declare it."""
     orbit_direction: Literal["ascending", "descending"] | None = None
     """Sentinel-1 orbit direction, where known."""
+    relative_orbit: Annotated[int, Field(ge=1, le=175)] | None = None
+    """Relative orbit, where known: a series takes rasters of one orbit and day as one pass."""
+    platform: str | None = None
+    """Satellite, where known, for example Sentinel-1A."""
 
 
 class CatalogSettings(Section):

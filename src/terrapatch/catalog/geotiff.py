@@ -270,6 +270,8 @@ def _described_scene(source: RasterSource, bands: Sequence[str], level: str) -> 
         where=source.path,
         tile=tile[1] if tile and source.sensor == "sentinel2" else None,
         orbit_direction=source.orbit_direction,
+        relative_orbit=source.relative_orbit,
+        platform=platform_name(source.platform) if source.platform else None,
         polarisations=tuple(bands) if source.sensor == "sentinel1" else (),
     )
 
