@@ -137,8 +137,10 @@ def image_pictures(
                 _add(rows, names, title, about, shown, pictures.stretch(shown, together=together))
         else:
             decibel = info.unit_of_values.strip().lower().startswith("db")
-            shown = [pictures.radar(patch, decibel=decibel) for patch in layers[modality]]
-            first = info.bands[:2]
+            # Angles and masks may stand behind the polarisations: they are no backscatter.
+            power = [k for k, band in enumerate(info.bands) if band.isupper()]
+            shown = [pictures.radar(patch[power], decibel=decibel) for patch in layers[modality]]
+            first = [info.bands[k] for k in power[:2]]
             about = f"Radar in dB: {', '.join(first)}" + (
                 " and their ratio" if shown[0].shape[0] == 3 else ""
             )

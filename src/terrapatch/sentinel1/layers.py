@@ -75,12 +75,10 @@ class TerrainLayers:
             self.bands[NAMES.index(name)] = first + place
 
     def decode(
-        self,
-        patches: NDArray[np.int64],  # noqa: ARG002
-        reader: BlockReader,  # noqa: ARG002
-        pool: Executor,  # noqa: ARG002
-    ) -> set[Future[None]]:
+        self, patches: NDArray[np.int64], reader: BlockReader, pool: Executor
+    ) -> set[Future[None]]:  # fmt: skip
         """Nothing is read."""
+        del patches, reader, pool
         return set()
 
     def plan_release(self, shards: Sequence[slice]) -> None:
