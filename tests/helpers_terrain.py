@@ -98,7 +98,7 @@ def annotation_of(product):
     return read_annotation(path.read_bytes(), path.name, "003.40")
 
 
-def facets(mountains, annotation, spacing=4.0, side_m=7000.0):
+def facets(mountains, annotation, spacing=4.0, side_m=5200.0):
     """Line, pixel, projected area (m²) and cosine of incidence of dense facets, flat arrays."""
     n = int(side_m / spacing)
     axis = (np.arange(n + 1) - n / 2) * spacing

@@ -475,3 +475,60 @@ def test_voids_give_no_codes():
     out = np.full(5, 9, np.uint8)
     shadow.mark(slant, angle, out)
     assert out.tolist() == [1, 1, 0, 3, 0]
+
+
+# End to end --------------------------------------------------------------------------------------
+
+
+def test_a_recipe_with_flattening_and_layers_becomes_a_dataset(tmp_path):
+    import json
+    import os
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    import yaml
+
+    recipe = {
+        "name": "rtc",
+        "modalities": ["sentinel1"],
+        "area": {"bbox": [-48.01, -6.01, -47.99, -5.99]},
+        "catalog": {"source": "simulated"},
+        "simulate": {"passes": 1, "margin_m": 3500, "s1_format": "grd"},
+        "sampling": {"size_px": 64, "unit_patches": 2},
+        "sentinel1": {
+            "level": "GRD", "radiometry": "gamma0_rtc", "scale": "db", "layers": list(LAYERS)
+        },
+        "splits": {"block_m": 300, "buffer_m": 0},
+        "training": {"required": False, "models": ["forest"], "trees": 5},
+    }  # fmt: skip
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe))
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [sys.executable, "-m", "terrapatch.cli", "build", "r.yaml", "--cores", "1"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    dataset = tmp_path / "results" / "rtc" / "dataset"
+    bands = ["VV", "VH", *LAYERS]
+    statistics = json.loads((dataset / "statistics.json").read_text())
+    assert bands == list(find(statistics, "bands"))
+    import zarr
+
+    values = zarr.open_group(dataset / "sentinel1.zarr", mode="r")["data"][:]
+    assert values.shape[2] == len(bands)
+    assert (values[:, :, :2] < 10).all()  # decibel
+    assert ((values[:, :, 2] > 10) & (values[:, :, 2] < 70)).all()  # degrees
+    assert ((values[:, :, 3] > 28) & (values[:, :, 3] < 48)).all()
+    assert set(np.unique(values[:, :, 4])) <= {0.0, 1.0, 2.0, 3.0}
+
+
+def find(tree, key):
+    """The first value of that key anywhere in nested dictionaries that holds radar bands."""
+    if isinstance(tree, dict):
+        if key in tree and "VV" in tree[key]:
+            return tree[key]
+        for value in tree.values():
+            if (found := find(value, key)) is not None:
+                return found
+    return None
