@@ -29,13 +29,14 @@ from ..mosaic import Grid, Layer, Patches, SceneLike
 from ..mosaic import Scene as GeocodedScene
 from ..radar.annotation import Annotation, read_annotation, with_ground_range_of
 from ..radar.doppler import image_coordinates, sensing_coordinates
-from ..radar.luts import read_calibration, read_noise
+from ..radar.luts import NoiseLut, read_calibration, read_noise
 from ..radar.orbit import Orbit, read_eof, seconds
 from ..rasters import read_window
-from ..tables import LockedItem
+from ..tables import LockedAsset, LockedItem
 from . import border
 from .bands import Channel, GrdBands, NextLine
 from .dem import read_dem
+from .footprint import Footprint
 from .geometry import Heights, ground_control, terrain
 from .radiometry import noise_scale
 
@@ -111,7 +112,6 @@ class _Unit:
         self.settings, self.geobox, self.items = settings, geobox, items
         self._heights: tuple[Heights, tuple[float, float]] | None = None
         self._channels: dict[tuple[str, str], Channel] = {}
-        self._borders: dict[tuple[str, str], border.Border] = {}
 
     def open(self, number: int, item: LockedItem, layer: Layer, patches: Patches) -> GrdScene:
         """One scene over the unit."""
@@ -129,11 +129,9 @@ class _Unit:
         reaches = image.needed(patches.corners, patches.size_px, shape)[:, 1] > 0
         if not reaches.any():
             return GrdScene(number, (), reaches)
-        borders = [self._border(item, band) for band in layer.bands]
         following = self._following(item, layer.bands)
         bands = GrdBands(
-            channels, borders, image, heights, patches, following,
-            nearest=settings.kernel == "nearest",
+            channels, image, heights, patches, following, nearest=settings.kernel == "nearest",
         )  # fmt: skip
         return GrdScene(number, (bands,), bands.needs[:, 1] > 0)
 
@@ -142,12 +140,6 @@ class _Unit:
         if key not in self._channels:
             self._channels[key] = _channel(item, band, self.settings)
         return self._channels[key]
-
-    def _border(self, item: LockedItem, band: str) -> border.Border:
-        key = item.id, band
-        if key not in self._borders:
-            self._borders[key] = _border(self._channel(item, band), item)
-        return self._borders[key]
 
     def _annotation(self, item: LockedItem, band: str) -> Annotation:
         """Annotation with what the slices before and after know of ground range."""
@@ -176,7 +168,7 @@ class _Unit:
             pairs = [(self._annotation(item, b), self._annotation(other, b)) for b in bands]
             if all(_goes_on(*pair) for pair in pairs):
                 return [
-                    NextLine(self._channel(other, b), self._border(other, b), _shift(*pair))
+                    NextLine(self._channel(other, b), _shift(*pair))
                     for b, pair in zip(bands, pairs, strict=True)
                 ]
         return []
@@ -240,30 +232,25 @@ def _channel(item: LockedItem, band: str, settings: Sentinel1Settings) -> Channe
             f"{item.id}: no noise annotation of {band}; fetch the product again, or set "
             "sentinel1.denoise: false"
         )
-    dn_scale = float(calibration.tables["dn"].values[0][0])
+    scale = 1.0
+    if noise is not None:
+        dn_scale = float(calibration.tables["dn"].values[0][0])
+        scale = noise_scale(ipf, annotation.mode, dn_scale)
     return Channel(
-        asset, annotation, calibration, noise,
-        noise_scale(ipf, annotation.mode, dn_scale) if noise is not None else 1.0,
-        settings.radiometry,
+        asset, annotation, calibration, noise, scale, settings.radiometry,
+        _footprint(asset, ipf, noise, scale),
     )  # fmt: skip
 
 
-def _border(channel: Channel, item: LockedItem) -> border.Border:
-    asset = channel.asset
-
-    def read(rows: slice) -> NDArray[np.uint16]:
-        window = read_window(asset, (rows, slice(0, asset.shape[1])))
-        return window.astype(np.uint16, copy=False)
+def _footprint(asset: LockedAsset, ipf: str, noise: NoiseLut | None, scale: float) -> Footprint:
+    def read(rows: slice, cols: slice) -> NDArray[np.uint16]:
+        return read_window(asset, (rows, cols)).astype(np.uint16, copy=False)
 
     low: NDArray[np.float32] | float = border.LOW_DN
-    if channel.noise is not None:
+    if noise is not None:
         middle = np.array([asset.shape[0] // 2])
-        noise = channel.noise.window(middle, np.arange(asset.shape[1]))[0]
-        low = border.threshold(noise * channel.scale_of_noise)
-    try:
-        return border.find(read, asset.shape, item.processing_baseline or "", low_dn=low)
-    except SceneError as error:
-        raise SceneError(f"{asset.href}: {error}") from error
+        low = border.threshold(noise.window(middle, np.arange(asset.shape[1]))[0] * scale)
+    return Footprint(read, asset.shape, ipf, low_dn=low)
 
 
 def _orbit(annotation: Annotation, item: LockedItem, files: Sequence[str]) -> Orbit:
