@@ -8,6 +8,7 @@ import pytest
 
 from terrapatch.errors import SceneError
 from terrapatch.sentinel1 import footprint
+from terrapatch.sentinel1.border import Cut
 from terrapatch.sentinel1.footprint import Footprint, find
 
 NEW, OLD = "003.31", "002.36"
@@ -165,3 +166,14 @@ def test_a_window_of_zeros_in_a_sound_measurement_is_border(ipf):
     image[:100] = 0
     mask = Footprint(Reader(image), SHAPE, ipf).inside(slice(0, 64), slice(0, 500), image[:64])
     assert not mask.any()
+
+
+@pytest.mark.parametrize("name", ["plain", "zeros"])
+def test_fixed_cuts_are_taken_besides(name):
+    image, cut = IMAGES[name], Cut(left=70, right=5, first=90, last=33)
+    whole = find(Reader(image), SHAPE, NEW).cut(cut)
+    windowed = Footprint(Reader(image), SHAPE, NEW, cut=cut)
+    for rows, cols in windows(2):
+        mask = windowed.inside(rows, cols, image[rows, cols])
+        wanted = whole.inside(rows, cols)
+        np.testing.assert_array_equal(np.ones_like(wanted) if mask is None else mask, wanted)

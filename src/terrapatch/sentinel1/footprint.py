@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..errors import SceneError
 from . import border
-from .border import Border, Read
+from .border import Border, Cut, Read
 
 _STRIP = 512
 """Lines that are read at a time where all are wanted."""
@@ -38,7 +38,7 @@ class Footprint:
     def __init__(
         self, read: Read, shape: tuple[int, int], ipf: str,
         *, low_dn: NDArray[np.float32] | float = border.LOW_DN, reach_px: int = border.REACH_PX,
-        margin_px: int = border.MARGIN_PX,
+        margin_px: int = border.MARGIN_PX, cut: Cut | None = None,
     ) -> None:  # fmt: skip
         """Plan only; no pixel is read.
 
@@ -49,10 +49,13 @@ class Footprint:
             low_dn: threshold of old processors, one or (pixel,); see `border.threshold`.
             reach_px: how deep fringes of old processors are looked for.
             margin_px: what is cut besides where an old processor left a fringe.
+            cut: fixed numbers of pixels cut from the sides besides.
         """
         self.read, self.shape = read, shape
-        self.clean = border.has_clean_borders(ipf)
+        cut = cut or Cut()
         lines, samples = shape
+        self.kept = slice(cut.first, lines - cut.last), slice(cut.left, samples - cut.right)
+        self.clean = border.has_clean_borders(ipf)
         self.low = np.zeros(samples, np.float32)
         self.run, self.reach, self.margin = 1, 0, 0
         if not self.clean:
@@ -78,6 +81,19 @@ class Footprint:
         Raises:
             SceneError: no pixel of the whole measurement is image.
         """
+        mask = self._found(rows, cols, dn)
+        axes = tuple(zip((rows, cols), self.kept, strict=True))
+        if any(axis.start < kept.start or axis.stop > kept.stop for axis, kept in axes):
+            y, x = (
+                (n >= kept.start) & (n < kept.stop)
+                for n, kept in ((np.arange(axis.start, axis.stop), kept) for axis, kept in axes)
+            )
+            fixed = y[:, None] & x
+            mask = fixed if mask is None else mask & fixed
+        return mask
+
+    def _found(self, rows: slice, cols: slice, dn: NDArray[np.uint16]) -> NDArray[np.bool_] | None:
+        """`inside`, without fixed cuts."""
         whole = dn.shape[1] == self.shape[1]
         window = dn[:, cols] if whole else dn
         if self.clean and window.min() > 0:
@@ -99,7 +115,7 @@ class Footprint:
         return np.asarray(mask)
 
     def border(self) -> Border:
-        """The footprint of the whole image, which is read for it.
+        """The footprint of the whole image, which is read for it, without fixed cuts.
 
         Raises:
             SceneError: no pixel of the measurement is image.

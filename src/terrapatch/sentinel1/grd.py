@@ -3,7 +3,9 @@
 
 Laws:
 1. Blocks of lines are decoded and calibrated at most once and given back when no patch needs
-   them: no image is ever held whole.
+   them: no image is ever held whole. Heights and nodes of the unit are computed once for all
+   scenes. Nothing of a scene's geometry is taken from another: a date does not depend on which
+   others are in the lock.
 2. All polarisations of a scene are sampled at the same coordinates.
 3. Slices of a datatake are scenes of their own. Each is widened by the first line of the next
    one, so that samples between two slices have both neighbours: no seam.
@@ -37,7 +39,7 @@ from . import border
 from .bands import Channel, GrdBands, NextLine
 from .dem import read_dem
 from .footprint import Footprint
-from .geometry import Heights, ground_control, terrain
+from .geometry import Ground, Heights, ground_control, terrain
 from .radiometry import noise_scale
 
 if TYPE_CHECKING:
@@ -47,6 +49,9 @@ if TYPE_CHECKING:
 
 NEXT_LINE = 0.05
 """Lines by which the next slice may be off the place of the line after the last."""
+
+CHANNELS = 32
+"""Most measurements whose tables are kept: those of a few passes."""
 
 _ORBIT_NAME = re.compile(
     r"(?P<platform>S1[A-Z])_OPER_AUX_(?P<kind>POE|RES)ORB_OPOD_\d{8}T\d{6}_"
@@ -110,21 +115,19 @@ class _Unit:
         self, settings: Sentinel1Settings, geobox: GeoBox, items: Sequence[LockedItem]
     ) -> None:
         self.settings, self.geobox, self.items = settings, geobox, items
-        self._heights: tuple[Heights, tuple[float, float]] | None = None
+        self._heights: Heights | None = None
+        self._ground: Ground | None = None
         self._channels: dict[tuple[str, str], Channel] = {}
 
     def open(self, number: int, item: LockedItem, layer: Layer, patches: Patches) -> GrdScene:
         """One scene over the unit."""
         channels = [self._channel(item, band) for band in layer.bands]
         annotation, settings = self._annotation(item, layer.bands[0]), self.settings
-        if self._heights is None:
-            self._heights = _heights(settings, self.geobox)
-        heights, limits = self._heights
-        if settings.geometry == "gcp":
+        heights, ground = self._relief()
+        if ground is None:
             image = ground_control(self.geobox, annotation)
         else:
-            orbit = _orbit(annotation, item, settings.orbit_files)
-            image = terrain(self.geobox, annotation, orbit, limits)
+            image = terrain(ground, annotation, _orbit(annotation, item, settings.orbit_files))
         shape = annotation.lines + 1, annotation.samples
         reaches = image.needed(patches.corners, patches.size_px, shape)[:, 1] > 0
         if not reaches.any():
@@ -135,9 +138,25 @@ class _Unit:
         )  # fmt: skip
         return GrdScene(number, (bands,), bands.needs[:, 1] > 0)
 
+    def _relief(self) -> tuple[Heights, Ground | None]:
+        """Heights and nodes of the unit, computed with the first scene and kept for all."""
+        if self._heights is None:
+            if self.settings.geometry == "gcp":
+                self._heights = Heights.none()
+            else:
+                dem = read_dem(
+                    self.settings.dem, self.geobox, vertical=self.settings.dem_vertical,
+                    geoid=self.settings.geoid, sea=self.settings.dem_sea,
+                )  # fmt: skip
+                self._heights = Heights.of(dem, self.geobox)
+                self._ground = Ground.of(self.geobox, dem.limits)
+        return self._heights, self._ground
+
     def _channel(self, item: LockedItem, band: str) -> Channel:
         key = item.id, band
         if key not in self._channels:
+            if len(self._channels) >= CHANNELS:  # a series has hundreds, none of use to others
+                self._channels.pop(next(iter(self._channels)))
             self._channels[key] = _channel(item, band, self.settings)
         return self._channels[key]
 
@@ -189,16 +208,6 @@ def _shift(first: Annotation, second: Annotation) -> NDArray[np.float64]:
     time_s, slant_m = sensing_coordinates(first, float(first.lines), pixels)
     time_s = time_s - float(seconds(second.epoch, first.epoch))
     return np.asarray(image_coordinates(second, time_s, slant_m)[1] - pixels)
-
-
-def _heights(settings: Sentinel1Settings, geobox: GeoBox) -> tuple[Heights, tuple[float, float]]:
-    if settings.geometry == "gcp":
-        return Heights.none(), (0.0, 0.0)
-    dem = read_dem(
-        settings.dem, geobox, vertical=settings.dem_vertical, geoid=settings.geoid,
-        sea=settings.dem_sea,
-    )  # fmt: skip
-    return Heights.of(dem, geobox), dem.limits
 
 
 def _channel(item: LockedItem, band: str, settings: Sentinel1Settings) -> Channel:
