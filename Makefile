@@ -1,7 +1,7 @@
 # make demo   the main job on the embedded archive: results/demo/report/index.html
 # make test   all tests
 # make lint   style, types, workflow
-# make bench  speed, side by side with other tools (long; needs gdal-bin)
+# make bench  speed, side by side with other tools (long; needs gdal-bin, otb-bin)
 #
 # EXTRAS=train adds PyTorch to the demo (gigabytes on most systems). INSTALLER=uv is faster
 # where uv is allowed; pip needs nothing else.

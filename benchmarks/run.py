@@ -1,29 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make bench`: the Sentinel-2 path on a full tile beside the floor and other tools.
+"""`make bench`: both sensors' paths on a full tile beside the floor and other tools.
 
 Usage: run.py [--folder FOLDER] [--repeats N] [--only NAME,…] [--output docs/benchmarks.md]
 
-Writes the table of `docs/benchmarks.md` between its two marks. Needs gdal-bin for the GDAL chain,
-25 GB of disk and, on two cores, about a quarter of an hour, plus some minutes for the archive the
-first time.
+`sentinel2` and `sentinel1` are names of all chains of a sensor. Writes the tables of
+`docs/benchmarks.md`, each between its two marks. Needs gdal-bin for the GDAL chain, otb-bin and
+sarsen for those of Sentinel-1, 25 GB of disk and, on two cores, about twenty minutes, plus some
+minutes for the archive the first time.
 """
 
 import argparse
 import hashlib
 import os
 import platform
+import re
 import shutil
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+import radar
+import radar_scene
 from measure import Cost, run
 from scene import Input, prepare
 
 HERE = Path(__file__).parent
-BEGIN, END = "<!-- begin: benchmarks/run.py -->", "<!-- end: benchmarks/run.py -->"
+MARKS = {
+    "sentinel2": ("<!-- begin: benchmarks/run.py -->", "<!-- end: benchmarks/run.py -->"),
+    "sentinel1": ("<!-- begin: benchmarks/run.py, Sentinel-1 -->", "<!-- end: Sentinel-1 -->"),
+}
+Chains = Callable[[Path], dict[str, list[str | Path]]]
+"""The command of each chain, from the folder that it is to write."""
 NAMES = {
     "floor": "floor: decode each JP2 once, write the raw bytes (2 threads)",
     "ours": "terrapatch, native store (2 threads)",
@@ -69,26 +79,33 @@ def digest(stack_path: Path) -> str:
     return found.hexdigest()
 
 
-def measured(data: Input, folder: Path, names: list[str], repeats: int) -> dict[str, list[Cost]]:
-    """Run the chains in turn, `repeats` times round; check that ours always gives the same."""
+def measured(
+    chains: Chains, folder: Path, names: list[str], repeats: int, same: tuple[str, ...]
+) -> dict[str, list[Cost]]:
+    """Run the chains in turn, `repeats` times round; check that `same` always give the same."""
     costs: dict[str, list[Cost]] = {name: [] for name in names}
     digests = {}
     for _ in range(repeats):
         for name in names:
             out = folder / "out"
-            shutil.rmtree(out, ignore_errors=True)
+            _remove(out)
             os.sync()
-            cost = run(commands(data, out)[name], folder / f"{name}.log")
+            cost = run(chains(out)[name], folder / f"{name}.log")
             costs[name].append(cost)
             print(f"{name:12} wall {cost.wall_s:6.1f} s  CPU {cost.cpu_s:6.1f} s (user "
                   f"{cost.user_s:.1f}, system {cost.system_s:.1f})  peak {cost.peak_mib:.0f} MiB  "
                   f"load before {cost.load:.1f}", flush=True)  # fmt: skip
-            if name.startswith("ours"):
+            if name in same:
                 digests[name] = digest(out)
-            shutil.rmtree(out, ignore_errors=True)
+            _remove(out)
     if len(set(digests.values())) > 1:
         raise SystemExit(f"the chains that must give the same pixels do not: {digests}")
     return costs
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    path.unlink(missing_ok=True)
 
 
 def table(costs: dict[str, list[Cost]], patches: int) -> str:
@@ -141,43 +158,86 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("results/benchmarks"))
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--only", default=",".join(NAMES))
+    parser.add_argument("--only", default="sentinel2,sentinel1")
     parser.add_argument("--output", type=Path, default=HERE.parent / "docs" / "benchmarks.md")
     args = parser.parse_args()
-    names = [name for name in NAMES if name in args.only.split(",")]
+    only = args.only.split(",")
+    args.folder.mkdir(parents=True, exist_ok=True)
+    folder = args.folder.resolve()
+    texts = {}
+    names = [name for name in NAMES if {name, "sentinel2"} & set(only)]
+    if names:
+        texts["sentinel2"] = sentinel2(folder, names, args.repeats)
+    names = [name for name in radar.NAMES if {name, "sentinel1"} & set(only)]
+    if names:
+        texts["sentinel1"] = sentinel1(folder, names, args.repeats)
+    for sensor, text in texts.items():
+        print(f"\n{text}")
+        if args.output.is_file():
+            begin, end = MARKS[sensor]
+            old = args.output.read_text(encoding="utf-8")
+            head, tail = old.split(begin)[0], old.split(end)[1]
+            args.output.write_text(f"{head}{begin}\n{text}\n{end}{tail}", encoding="utf-8")
+
+
+def sentinel2(folder: Path, names: list[str], repeats: int) -> str:
+    """Run the chains of Sentinel-2; what is to be said of them."""
     if "gdal" in names and not shutil.which("gdal_retile.py"):
         print("gdal-bin is not installed: the GDAL command line is left out")
         names.remove("gdal")
-    args.folder.mkdir(parents=True, exist_ok=True)
-    data = prepare(args.folder.resolve())
+    data = prepare(folder)
     print(f"{data.item.id}: {data.patches} patches, {len(data.bands)} bands", flush=True)
     # Kernels are compiled once for an installation; their seconds are none of a tile's.
-    warm_up(data, args.folder)
-    costs = measured(data, args.folder, names, args.repeats)
+    warm_up("bench_sentinel2.py", data.lock, data.footprints, data.settings, folder)
+    same = tuple(name for name in names if name.startswith("ours"))
+    costs = measured(lambda out: commands(data, out), folder, names, repeats, same)
     pixels = sum(a.shape[0] * a.shape[1] for b in data.bands for a in [data.item.assets[b]]) / 1e6
     size = sum(Path(data.item.assets[b].href).stat().st_size for b in data.bands) / 2**20
-    text = (
+    return (
         f"One tile, {len(data.bands)} bands, {pixels:.0f} Mpx in {size:.0f} MiB of JP2 → "
         f"{data.patches} patches of 128 px in EPSG:4326. Machine: {machine()}. "
-        f"Median of {args.repeats}.\n\n{table(costs, data.patches)}"
+        f"Median of {repeats}.\n\n{table(costs, data.patches)}"
     )
-    print(f"\n{text}")
-    if args.output.is_file():
-        old = args.output.read_text(encoding="utf-8")
-        head, tail = old.split(BEGIN)[0], old.split(END)[1]
-        args.output.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}", encoding="utf-8")
 
 
-def warm_up(data: Input, folder: Path) -> None:
-    """Run the stage on one patch."""
+def sentinel1(folder: Path, names: list[str], repeats: int) -> str:
+    """Run the chains of Sentinel-1; what is to be said of them."""
+    names = radar.available(names)
+    data = radar_scene.prepare(folder)
+    print(f"{data.item.id}: tile {radar_scene.TILE}", flush=True)
+    for bands in (("VV", "VH"), ("VV",)):
+        stage = data.unit(bands=bands)
+        warm_up("bench_sentinel1.py", stage.lock, stage.footprints, stage.settings, folder)
+    costs = measured(lambda out: radar.commands(data, out), folder, names, repeats, radar.SAME)
+    lines, samples = data.item.assets["VV"].shape
+    patches = data.unit().pixels // radar_scene.SIZE_PX**2
+    others = [f"{name} {version(name)}" for name in ("sarsen",) if "sarsen" in " ".join(names)]
+    if "otb" in names:
+        told = subprocess.run(
+            ["otbcli_SARCalibration", "-help"], capture_output=True, text=True, check=False
+        )
+        others += [
+            f"OTB {w}"
+            for w in re.findall(r"version (\d+\.\d+\.\d+)", told.stderr + told.stdout)[:1]
+        ]
+    return (
+        f"One slice of {lines} × {samples} px and two polarisations → tile {radar_scene.TILE}, "
+        f"{data.geobox.shape[0]} × {data.geobox.shape[1]} px of 10 m in {data.geobox.crs}, of which "
+        f"{patches} patches of {radar_scene.SIZE_PX} px. Machine: {', '.join([machine(), *others])}. "
+        f"Median of {repeats}.\n\n{radar.table(data, costs)}"
+    )
+
+
+def warm_up(stage: str, lock: Path, footprints: Path, settings: Path, folder: Path) -> None:
+    """Run a stage on one patch."""
     import pyarrow.parquet as pq
 
     one = folder / "one.parquet"
-    pq.write_table(pq.read_table(data.footprints).slice(0, 1), one)
+    pq.write_table(pq.read_table(footprints).slice(0, 1), one)
     out = folder / "warm.zarr"
     shutil.rmtree(out, ignore_errors=True)
-    command = [sys.executable, HERE / "bench_sentinel2.py", data.lock, one, data.settings]
-    run([*command, data.unit, out, "1"], folder / "warm.log")
+    command = [sys.executable, HERE / stage, lock, one, settings]
+    run([*command, "tile", out, "1"], folder / "warm.log")
     shutil.rmtree(out)
 
 

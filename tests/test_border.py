@@ -6,14 +6,15 @@ import pytest
 import rasterio
 
 from terrapatch.errors import SceneError
-from terrapatch.sentinel1 import border
-from terrapatch.sentinel1.border import Cut, find, has_clean_borders, s1tiling_cut, threshold
+from terrapatch.sentinel1 import border, footprint
+from terrapatch.sentinel1.border import Cut, has_clean_borders, s1tiling_cut, threshold
+from terrapatch.sentinel1.footprint import find
 
 NEW, OLD = "003.31", "002.36"
 
 
 def reader(image):
-    return lambda rows: image[rows]
+    return lambda rows, cols: image[rows, cols]
 
 
 def scene(shape=(900, 700), seed=0, mean=80.0):
@@ -131,7 +132,7 @@ def test_strips_do_not_show(monkeypatch):
     sides = skewed((900, 700), left=(50, 60), right=(20, 30), top=(40, 20), bottom=(10, 50))
     image, _ = with_border(scene(), sides, 4)
     whole = find(reader(image), image.shape, OLD)
-    monkeypatch.setattr(border, "_STRIP", 37)
+    monkeypatch.setattr(footprint, "_STRIP", 37)
     strips = find(reader(image), image.shape, OLD, reach_px=2000)
     for side in ("left", "right", "top", "bottom"):
         np.testing.assert_array_equal(getattr(whole, side), getattr(strips, side))

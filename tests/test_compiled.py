@@ -69,3 +69,31 @@ def test_processes_that_compile_for_other_types_at_once_all_get_their_own(tmp_pa
         assert [process.wait() for process in running] == [0] * len(types)
     files = list((tmp_path / "__pycache__").glob("shared_kernel.total*.nbc"))
     assert len(files) == len(types)
+
+
+def test_a_cache_is_not_used_when_a_kernel_in_another_file_has_changed(tmp_path):
+    """numba's own caches would answer 2: they look at the caller's file only."""
+    inner = "from terrapatch.compiled import kernel\n\n@kernel\ndef factor(x):\n    return {} * x\n"
+    (tmp_path / "inner_kernel.py").write_text(inner.format(2))
+    (tmp_path / "outer_kernel.py").write_text(
+        "import inner_kernel\nfrom inner_kernel import factor\n"
+        "from terrapatch.compiled import kernel\n\n"
+        "@kernel\ndef named(x):\n    return factor(x)\n\n"
+        "@kernel\ndef dotted(x):\n    return inner_kernel.factor(x)\n\n"
+        "@kernel\ndef far(x):\n    return later(x)\n\n"
+        "@kernel\ndef later(x):\n    return factor(x)\n"
+    )
+    script = "import outer_kernel as o; print(o.named(1), o.dotted(1), o.far(1))"
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]), "PYTHONDONTWRITEBYTECODE": "1"
+    }  # fmt: skip
+
+    def run():
+        return subprocess.run(
+            [sys.executable, "-c", script], env=environment, check=True, capture_output=True,
+            text=True,
+        ).stdout.split()  # fmt: skip
+
+    assert run() == run() == ["2"] * 3
+    (tmp_path / "inner_kernel.py").write_text(inner.format(35))
+    assert run() == ["35"] * 3

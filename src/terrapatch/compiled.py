@@ -5,6 +5,9 @@ numba numbers the files of its cache, and writes the index before the file it na
 that compile the same kernel for other types at the same moment can give one number to both, and
 one that reads in between can load another kernel's machine code: a crash. Here each read and each
 write of a cache holds a lock of the file system.
+
+numba's caches look at a kernel's own file only, while the machine code holds the kernels that it calls,
+whatever files these stand in. Here a cache is of the files of all of them.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import numba
@@ -26,19 +30,40 @@ except ImportError:  # not POSIX: numba's own behaviour
 class _Locked:
     """A numba cache whose reads and writes are serialised between processes."""
 
-    def __init__(self, cache: Any) -> None:
-        self._cache = cache
+    def __init__(self, cache: Any, function: Callable[..., Any]) -> None:
+        self._cache, self._function = cache, function
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cache, name)
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
+        # Not before: kernels further down in a file are not there when this one is decorated.
+        self._cache._cache_file._source_stamp = stamp(self._function)
         with _lock(self._cache.cache_path, exclusive=False):
             return self._cache.load_overload(signature, target_context)
 
     def save_overload(self, signature: Any, data: Any) -> None:
+        self._cache._cache_file._source_stamp = stamp(self._function)
         with _lock(self._cache.cache_path, exclusive=True):
             self._cache.save_overload(signature, data)
+
+
+def stamp(function: Callable[..., Any]) -> tuple[tuple[str, int, int], ...]:
+    """Name, time and size of the files of a kernel and of all kernels that it calls."""
+    seen: set[Any] = set()
+    waiting = [function]
+    while waiting:
+        found = waiting.pop()
+        if found in seen:
+            continue
+        seen.add(found)
+        names = found.__code__.co_names
+        places: list[Any] = [found.__globals__.get(name) for name in names]
+        places += [getattr(m, name, None) for m in places if isinstance(m, ModuleType)
+                   for name in names]  # fmt: skip
+        waiting += [place.py_func for place in places if hasattr(place, "py_func")]
+    files = sorted({f.__code__.co_filename for f in seen})
+    return tuple((name, (at := os.stat(name)).st_mtime_ns, at.st_size) for name in files)
 
 
 @contextmanager
@@ -65,5 +90,5 @@ def kernel(function: Callable[..., Any]) -> Any:
     No fast-math: sums keep their order, so that every thread gives the same bits.
     """
     compiled = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
-    compiled._cache = _Locked(compiled._cache)
+    compiled._cache = _Locked(compiled._cache, function)
     return compiled

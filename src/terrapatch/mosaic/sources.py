@@ -172,7 +172,12 @@ class Blocks:
     def _window(self, number: int, block: tuple[int, int]) -> tuple[slice, slice]:
         (height, width), shape = self._blocks[number], self.shape
         top, left = block[0] * height, block[1] * width
-        return slice(top, min(top + height, shape[0])), slice(left, min(left + width, shape[1]))
+        rows = slice(top, min(top + height, shape[0]))
+        if width >= shape[1]:
+            # Blocks as wide as the file are decoded whole by the driver; we keep what is needed.
+            assert self.pixels is not None
+            return rows, slice(self.first[1], self.first[1] + self.pixels.shape[2])
+        return rows, slice(left, min(left + width, shape[1]))
 
     def _bytes(self, number: int, block: tuple[int, int]) -> int:
         rows, cols = self._window(number, block)
@@ -202,13 +207,15 @@ class Blocks:
         (top, bottom), (left, right) = (
             (needs[:, 2 * axis].min(), needs[:, 2 * axis + 1].max()) for axis in (0, 1)
         )
-        # All files' blocks that touch the needed rectangle must fit in whole.
+        # All files' blocks that touch the needed rectangle must fit in whole, but for the pixels
+        # of strips to its left and right.
         top = min(top // rows * rows for rows, _ in self._blocks)
-        left = min(left // cols * cols for _, cols in self._blocks)
         bottom = min(height, max(-(-bottom // rows) * rows for rows, _ in self._blocks))
-        right = min(width, max(-(-right // cols) * cols for _, cols in self._blocks))
+        tiled = [cols for _, cols in self._blocks if cols < width]
+        left = min([left, *(left // cols * cols for cols in tiled)])
+        right = min(width, max([right, *(-(-right // cols) * cols for cols in tiled)]))
         shape = (len(self.assets), int(bottom - top), int(right - left))
-        self._memory = mmap.mmap(-1, int(np.prod(shape)) * self.dtype.itemsize)
+        self._memory = _room(int(np.prod(shape)) * self.dtype.itemsize)
         self.first = int(top), int(left)
         self.pixels = np.frombuffer(self._memory, self.dtype).reshape(shape)
 
@@ -238,6 +245,17 @@ class Blocks:
         begin, end = -(-begin // page) * page, end // page * page
         if end > begin:
             self._memory.madvise(mmap.MADV_DONTNEED, begin, end - begin)
+
+
+def _room(size: int) -> mmap.mmap:
+    """Memory that can be handed back in parts.
+
+    It must be private: of shared memory, which is Python's own choice, the system keeps the pages
+    that a process says it does not need.
+    """
+    if hasattr(mmap, "MAP_PRIVATE") and hasattr(mmap, "MAP_ANONYMOUS"):
+        return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return mmap.mmap(-1, size)  # not POSIX
 
 
 _RELEASED: Future[None] = Future()

@@ -1,26 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """The polarisations of a raw scene: decoded and calibrated block by block, sampled together.
 
-Law: values are calibrated where they are decoded, and the kernel acts on them: on linear power
-(on numbers for amplitude), on border pixels never.
+Laws:
+1. Values are calibrated where they are decoded, and the kernel acts on them: on linear power (on
+   numbers for amplitude), on border pixels never.
+2. Borders are found in the pixels that are decoded anyway (see `footprint`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import SceneError
 from ..mosaic import Blocks, Patches
 from ..radar.annotation import Annotation
 from ..radar.luts import CalibrationLut, NoiseLut
-from ..rasters import BlockReader
+from ..rasters import BlockReader, read_header
 from ..tables import LockedAsset
-from . import border, kernels
+from . import kernels
 from .flattening import Flattening
+from .footprint import Footprint
 from .geometry import Heights, ImageLattice
 from .radiometry import Quantity, calibrate
 
@@ -39,14 +44,33 @@ class Channel:
     scale_of_noise: float
     quantity: Quantity
 
-    def power(
-        self, dn: NDArray[np.uint16], inside: NDArray[np.bool_], rows: slice, cols: slice
-    ) -> NDArray[np.float32]:
-        """Calibrated values of a window, NaN outside the footprint."""
-        return calibrate(
-            dn, inside, self.quantity, np.arange(rows.start, rows.stop),
+    footprint: Footprint
+
+    @cached_property
+    def in_strips(self) -> bool:
+        """Whether the file's blocks have all pixels of their lines, as ESA's own do."""
+        return read_header(self.asset.href).block[1] >= self.asset.shape[1]
+
+    def load(
+        self, window: tuple[slice, slice], out: NDArray[np.float32], reader: BlockReader
+    ) -> None:
+        """Decode and calibrate a window (lines, pixels) into `out`; NaN outside the footprint."""
+        rows, cols = window
+        # An old processor's border is found in lines of full width. In files of strips these
+        # are decoded anyway; of tiled ones, the footprint reads what it needs of the sides.
+        wide = not self.footprint.clean and self.in_strips
+        read = slice(0, self.asset.shape[1]) if wide else cols
+        numbers = np.empty((len(out), read.stop - read.start), self.asset.dtype)
+        reader.read(self.asset, (rows, read), numbers)
+        dn = numbers.astype(np.uint16, copy=False)
+        try:
+            inside = self.footprint.inside(rows, cols, dn)
+        except SceneError as error:
+            raise SceneError(f"{self.asset.href}: {error}") from error
+        calibrate(
+            dn[:, cols] if wide else dn, inside, self.quantity, np.arange(rows.start, rows.stop),
             np.arange(cols.start, cols.stop), calibration=self.calibration, noise=self.noise,
-            scale_of_noise=self.scale_of_noise,
+            scale_of_noise=self.scale_of_noise, out=out,
         )  # fmt: skip
 
 
@@ -55,23 +79,18 @@ class NextLine:
     """The first line of the following slice, as one more line of an image."""
 
     channel: Channel
-    border: border.Border
     shift_px: NDArray[np.float64]
     """(pixel of the image,) what is to be added to find it in the following slice."""
 
     def load(self, cols: slice, out: NDArray[np.float32], reader: BlockReader) -> None:
         """Calibrated values at some pixels of the image, linear between those of the slice."""
-        asset = self.channel.asset
-        width = asset.shape[1]
+        width = self.channel.asset.shape[1]
         places = np.arange(cols.start, cols.stop) + self.shift_px[cols]
         first = int(np.clip(np.floor(places[0]), 0, width - 1))
         stop = int(np.clip(np.ceil(places[-1]) + 1, first + 1, width))
-        window = slice(0, 1), slice(first, stop)
-        dn = np.empty((1, stop - first), asset.dtype)
-        reader.read(asset, window, dn)
-        line = self.channel.power(
-            dn.astype(np.uint16, copy=False), self.border.inside(*window), *window
-        )[0]
+        block = np.empty((1, stop - first), np.float32)
+        self.channel.load((slice(0, 1), slice(first, stop)), block, reader)
+        line = block[0]
         left = np.floor(places + SAME_PX).astype(int)
         rest = places - left
         rest[np.abs(rest) <= SAME_PX] = 0.0
@@ -86,14 +105,13 @@ class GrdBands(Blocks):
     """The polarisations of one scene, calibrated block by block as patches need them."""
 
     def __init__(
-        self, channels: Sequence[Channel], borders: Sequence[border.Border], image: ImageLattice,
-        heights: Heights, patches: Patches, following: Sequence[NextLine], *, nearest: bool,
+        self, channels: Sequence[Channel], image: ImageLattice, heights: Heights,
+        patches: Patches, following: Sequence[NextLine], *, nearest: bool,
     ) -> None:  # fmt: skip
         """Plan only; no pixel is read.
 
         Args:
             channels: polarisations in the order of the stack.
-            borders: footprint of each.
             image: geometry of the image, the same for all.
             heights: height model around the unit.
             patches: all patches of the unit.
@@ -105,7 +123,7 @@ class GrdBands(Blocks):
         shape = lines + bool(following), samples
         needs = image.needed(patches.corners, patches.size_px, shape)
         super().__init__(assets, needs, "float32", shape)
-        self.channels, self.borders, self.following = channels, borders, following
+        self.channels, self.following = channels, following
         self.image, self.heights, self.nearest = image, heights, nearest
         self.bands = np.arange(len(channels), dtype=np.int64)
         # With the next slice's line the image ends there, else half a line after its own last.
@@ -124,10 +142,7 @@ class GrdBands(Blocks):
             self.following[number].load(cols, out[-1], reader)
             rows, out = slice(rows.start, lines), out[:-1]
         if rows.start < rows.stop:
-            dn = np.empty(out.shape, channel.asset.dtype)
-            reader.read(channel.asset, (rows, cols), dn)
-            inside = self.borders[number].inside(rows, cols)
-            out[:] = channel.power(dn.astype(np.uint16, copy=False), inside, rows, cols)
+            channel.load((rows, cols), out, reader)
         if self.flattening is not None:
             self.flattening.apply(*whole, cols)
 

@@ -46,10 +46,8 @@ REACH_PX = 2000
 MARGIN_PX = 16
 """What is cut besides, where an old processor left a fringe: values rise within it."""
 
-_STRIP = 512
-
-Read = Callable[[slice], NDArray[np.uint16]]
-"""Lines (first, stop) of a measurement, (y, samples)."""
+Read = Callable[[slice, slice], NDArray[np.uint16]]
+"""Some lines and pixels of a measurement, (y, x)."""
 
 
 @dataclass(frozen=True)
@@ -131,60 +129,6 @@ def threshold(noise: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     return np.asarray(low, np.float32)
 
 
-def find(
-    read: Read,
-    shape: tuple[int, int],
-    ipf: str,
-    *,
-    low_dn: NDArray[np.float32] | float = LOW_DN,
-    reach_px: int = REACH_PX,
-    margin_px: int = MARGIN_PX,
-) -> Border:
-    """Find the borders of a slice; reads it once, from the first line to the last.
-
-    Args:
-        read: gives lines of the measurement.
-        shape: lines and pixels of the measurement.
-        ipf: version of the processor.
-        low_dn: threshold of old processors, one or (pixel,); see `threshold`.
-        reach_px: how deep fringes of old processors are looked for.
-        margin_px: what is cut besides where an old processor left a fringe.
-
-    Raises:
-        SceneError: no pixel of the measurement is image.
-    """
-    lines, samples = shape
-    clean = has_clean_borders(ipf)
-    low = np.zeros(samples, np.float32) if clean else np.float32(low_dn) + np.zeros(samples, "f4")
-    run, reach, margin = (1, 0, 0) if clean else (RUN_PX, reach_px, margin_px)
-    depth = min(lines, REACH_PX + run if clean else reach + run)
-    sides = np.empty((2, 2, lines), np.int32)
-    start = np.empty((depth, samples), np.uint16)
-    end = np.empty((depth, samples), np.uint16)
-    for first in range(0, lines, _STRIP):
-        rows = slice(first, min(first + _STRIP, lines))
-        strip = read(rows)
-        _across(strip, low, run, SHARE, reach, sides[0, :, rows])
-        _across(strip[:, ::-1], low[::-1], run, SHARE, reach, sides[1, :, rows])
-        if rows.start < depth:
-            start[rows.start : min(rows.stop, depth)] = strip[: depth - rows.start]
-        if rows.stop > lines - depth:
-            kept = strip[max(lines - depth - rows.start, 0) :]
-            end[rows.stop - len(kept) - lines + depth : rows.stop - lines + depth] = kept
-    ends = np.empty((2, 2, samples), np.int32)
-    _down(start, low, run, SHARE, reach, ends[0])
-    _down(end[::-1], low, run, SHARE, reach, ends[1])
-    left, right = (_settled(*side, limit=samples, margin=margin) for side in sides)
-    top, bottom = (_settled(*side, limit=lines, margin=margin) for side in ends)
-    border = Border(left, np.int32(samples) - right, top, np.int32(lines) - bottom)
-    if not (border.left < border.right).any() or not (border.top < border.bottom).any():
-        raise SceneError(
-            "the measurement has no pixel with a signal; it is a placeholder or was not written "
-            "whole: fetch the product again"
-        )
-    return border
-
-
 def s1tiling_cut(
     line_near_start: NDArray[np.uint16],
     line_near_end: NDArray[np.uint16],
@@ -215,7 +159,7 @@ def s1tiling_cut(
     return Cut(side, side, first, last)
 
 
-def _settled(
+def settled(
     zeros: NDArray[np.int32], found: NDArray[np.int32], *, limit: int, margin: int
 ) -> NDArray[np.int32]:
     """Depth of the border for each line or column, from its run of zeros and what was found."""
@@ -252,13 +196,15 @@ def _depth(values, low, run, share, reach):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _across(strip, low, run, share, reach, out):  # type: ignore[no-untyped-def]
+def across(strip, low, run, share, reach, out):  # type: ignore[no-untyped-def]
+    """`_depth` of each line from its first pixel on, into `out` (2, line)."""
     for y in range(strip.shape[0]):
         out[0, y], out[1, y] = _depth(strip[y], low, run, share, reach)
 
 
 @kernel
-def _down(block, low, run, share, reach, out):  # type: ignore[no-untyped-def]
+def down(block, low, run, share, reach, out):  # type: ignore[no-untyped-def]
+    """`_depth` of each column from its first line on, into `out` (2, pixel)."""
     threshold = np.empty(block.shape[0], np.float32)
     for x in range(block.shape[1]):
         threshold[:] = low[x]

@@ -172,33 +172,53 @@ class Heights:
         return cls(np.zeros((0, 0), np.float32), empty)
 
 
-def terrain(
-    geobox: GeoBox, annotation: Annotation, orbit: Orbit, limits: tuple[float, float]
-) -> ImageLattice:
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """The nodes of a unit at the heights of the ladder: the same for all scenes over it."""
+
+    xyz: Array
+    """(step, node row, node column, 3) Earth-fixed coordinates in m."""
+    cell: tuple[int, int]
+    """As in `ImageLattice`, as are the next three."""
+    shift: int
+    ladder: tuple[float, float]
+    origin: tuple[int, int]
+
+    @classmethod
+    def of(cls, geobox: GeoBox, limits: tuple[float, float]) -> Ground:
+        """Place the nodes.
+
+        Args:
+            geobox: the unit.
+            limits: lowest and highest height in the unit, metres above the ellipsoid.
+
+        Raises:
+            GridError: the grid is rotated, or far from the Earth.
+        """
+        lon, lat, cell, origin, shift = _nodes(geobox)
+        first = math.floor(limits[0] / (2 * STEP_M)) * 2
+        count = max(1, math.ceil(limits[1] / (2 * STEP_M) - first / 2)) * 2 + 1
+        levels = (first + np.arange(count)) * STEP_M
+        xyz = ecef(lon[None], lat[None], levels[:, None, None])
+        return cls(xyz, cell, shift, (float(levels[0]), STEP_M), origin)
+
+
+def terrain(ground: Ground, annotation: Annotation, orbit: Orbit) -> ImageLattice:
     """Range-Doppler geometry of an image on the grid of a unit.
 
     Args:
-        geobox: the unit.
+        ground: nodes of the unit.
         annotation: of a GRD image.
         orbit: with the annotation's epoch.
-        limits: lowest and highest height in the unit, metres above the ellipsoid.
-
-    Raises:
-        GridError: the grid is rotated, or far from the Earth.
     """
-    lon, lat, cell, origin, shift = _nodes(geobox)
-    first = math.floor(limits[0] / (2 * STEP_M)) * 2
-    count = max(1, math.ceil(limits[1] / (2 * STEP_M) - first / 2)) * 2 + 1
-    levels = (first + np.arange(count)) * STEP_M
-    xyz = ecef(lon[None], lat[None], levels[:, None, None])
-    time_s, slant_m = locate(orbit, xyz)
+    time_s, slant_m = locate(orbit, ground.xyz)
     a, b = line_delay(annotation)
     line_s = time_s - a - b * (2 / SPEED_OF_LIGHT) * slant_m
     line = (line_s - annotation.first_line_s) / annotation.azimuth_interval_s
     table = RangeTable.of(annotation)
     return ImageLattice(
-        np.stack([line, slant_m]), _extremes(line, table.pixel(line, slant_m)), table, cell, shift,
-        (float(levels[0]), STEP_M), origin,
+        np.stack([line, slant_m]), _extremes(line, table.pixel(line, slant_m)), table,
+        ground.cell, ground.shift, ground.ladder, ground.origin,
     )  # fmt: skip
 
 
@@ -218,7 +238,7 @@ def ground_control(geobox: GeoBox, annotation: Annotation) -> ImageLattice:
 
     Raises:
         SceneError: fewer than 4 by 4 points.
-        GridError: see `terrain`.
+        GridError: see `Ground.of`.
     """
     lon, lat, cell, origin, shift = _nodes(geobox)
     line, pixel = _invert(annotation, lon, lat)

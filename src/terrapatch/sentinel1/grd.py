@@ -3,7 +3,9 @@
 
 Laws:
 1. Blocks of lines are decoded and calibrated at most once and given back when no patch needs
-   them: no image is ever held whole.
+   them: no image is ever held whole. Heights and nodes of the unit are computed once for all
+   scenes. Nothing of a scene's geometry is taken from another: a date does not depend on which
+   others are in the lock.
 2. All polarisations of a scene are sampled at the same coordinates.
 3. Slices of a datatake are scenes of their own. Each is widened by the first line of the next
    one, so that samples between two slices have both neighbours: no seam.
@@ -27,16 +29,18 @@ from ..mosaic import Grid, Layer, Patches, SceneLike, Step
 from ..mosaic import Scene as GeocodedScene
 from ..radar.annotation import Annotation, with_ground_range_of
 from ..radar.doppler import image_coordinates, sensing_coordinates
+from ..radar.luts import NoiseLut
 from ..radar.orbit import Orbit, read_eof, seconds
 from ..radar.orbitfiles import best_orbit, orbit_paths
 from ..radar.product import read_sidecars
 from ..rasters import read_window
-from ..tables import LockedItem
+from ..tables import LockedAsset, LockedItem
 from . import border
 from .bands import Channel, GrdBands, NextLine
 from .dem import read_dem
 from .flattening import Flattening
-from .geometry import Heights, ImageLattice, coordinates, ground_control, terrain
+from .footprint import Footprint
+from .geometry import Ground, Heights, ImageLattice, coordinates, ground_control, terrain
 from .layers import TerrainLayers
 from .radiometry import noise_scale
 from .shadow import Masks
@@ -49,6 +53,9 @@ if TYPE_CHECKING:
 
 NEXT_LINE = 0.05
 """Lines by which the next slice may be off the place of the line after the last."""
+
+CHANNELS = 32
+"""Most measurements whose tables are kept: those of a few passes."""
 
 
 @contextmanager
@@ -86,9 +93,9 @@ class Raw:
         """
         self.settings = settings
         self.items = [item for item in items if item.level == "GRD"]
-        self._heights: tuple[Heights, tuple[float, float]] | None = None
+        self._heights: Heights | None = None
+        self._ground: Ground | None = None
         self._channels: dict[tuple[str, str], Channel] = {}
-        self._borders: dict[tuple[str, str], border.Border] = {}
         self._angles: dict[str, NDArray[np.float32]] = {}
         self._surroundings: Surroundings | None = None
 
@@ -106,24 +113,19 @@ class Raw:
         geobox = grid.geobox
         channels = [self._channel(item, band) for band in layer.bands]
         annotation, settings = self._annotation(item, layer.bands[0]), self.settings
-        if self._heights is None:
-            self._heights = _heights(settings, geobox)
-        heights, limits = self._heights
-        if settings.geometry == "gcp":
+        heights, ground = self._relief(geobox)
+        if ground is None:
             image = ground_control(geobox, annotation)
         else:
-            orbit = _orbit(annotation, item, settings.orbit_files)
-            image = terrain(geobox, annotation, orbit, limits)
+            image = terrain(ground, annotation, _orbit(annotation, item, settings.orbit_files))
         shape = annotation.lines + 1, annotation.samples
         self._angles[item.id] = _angles(image, heights, annotation, patches)
         reaches = image.needed(patches.corners, patches.size_px, shape)[:, 1] > 0
         if not reaches.any():
             return GrdScene(number, (), reaches)
-        borders = [self._border(item, band) for band in layer.bands]
         following = self._following(item, layer.bands)
         bands = GrdBands(
-            channels, borders, image, heights, patches, following,
-            nearest=settings.kernel == "nearest",
+            channels, image, heights, patches, following, nearest=settings.kernel == "nearest",
         )  # fmt: skip
         layers = self._terrain(item, layer, bands, annotation, geobox)
         return GrdScene(number, (bands, *layers), bands.needs[:, 1] > 0)
@@ -169,17 +171,27 @@ class Raw:
                 angles = np.where(np.isnan(angles), self._angles.get(item.id, np.nan), angles)
         return angles.astype(np.float32)
 
+    def _relief(self, geobox: GeoBox) -> tuple[Heights, Ground | None]:
+        """Heights and nodes of the unit, computed with the first scene and kept for all."""
+        if self._heights is None:
+            if self.settings.geometry == "gcp":
+                self._heights = Heights.none()
+            else:
+                dem = read_dem(
+                    self.settings.dem, geobox, vertical=self.settings.dem_vertical,
+                    geoid=self.settings.geoid, sea=self.settings.dem_sea,
+                )  # fmt: skip
+                self._heights = Heights.of(dem, geobox)
+                self._ground = Ground.of(geobox, dem.limits)
+        return self._heights, self._ground
+
     def _channel(self, item: LockedItem, band: str) -> Channel:
         key = item.id, band
         if key not in self._channels:
+            if len(self._channels) >= CHANNELS:  # a series has hundreds, none of use to others
+                self._channels.pop(next(iter(self._channels)))
             self._channels[key] = _channel(item, band, self.settings)
         return self._channels[key]
-
-    def _border(self, item: LockedItem, band: str) -> border.Border:
-        key = item.id, band
-        if key not in self._borders:
-            self._borders[key] = _border(self._channel(item, band), item, self.settings)
-        return self._borders[key]
 
     def _annotation(self, item: LockedItem, band: str) -> Annotation:
         """Annotation with what the slices before and after know of ground range."""
@@ -208,7 +220,7 @@ class Raw:
             pairs = [(self._annotation(item, b), self._annotation(other, b)) for b in bands]
             if all(_goes_on(*pair) for pair in pairs):
                 return [
-                    NextLine(self._channel(other, b), self._border(other, b), _shift(*pair))
+                    NextLine(self._channel(other, b), _shift(*pair))
                     for b, pair in zip(bands, pairs, strict=True)
                 ]
         return []
@@ -252,16 +264,6 @@ def _shift(first: Annotation, second: Annotation) -> NDArray[np.float64]:
     return np.asarray(image_coordinates(second, time_s, slant_m)[1] - pixels)
 
 
-def _heights(settings: Sentinel1Settings, geobox: GeoBox) -> tuple[Heights, tuple[float, float]]:
-    if settings.geometry == "gcp":
-        return Heights.none(), (0.0, 0.0)
-    dem = read_dem(
-        settings.dem, geobox, vertical=settings.dem_vertical, geoid=settings.geoid,
-        sea=settings.dem_sea,
-    )  # fmt: skip
-    return Heights.of(dem, geobox), dem.limits
-
-
 def _channel(item: LockedItem, band: str, settings: Sentinel1Settings) -> Channel:
     asset = item.assets[band]
     ipf = item.processing_baseline or ""
@@ -270,39 +272,39 @@ def _channel(item: LockedItem, band: str, settings: Sentinel1Settings) -> Channe
         noise=settings.subtracts_noise,
     )  # fmt: skip
     annotation, calibration, noise = found.annotation, found.calibration, found.noise
-    dn_scale = float(calibration.tables["dn"].values[0][0])
+    scale = 1.0
+    if noise is not None:
+        dn_scale = float(calibration.tables["dn"].values[0][0])
+        scale = noise_scale(ipf, annotation.mode, dn_scale)
     return Channel(
-        asset, annotation, calibration, noise,
-        noise_scale(ipf, annotation.mode, dn_scale) if noise is not None else 1.0,
+        asset, annotation, calibration, noise, scale,
         "beta0" if settings.radiometry == "gamma0_rtc" else settings.radiometry,
+        _footprint(asset, ipf, noise, scale, settings),
     )  # fmt: skip
 
 
-def _border(channel: Channel, item: LockedItem, settings: Sentinel1Settings) -> border.Border:
-    asset = channel.asset
-
-    def read(rows: slice) -> NDArray[np.uint16]:
-        window = read_window(asset, (rows, slice(0, asset.shape[1])))
-        return window.astype(np.uint16, copy=False)
+def _footprint(
+    asset: LockedAsset, ipf: str, noise: NoiseLut | None, scale: float, settings: Sentinel1Settings
+) -> Footprint:
+    def read(rows: slice, cols: slice) -> NDArray[np.uint16]:
+        return read_window(asset, (rows, cols)).astype(np.uint16, copy=False)
 
     low: NDArray[np.float32] | float = border.LOW_DN
-    if channel.noise is not None:
+    if noise is not None:
         middle = np.array([asset.shape[0] // 2])
-        noise = channel.noise.window(middle, np.arange(asset.shape[1]))[0]
-        low = border.threshold(noise * channel.scale_of_noise)
-    ipf, lines = item.processing_baseline or "", asset.shape[0]
-    try:
-        found = border.find(read, asset.shape, ipf, low_dn=low)
-    except SceneError as error:
-        raise SceneError(f"{asset.href}: {error}") from error
-    if settings.border_cut == "none":
-        return found
-    start, end = (read(slice(k, k + 1))[0] for k in (min(100, lines - 1), max(lines - 100, 0)))
-    cut = border.s1tiling_cut(
-        start, end, ipf, range_px=settings.border_cut_range_px,
-        azimuth_px=settings.border_cut_azimuth_px,
-    )  # fmt: skip
-    return found.cut(cut)
+        low = border.threshold(noise.window(middle, np.arange(asset.shape[1]))[0] * scale)
+    cut = border.Cut()
+    if settings.border_cut == "s1tiling":
+        lines, samples = asset.shape
+        start, end = (
+            read(slice(line, line + 1), slice(0, samples))[0]
+            for line in (min(100, lines - 1), max(lines - 100, 0))
+        )
+        cut = border.s1tiling_cut(
+            start, end, ipf, range_px=settings.border_cut_range_px,
+            azimuth_px=settings.border_cut_azimuth_px,
+        )  # fmt: skip
+    return Footprint(read, asset.shape, ipf, low_dn=low, cut=cut)
 
 
 def _orbit(annotation: Annotation, item: LockedItem, files: Sequence[str]) -> Orbit:

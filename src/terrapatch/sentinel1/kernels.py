@@ -37,74 +37,129 @@ def heights_of_row(dem, nodes, cell, row, col, v, u, height):
         return
     row_coordinates(nodes, cell, row, col, v, u)
     rows, cols = dem.shape
+    flat = dem.reshape(-1)
     for x in range(height.size):
-        height[x] = np.nan
-        if not (v[x] > -1e-6 and v[x] < rows - 1 + 1e-6):
+        good = v[x] > -1e-6 and v[x] < rows - 1 + 1e-6 and u[x] > -1e-6 and u[x] < cols - 1 + 1e-6
+        if not good:
+            height[x] = np.nan
             continue
-        if not (u[x] > -1e-6 and u[x] < cols - 1 + 1e-6):
-            continue
-        top, left = math.floor(v[x] + 1e-6), math.floor(u[x] + 1e-6)
+        # Not below 0 here, so that cutting off is rounding down; unsigned: see `resample`.
+        top, left = np.int64(v[x] + 1e-6), np.int64(u[x] + 1e-6)
         down, across = v[x] - top, u[x] - left
         down = 0.0 if down < 1e-6 else down
         across = 0.0 if across < 1e-6 else across
-        below = top + (1 if down > 0.0 else 0)
-        right = left + (1 if across > 0.0 else 0)
-        upper = dem[top, left] + (dem[top, right] - dem[top, left]) * across
-        lower = dem[below, left] + (dem[below, right] - dem[below, left]) * across
+        i = np.uint64(top * cols + left)
+        k = np.uint64(1 if across > 0.0 else 0)
+        j = i + np.uint64(cols if down > 0.0 else 0)
+        upper = flat[i] + (flat[i + k] - flat[i]) * across
+        lower = flat[j] + (flat[j + k] - flat[j]) * across
         height[x] = upper + (lower - upper) * down
 
 
 @kernel
-def pixel_at(moments, table, first, line, slant, record, step):
-    """Pixel at which a slant range lies in a line, by a table; clamped to the table's ends.
+def pixels_at(moments, table, first, line, slant, pixel):
+    """Pixels at which slant ranges lie in lines, by a table; clamped to the table's ends.
 
-    The search starts where the last one ended: neighbours are a step away. Where it starts does
-    not change what it finds.
+    Neighbours are few steps of the table apart: a whole run is looked up at once around one of
+    them, and one by one only where that fails. How a place is found does not change what is.
 
     Args:
         moments: (record,) lines of the table's records.
         table: (record, step) slant ranges in m, growing along steps; linear between records and
             between steps.
         first: pixel of the first step, and pixels between steps.
-        line: where to look.
-        slant: slant range in m.
-        record: where to begin.
-        step: where to begin.
-
-    Returns:
-        Pixel, record, step.
+        line: (n,) where to look; NaN where there is nothing to look for.
+        slant: (n,) slant ranges in m.
+        pixel: (n,) written; not `slant` itself.
     """
+    last = moments.size - 1
+    record = 0
+    for begin in range(0, line.size, _RUN):
+        stop = min(begin + _RUN, line.size)
+        while record < last and moments[record + 1] <= line[begin]:
+            record += 1
+        while record > 0 and moments[record] > line[begin]:
+            record -= 1
+        after = min(record + 1, last)
+        pace = 1.0 / (moments[after] - moments[record]) if after > record else 0.0
+        share = min(max((line[begin] - moments[record]) * pace, 0.0), 1.0)
+        low, high = table[record], table[after]
+        step = _step(low, high, share, slant[begin])
+        near = low[step] + (high[step] - low[step]) * share
+        slope = 1.0 / (low[step + 1] + (high[step + 1] - low[step + 1]) * share - near)
+        found = _around(
+            low, high, moments[record] if record > 0 else -np.inf,
+            moments[after] if after > record else np.inf, moments[record], pace, step, near, slope,
+            first, line[begin:stop], slant[begin:stop], pixel[begin:stop],
+        )  # fmt: skip
+        if not found:
+            for x in range(begin, stop):
+                pixel[x], record = _pixel(moments, table, first, line[x], slant[x], record)
+
+
+_RUN = 64
+"""Pixels of the map that are looked up together."""
+
+
+@kernel
+def _around(
+    low, high, begin, stop, moment, pace, anchor, start, slope, first, line, slant, pixel
+):  # fmt: skip
+    """Pixels of a run between two records, from a guess that may be one step off; whether it was."""
+    end = low.size - 2
+    good = True
+    for x in range(line.size):
+        share = min(max((line[x] - moment) * pace, 0.0), 1.0)
+        guess = anchor + (slant[x] - start) * slope
+        guess = guess if guess > 0.0 else 0.0  # also where it is none
+        n = np.int64(guess if guess < end else np.float64(end))
+        i = np.uint64(n)
+        near = low[i] + (high[i] - low[i]) * share
+        far = low[i + np.uint64(1)] + (high[i + np.uint64(1)] - low[i + np.uint64(1)]) * share
+        n += 1 if (slant[x] >= far) & (n < end) else 0
+        n -= 1 if (slant[x] < near) & (n > 0) else 0
+        i = np.uint64(n)
+        near = low[i] + (high[i] - low[i]) * share
+        far = low[i + np.uint64(1)] + (high[i + np.uint64(1)] - low[i + np.uint64(1)]) * share
+        part = (slant[x] - near) / (far - near)
+        good &= (line[x] >= begin) & (line[x] < stop)
+        good &= (part >= 0.0) | (n == 0)
+        good &= (slant[x] < far) | (n == end)
+        pixel[x] = first[0] + (n + min(max(part, 0.0), 1.0)) * first[1]
+    return good
+
+
+@kernel
+def _pixel(moments, table, first, line, slant, record):
+    """Pixel at which a slant range lies in a line, and the record before that line."""
+    if not math.isfinite(line):
+        return np.nan, record
     last = moments.size - 1
     while record < last and moments[record + 1] <= line:
         record += 1
     while record > 0 and moments[record] > line:
         record -= 1
     after = min(record + 1, last)
-    share = 0.0
-    if after > record:
-        share = (line - moments[record]) / (moments[after] - moments[record])
-        share = min(max(share, 0.0), 1.0)
+    pace = 1.0 / (moments[after] - moments[record]) if after > record else 0.0
+    share = min(max((line - moments[record]) * pace, 0.0), 1.0)
     low, high = table[record], table[after]
-    while step < table.shape[1] - 2:
-        if low[step + 1] + (high[step + 1] - low[step + 1]) * share > slant:
-            break
-        step += 1
-    while step > 0:
-        if low[step] + (high[step] - low[step]) * share <= slant:
-            break
-        step -= 1
-    near = low[step] + (high[step] - low[step]) * share
-    far = low[step + 1] + (high[step + 1] - low[step + 1]) * share
-    part = min(max((slant - near) / (far - near), 0.0), 1.0)
-    return first[0] + (step + part) * first[1], record, step
+    n = _step(low, high, share, slant)
+    near = low[n] + (high[n] - low[n]) * share
+    far = low[n + 1] + (high[n + 1] - low[n + 1]) * share
+    return first[0] + (n + min(max((slant - near) / (far - near), 0.0), 1.0)) * first[1], record
 
 
 @kernel
-def pixels_at(moments, table, first, line, slant, pixel):
-    """`pixel_at` for many places, all (n,)."""
-    record, step = 0, 0
-    for n in range(line.size):
-        pixel[n], record, step = pixel_at(moments, table, first, line[n], slant[n], record, step)
+def _step(low, high, share, slant):
+    """Last step of a mixed table at or before a slant range, within the table."""
+    n, beyond = 0, low.size - 1
+    while beyond - n > 1:
+        middle = (n + beyond) >> 1
+        if low[middle] + (high[middle] - low[middle]) * share > slant:
+            beyond = middle
+        else:
+            n = middle
+    return n
 
 
 @kernel
@@ -117,9 +172,9 @@ def image_row(
 
     Args:
         nodes: (2, step, node row, node column) float64: line and slant range at the nodes.
-        moments: see `pixel_at`; without records, nodes hold pixels.
-        table: see `pixel_at`.
-        first: see `pixel_at`.
+        moments: see `pixels_at`; without records, nodes hold pixels.
+        table: see `pixels_at`.
+        first: see `pixels_at`.
         cell: first cell, counted from the grid's origin.
         shift: cells have 1 << shift pixels.
         ladder: height of the first step and distance between steps, in m.
@@ -133,35 +188,104 @@ def image_row(
     part = 1.0 / size
     i = (row >> shift) - cell[0]
     down = (row & (size - 1)) * part
-    steps = nodes.shape[1]
-    record, step = 0, table.shape[1] // 2
-    for x in range(line.size):
-        h = height[x]
-        if not math.isfinite(h):
-            line[x], pixel[x] = np.nan, np.nan
-            continue
+    top = nodes.shape[1] - 3
+    slant = np.empty(line.size) if moments.size > 0 else pixel
+    x = 0
+    while x < line.size:
         k = ((col + x) >> shift) - cell[1]
-        across = ((col + x) & (size - 1)) * part
-        t = (h - ladder[0]) / ladder[1]
-        base = min(max(math.floor(t * 0.5) * 2, 0), steps - 3)
-        t -= base
-        weights = (0.5 * (t - 1.0) * (t - 2.0), t * (2.0 - t), 0.5 * t * (t - 1.0))
-        a, b = 0.0, 0.0
-        for n in range(3):
-            s = base + n
-            upper = nodes[0, s, i, k] + (nodes[0, s, i, k + 1] - nodes[0, s, i, k]) * across
-            lower = (
-                nodes[0, s, i + 1, k] + (nodes[0, s, i + 1, k + 1] - nodes[0, s, i + 1, k]) * across
-            )
-            a += weights[n] * (upper + (lower - upper) * down)
-            upper = nodes[1, s, i, k] + (nodes[1, s, i, k + 1] - nodes[1, s, i, k]) * across
-            lower = (
-                nodes[1, s, i + 1, k] + (nodes[1, s, i + 1, k + 1] - nodes[1, s, i + 1, k]) * across
-            )
-            b += weights[n] * (upper + (lower - upper) * down)
-        if moments.size > 0:
-            b, record, step = pixel_at(moments, table, first, a, b, record, step)
-        line[x], pixel[x] = a, b
+        t = (col + x) & (size - 1)
+        stop = min(line.size, x + size - t)
+        lowest, highest = np.inf, -np.inf
+        for n in range(x, stop):
+            lowest, highest = min(lowest, height[n]), max(highest, height[n])
+        line[x:stop], slant[x:stop] = np.nan, np.nan
+        first_base = _base((lowest - ladder[0]) / ladder[1], top) if lowest <= highest else 1
+        last_base = _base((highest - ladder[0]) / ladder[1], top) if lowest <= highest else 0
+        for base in range(first_base, last_base + 1, 2):
+            _cell_row(
+                nodes, i, k, down, t * part, part, base, top, ladder, height[x:stop],
+                line[x:stop], slant[x:stop],
+            )  # fmt: skip
+        x = stop
+    if moments.size > 0:
+        pixels_at(moments, table, first, line, slant, pixel)
+
+
+@kernel
+def _base(t, top):
+    """First of the three steps of the ladder whose parabola holds at a place on it."""
+    return min(max(math.floor(t * 0.5) * 2, 0), top)
+
+
+@kernel
+def _cell_row(nodes, i, k, down, across, part, base, top, ladder, height, line, pixel):
+    """`image_row` within a cell, for the heights of one parabola."""
+    left, step = np.empty(6), np.empty(6)
+    for n in range(6):
+        plane = nodes[n // 3, base + n % 3]
+        left[n] = plane[i, k] + (plane[i + 1, k] - plane[i, k]) * down
+        right = plane[i, k + 1] + (plane[i + 1, k + 1] - plane[i, k + 1]) * down
+        step[n] = right - left[n]
+    l0, l1, l2, s0, s1, s2 = left[0], left[1], left[2], left[3], left[4], left[5]
+    dl0, dl1, dl2, ds0, ds1, ds2 = step[0], step[1], step[2], step[3], step[4], step[5]
+    # Where the parabolas before and after take over; the outer ones hold beyond.
+    begin = -np.inf if base == 0 else np.float64(base)
+    stop = np.inf if base == top else base + 2.0
+    for x in range(line.size):
+        place = (height[x] - ladder[0]) / ladder[1]
+        here = (place >= begin) & (place < stop)
+        t = place - base
+        w0, w1, w2 = 0.5 * (t - 1.0) * (t - 2.0), t * (2.0 - t), 0.5 * t * (t - 1.0)
+        u = across + x * part
+        a = w0 * (l0 + dl0 * u) + w1 * (l1 + dl1 * u) + w2 * (l2 + dl2 * u)
+        b = w0 * (s0 + ds0 * u) + w1 * (s1 + ds1 * u) + w2 * (s2 + ds2 * u)
+        line[x] = a if here else line[x]
+        pixel[x] = b if here else pixel[x]
+
+
+@kernel
+def _inside(line, pixel, shape, last, nearest, good):
+    """Which places the image answers for; the nearest pixel's place instead, if wanted."""
+    for x in range(line.size):
+        good[x] = (
+            (line[x] >= -0.500001) & (line[x] <= last + 0.000001)
+            & (pixel[x] >= -0.500001) & (pixel[x] <= shape[1] - 0.499999)
+        )  # fmt: skip
+    if nearest:
+        for x in range(line.size):
+            line[x] = math.floor(line[x] + 0.500001) if good[x] else line[x]
+        for x in range(line.size):
+            pixel[x] = math.floor(pixel[x] + 0.500001) if good[x] else pixel[x]
+
+
+@kernel
+def _neighbours(t, good, first, size, stride, begin, step, weight):
+    """Along an axis: where the neighbour before lies in a plane, the step to the one after, its weight.
+
+    Both are the same where the one after has no weight. Places outside the image stand for the
+    plane's first pixel.
+    """
+    for x in range(t.size):
+        place = t[x] if good[x] else np.float64(first)
+        place = min(max(place, 0.0), size - 1.0)
+        low = np.int64(place)
+        rest = np.float32(place - low)
+        weight[x] = rest
+        begin[x] += (low - first) * stride
+        step[x] = stride if rest > 0.0 else 0
+
+
+@kernel
+def _blend(plane, begin, right, down, across, along, value):
+    """Bilinear values; not finite where a neighbour is missing."""
+    for x in range(value.size):
+        # Unsigned: signed indices cost a test for counting from the end.
+        i, k = np.uint64(begin[x]), np.uint64(right[x])
+        j = i + np.uint64(down[x])
+        upper, lower = plane[i], plane[j]
+        upper += (plane[i + k] - upper) * across[x]
+        lower += (plane[j + k] - lower) * across[x]
+        value[x] = upper + (lower - upper) * along[x]
 
 
 @kernel
@@ -198,13 +322,23 @@ def sample(
     size = out.shape[3]
     v, u, height = np.empty(size), np.empty(size), np.empty(size)
     line, pixel = np.empty(size), np.empty(size)
+    begin, right, down = (
+        np.empty(size, np.int64),
+        np.empty(size, np.int64),
+        np.empty(size, np.int64),
+    )
+    along, across = np.empty(size, np.float32), np.empty(size, np.float32)
+    value = np.empty(size, np.float32)
+    good = np.empty(size, np.bool_)
+    flat = planes.reshape(planes.shape[0], -1)
     for p in range(places.shape[0]):
         if places[p, 2] == 0:
             continue
         for y in range(out.shape[2]):
+            free = filled[p, y]
             wanted = False
             for x in range(size):
-                wanted |= filled[p, y, x] == 0
+                wanted |= free[x] == 0
             if not wanted:
                 continue
             row, col = places[p, 0] + origin[0] + y, places[p, 1] + origin[1]
@@ -212,33 +346,20 @@ def sample(
             image_row(
                 nodes, moments, table, start, cell, shift, ladder, row, col, height, line, pixel
             )
+            _inside(line, pixel, shape, last, nearest, good)
             for x in range(size):
-                a, b = line[x], pixel[x]
-                inside = (
-                    a >= -0.500001 and a <= last + 0.000001
-                    and b >= -0.500001 and b <= shape[1] - 0.499999
-                )  # fmt: skip
-                if not inside:
-                    valid[p, y, x] = 0
-                    continue
-                if nearest:
-                    a, b = math.floor(a + 0.500001), math.floor(b + 0.500001)
-                a = min(max(a, 0.0), shape[0] - 1.0)
-                b = min(max(b, 0.0), shape[1] - 1.0)
-                top, left = math.floor(a), math.floor(b)
-                down, across = np.float32(a - top), np.float32(b - left)
-                below = top + (1 if down > 0.0 else 0) - first[0]
-                right = left + (1 if across > 0.0 else 0) - first[1]
-                top, left = top - first[0], left - first[1]
-                for n in range(planes.shape[0]):
-                    upper, lower = planes[n, top, left], planes[n, below, left]
-                    upper += (planes[n, top, right] - upper) * across
-                    lower += (planes[n, below, right] - lower) * across
-                    value = upper + (lower - upper) * down
-                    if filled[p, y, x] == 0:
-                        out[p, bands[n], y, x] = value
-                    if not math.isfinite(value):
-                        valid[p, y, x] = 0
+                begin[x] = 0
+            _neighbours(line, good, first[0], shape[0], planes.shape[2], begin, down, along)
+            _neighbours(pixel, good, first[1], shape[1], 1, begin, right, across)
+            for n in range(planes.shape[0]):
+                _blend(flat[n], begin, right, down, across, along, value)
+                target = out[p, bands[n], y]
+                for x in range(size):
+                    target[x] = value[x] if (free[x] == 0) & good[x] else target[x]
+                for x in range(size):
+                    good[x] &= math.isfinite(value[x])
+            for x in range(size):
+                valid[p, y, x] = valid[p, y, x] if good[x] else 0
 
 
 @kernel

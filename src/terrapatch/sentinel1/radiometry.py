@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compiled import kernel
-from ..radar.luts import CalibrationLut, NoiseLut
+from ..radar.luts import CalibrationLut, NoiseLut, mixed_line
 from .border import version
 
 Quantity = Literal["amplitude", "sigma0", "beta0", "gamma0"]
@@ -66,7 +66,7 @@ def noise_scale(ipf: str, mode: str, dn_scale: float) -> float:
 
 def calibrate(
     dn: NDArray[np.uint16],
-    valid: NDArray[np.bool_],
+    valid: NDArray[np.bool_] | None,
     quantity: Quantity,
     rows: NDArray[Any],
     cols: NDArray[Any],
@@ -75,13 +75,14 @@ def calibrate(
     noise: NoiseLut | None = None,
     scale_of_noise: float = 1.0,
     floor: float = FLOOR,
+    out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Calibrate a window of a measurement.
 
     Args:
         dn: (y, x) uint16 digital numbers.
-        valid: (y, x) bool, inside of the footprint, see `border.Border.inside`; a zero there is a
-            value, a digital number elsewhere is none.
+        valid: (y, x) bool, inside of the footprint, see `Footprint.inside`; a zero there is a
+            value, a digital number elsewhere is none. None where all of the window is inside.
         quantity: `amplitude` gives the digital numbers themselves, without noise removal, as
             CerraData-4MM was published; the others give linear power.
         rows: (y,) line numbers of the product.
@@ -91,46 +92,57 @@ def calibrate(
         scale_of_noise: see `noise_scale`.
         floor: least backscatter; −inf keeps what noise removal leaves, also below zero, so that
             means over dark ground are free of bias.
+        out: (y, x) float32, written and returned; made if absent.
 
     Returns:
         (y, x) float32; NaN where not valid.
     """
-    out = np.empty(dn.shape, np.float32)
+    if out is None:
+        out = np.empty(dn.shape, np.float32)
     if quantity == "amplitude":
-        _amplitude(dn, valid, out)
-        return out
-    factor = calibration.window(quantity, rows, cols)
-    if noise is None or noise.is_zero:
-        _power(dn, valid, factor, np.float32(floor), out)
-        return out
-    annotated = noise.window(rows, cols)
-    if not math.isclose(scale_of_noise, 1.0):
-        annotated *= np.float32(scale_of_noise)
-    _denoised_power(dn, valid, factor, annotated, np.float32(floor), out)
+        out[:] = dn
+    else:
+        empty = np.zeros((1, 0)), np.zeros(0, np.intp), np.zeros(0, np.intp), np.zeros(0)
+        spans, factors = np.zeros((0, 2), np.int64), np.zeros((0, 0), np.float32)
+        annotated = empty
+        if noise is not None and not noise.is_zero:
+            annotated = noise.ranges.vectors(rows, cols)
+            spans, factors = noise.factors(rows, cols)
+        scale = 1.0 if math.isclose(scale_of_noise, 1.0) else scale_of_noise
+        _power(
+            dn, *calibration.tables[quantity].vectors(rows, cols), *annotated, spans, factors,
+            np.float32(scale), np.float32(floor), out,
+        )  # fmt: skip
+    if valid is not None:
+        out[~valid] = np.nan
     return out
 
 
 @kernel
-def _amplitude(dn, valid, out):  # type: ignore[no-untyped-def]
-    for y in range(dn.shape[0]):
-        for x in range(dn.shape[1]):
-            out[y, x] = np.float32(dn[y, x]) if valid[y, x] else np.float32(np.nan)
+def _power(  # type: ignore[no-untyped-def]
+    dn, along, first, second, weight, noise, noise_first, noise_second, noise_weight, spans,
+    factors, scale, floor, out,
+):  # fmt: skip
+    """Calibrated power of a window; tables as `Table.vectors` and `NoiseLut.factors` give them."""
+    size = out.shape[1]
+    annotated = np.zeros(size, np.float32)
+    for y in range(out.shape[0]):
+        if noise_first.size > 0:
+            mixed_line(noise[noise_first[y]], noise[noise_second[y]], noise_weight[y], annotated)
+            for n in range(spans.shape[0]):
+                factor = factors[n, y]
+                for x in range(spans[n, 0], spans[n, 1]):
+                    annotated[x] *= factor
+            if scale != np.float32(1.0):
+                for x in range(size):
+                    annotated[x] *= scale
+        _calibrated(dn[y], along[first[y]], along[second[y]], weight[y], annotated, floor, out[y])
 
 
 @kernel
-def _power(dn, valid, factor, floor, out):  # type: ignore[no-untyped-def]
-    for y in range(dn.shape[0]):
-        for x in range(dn.shape[1]):
-            value = np.float32(dn[y, x]) / factor[y, x]
-            value = max(value * value, floor)
-            out[y, x] = value if valid[y, x] else np.float32(np.nan)
-
-
-@kernel
-def _denoised_power(dn, valid, factor, noise, floor, out):  # type: ignore[no-untyped-def]
-    for y in range(dn.shape[0]):
-        for x in range(dn.shape[1]):
-            value = np.float32(dn[y, x])
-            value = (value * value - noise[y, x]) / (factor[y, x] * factor[y, x])
-            value = max(value, floor)
-            out[y, x] = value if valid[y, x] else np.float32(np.nan)
+def _calibrated(dn, low, high, weight, noise, floor, out):  # type: ignore[no-untyped-def]
+    for x in range(out.size):
+        factor = np.float32(low[x] + weight * (high[x] - low[x]))
+        value = np.float32(dn[x])
+        power = (value * value - noise[x]) / (factor * factor)
+        out[x] = power if power > floor else floor
