@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import shapely
 from odc.geo import CRS
@@ -92,7 +93,7 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
     for sensor in wanted:
         _require(sensor, [s.id for s in chosen if s.sensor == sensor], excluded, found)
     files = Files(resolved.catalog.hash_files)
-    items = _locked(chosen, _bands(resolved), files)
+    items = _locked(chosen, _bands(resolved), _masks(resolved), files)
     units, left_out = _units(resolved, items, wanted, area, area_crs)
     used = {(sensor, i) for unit in units for sensor, ids in unit.items.items() for i in ids}
     excluded += [
@@ -141,16 +142,19 @@ def _heights(settings: StageSettings, archive: Path | None, files: Files) -> tup
 def _found(settings: StageSettings, archive: Path | None) -> Found:
     """All that the source offers, the reference among it."""
     catalog, reference = settings.catalog, settings.reference.path
-    raw = "sentinel1" in settings.modalities and settings.sentinel1.level == "GRD"
+    how: dict[str, Any] = {
+        "raw": "sentinel1" in settings.modalities and settings.sentinel1.level == "GRD",
+        "reflectance": settings.sentinel2.reflectance,
+    }
     if catalog.source == "simulated":
         if archive is None or not archive.is_dir():
             raise InputError(
                 f"{archive}: no simulated archive here; run `terrapatch simulate` first"
             )
-        found = search([archive], raw=raw)
+        found = search([archive], **how)
         maps = sorted((archive / "reference").glob("*.tif"))
     else:
-        found, maps = search([Path(path) for path in catalog.paths], raw=raw), []
+        found, maps = search([Path(path) for path in catalog.paths], **how), []
     scenes = [*found.scenes, *described_scenes(catalog.rasters, catalog.level)]
     names = [reference] if reference is not None else [str(path) for path in maps]
     scenes += [map_scene(name) for name in names]
@@ -168,14 +172,22 @@ def _bands(settings: StageSettings) -> dict[str, tuple[str, ...]]:
     }
 
 
+def _masks(settings: StageSettings) -> tuple[str, ...]:
+    """Masks that the Sentinel-2 stage will read of Theia's products."""
+    wanted = settings.sentinel2
+    bits = {"EDG": wanted.mask_edg, "CLM": wanted.mask_clm, "MG2": wanted.mask_mg2}
+    return tuple(name for name, used in bits.items() if used)
+
+
 def _locked(
-    scenes: Sequence[Scene], bands: dict[str, tuple[str, ...]], files: Files
+    scenes: Sequence[Scene], bands: dict[str, tuple[str, ...]], masks: Sequence[str], files: Files
 ) -> list[LockedItem]:
     """Open all chosen scenes; every broken one is named before the plan fails."""
     items, errors = [], []
     for scene in scenes:
         try:
-            items.append(locked_item(scene, bands[scene.sensor], files))
+            more = masks if scene.processor == "theia" else ()
+            items.append(locked_item(scene, (*bands[scene.sensor], *more), files))
         except TerrapatchError as error:
             errors.append(error)
     if errors:

@@ -200,7 +200,8 @@ def _store(value, half, free, good, target):
     for x in range(value.size):
         good[x] &= value[x] == value[x]
     for x in range(value.size):
-        old, new = target[x], value[x] + half
+        # Downwards, also below zero: a cast alone would turn −0.7 into 0.
+        old, new = target[x], np.floor(value[x] + half) if half > 0 else value[x]
         target[x] = new if free[x] else old
 
 
