@@ -269,7 +269,7 @@ def _uncovered(tree: Tree, main: str, area: BaseGeometry) -> float:
     there = reprojected(area, GEOGRAPHIC, str(geobox.crs))
     inside = excluded = 0
     for top in range(0, geobox.shape[0], _STRIP):
-        strip = geobox[top : top + _STRIP, :]
+        strip = geobox[top : min(top + _STRIP, geobox.shape[0]), :]
         if not there.intersects(strip.extent.geom):
             continue
         within = geometry_mask([there], strip.shape, strip.affine, invert=True)
