@@ -232,7 +232,8 @@ def _complain(
             f"{tree.path}: the product has {', '.join(missing)} as {other} only, not as "
             f"{reflectance}; fetch it again, or set sentinel2.reflectance: {other}"
         )
-    raise missing_bands(tree.path.name, str(tree.path), missing, sorted(images[reflectance]))
+    have = [band for band in S2_BANDS if band in images[reflectance]]
+    raise missing_bands(tree.path.name, str(tree.path), missing, have)
 
 
 def _nodata(root: ET.Element, where: str) -> float:

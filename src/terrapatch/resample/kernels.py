@@ -363,7 +363,7 @@ def _add(raw, weight, nodata, line):
 @kernel
 def _limit(total, offset, low, high, value):
     for x in range(value.size):
-        t = np.float32(total[x]) + offset
+        t = np.float32(total[x] + offset)  # rounded once: an offset changes no pixel
         t = low if t < low else t
         value[x] = high if t > high else t
 
