@@ -93,7 +93,7 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
     for sensor in wanted:
         _require(sensor, [s.id for s in chosen if s.sensor == sensor], excluded, found)
     files = Files(resolved.catalog.hash_files)
-    items = _locked(chosen, _bands(resolved), _masks(resolved), files)
+    items = _locked(chosen, _bands(resolved), files)
     units, left_out = _units(resolved, items, wanted, area, area_crs)
     used = {(sensor, i) for unit in units for sensor, ids in unit.items.items() for i in ids}
     excluded += [
@@ -162,31 +162,26 @@ def _found(settings: StageSettings, archive: Path | None) -> Found:
 
 
 def _bands(settings: StageSettings) -> dict[str, tuple[str, ...]]:
-    """Bands that each sensor's stage will read."""
+    """Bands that each sensor's stage will read, and the `masks` of Theia's products."""
     sentinel2 = settings.sentinel2
+    bits = {"EDG": sentinel2.mask_edg, "CLM": sentinel2.mask_clm, "MG2": sentinel2.mask_mg2}
     classes = ("SCL",) if sentinel2.scl or sentinel2.mask_scl else ()
     return {
         "sentinel2": (*sentinel2.bands, *classes),
         "sentinel1": settings.sentinel1.polarisations,
         "reference": ("map",),
+        "masks": tuple(name for name, used in bits.items() if used),
     }
 
 
-def _masks(settings: StageSettings) -> tuple[str, ...]:
-    """Masks that the Sentinel-2 stage will read of Theia's products."""
-    wanted = settings.sentinel2
-    bits = {"EDG": wanted.mask_edg, "CLM": wanted.mask_clm, "MG2": wanted.mask_mg2}
-    return tuple(name for name, used in bits.items() if used)
-
-
 def _locked(
-    scenes: Sequence[Scene], bands: dict[str, tuple[str, ...]], masks: Sequence[str], files: Files
+    scenes: Sequence[Scene], bands: dict[str, tuple[str, ...]], files: Files
 ) -> list[LockedItem]:
     """Open all chosen scenes; every broken one is named before the plan fails."""
     items, errors = [], []
     for scene in scenes:
         try:
-            more = masks if scene.processor == "theia" else ()
+            more = bands["masks"] if scene.processor == "theia" else ()
             items.append(locked_item(scene, (*bands[scene.sensor], *more), files))
         except TerrapatchError as error:
             errors.append(error)

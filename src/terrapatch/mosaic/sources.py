@@ -52,15 +52,15 @@ class Layer:
     """Valid values are kept within these."""
     nodata: float = np.nan
     """Missing pixels in files where the lock names no value."""
+    masks: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Values that count as missing in further masks (uint8), by asset; scenes that lack one are
+    taken without it."""
     decibel: bool = False
     """Turn the sampled linear power into 10·log10 of it."""
     classes: str | None = None
     """Asset of scene classes (uint8), sampled by the nearest neighbour."""
     masked: tuple[int, ...] = ()
     """Classes that count as missing."""
-    masks: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """Values that count as missing in further masks (uint8), by asset; scenes that lack one are
-    taken without it."""
 
 
 @dataclass(frozen=True)
