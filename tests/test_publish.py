@@ -156,6 +156,18 @@ def test_whole_numbers_are_exact(values):
 
 
 @settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(-32_768, 32_767), min_size=1, max_size=60))
+def test_negative_whole_numbers_are_exact_too(values):
+    data = np.array(values, np.int16).reshape(1, 1, 1, 1, -1)
+    source = np.ones((1, 1, 1, len(values)), np.uint8)
+    (found,) = summarise(joined(tally(data, source), tally(data, source)))
+    twice = np.array(values * 2, float)
+    assert found.mean == pytest.approx(twice.mean(), rel=1e-12, abs=1e-9)
+    assert found.std == pytest.approx(twice.std(), rel=1e-9, abs=1e-6)
+    assert (found.min, found.max) == (twice.min(), twice.max())
+    np.testing.assert_allclose(found.percentiles, np.percentile(twice, PERCENTILES), atol=1e-9)
+
+
 @given(st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=200))
 def test_percentiles_of_floats_lie_within_their_bins(values):
     data = np.array(values, np.float32).reshape(1, 1, 1, 1, -1)

@@ -45,12 +45,13 @@ SMALL = (-48.013, -6.013, -47.987, -5.987)
 TARGETS = ((-48.0012, -6.0009), (-47.9931, -5.9947))
 
 
-def settings_file(folder, bbox=SMALL, catalog=None, **simulated):
+def settings_file(folder, bbox=SMALL, catalog=None, sentinel2=None, **simulated):
     recipe = resolve(
         {
             "name": "sim",
             "area": {"bbox": list(bbox)},
             "catalog": {"source": "simulated", **(catalog or {})},
+            "sentinel2": sentinel2 or {},
             "simulate": {"margin_m": 300, **simulated},
         }
     )

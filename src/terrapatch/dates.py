@@ -3,7 +3,8 @@
 
 `time` is the step's label in the stack. `direction`, `relative_orbit` and `platform` are null for
 mosaics of several passes, `incidence_deg` (degrees at the patch's centre) where no annotation says
-it. `valid` is the share of observed pixels, `kept` whether that is enough for the recipe, `scenes`
+it. `cloud_percent` is that of the scenes that gave pixels, as their metadata have it for the whole
+scene: their mean, null where one does not say it, and for Sentinel-1. `valid` is the share of observed pixels, `kept` whether that is enough for the recipe, `scenes`
 names those that gave pixels.
 """
 
@@ -19,7 +20,7 @@ from .tables import atomic
 DATES: dict[str, str] = {
     "patch_id": "string", "unit": "string", "modality": "string", "step": "int64",
     "time": "string", "direction": "string", "relative_orbit": "int64", "platform": "string",
-    "incidence_deg": "float32", "valid": "float64", "kept": "bool", "scenes": "strings",
+    "incidence_deg": "float32", "cloud_percent": "float64", "valid": "float64", "kept": "bool", "scenes": "strings",
 }  # fmt: skip
 """Columns of the table of dates and their types; one row a patch, modality and date."""
 

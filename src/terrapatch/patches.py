@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -325,11 +325,16 @@ def patches(
     outlines = places.geometry.to_crs("EPSG:4326").to_numpy()
     table = gpd.GeoDataFrame(columns, geometry=outlines, crs="EPSG:4326")
     write_geoparquet(table, output)
-    write_dates(_dates(seen, columns["patch_id"], unit, wanted.patches), dates)
+    clouds = {item.id: item.cloud_percent for item in plan.items if item.sensor == "sentinel2"}
+    write_dates(_dates(seen, columns["patch_id"], unit, wanted.patches, clouds), dates)
 
 
 def _dates(
-    seen: Mapping[str, Observed], ids: NDArray[Any], unit: str, settings: PatchesSettings
+    seen: Mapping[str, Observed],
+    ids: NDArray[Any],
+    unit: str,
+    settings: PatchesSettings,
+    clouds: Mapping[str, float | None],
 ) -> dict[str, Any]:
     """Columns of the table of dates; rows by patch, modality and date."""
     parts: list[dict[str, Any]] = []
@@ -352,6 +357,9 @@ def _dates(
                 "time": np.array(found.info.times, object)[step],
                 **facts,
                 "incidence_deg": found.incidence.ravel(),
+                "cloud_percent": np.array(
+                    [_cloud(date, clouds) for patch in found.scenes for date in patch], float
+                ),
                 "valid": found.shares.ravel(),
                 "kept": found.shares.ravel() >= getattr(settings, f"min_valid_{name}"),
                 "scenes": np.fromiter((d for patch in found.scenes for d in patch), object),
@@ -360,6 +368,13 @@ def _dates(
     joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     order = np.argsort(joined.pop("order"), kind="stable")
     return {key: values[order] for key, values in joined.items()}
+
+
+def _cloud(scenes: Sequence[str], clouds: Mapping[str, float | None]) -> float:
+    """Mean cloud percent of scenes; NaN where one is unknown, or there is none."""
+    known = [clouds.get(name) for name in scenes]
+    found = [cloud for cloud in known if cloud is not None]
+    return math.fsum(found) / len(found) if found and len(found) == len(known) else math.nan
 
 
 def _provenance(

@@ -25,6 +25,7 @@ from .sections import (
     S2_BANDS,
     SECTIONS,
     STAGES,
+    THEIA_10,
     AreaSettings,
     CatalogSettings,
     Kernel,
@@ -47,6 +48,7 @@ __all__ = [
     "S2_BANDS",
     "SECTIONS",
     "STAGES",
+    "THEIA_10",
     "AreaSettings",
     "CatalogSettings",
     "Kernel",
@@ -109,6 +111,8 @@ class Recipe(Section):
             )
         if (self.sentinel2.scl or self.sentinel2.mask_scl) and self.catalog.level == "L1C":
             findings.append("sentinel2.scl: Level-1C products have no scene classification")
+        if "sentinel2" in self.modalities:
+            findings += self._processor_findings()
         if self.catalog.source == "local":
             if not self.catalog.paths and not self.catalog.rasters:
                 findings.append("catalog.paths: the source 'local' needs paths or rasters")
@@ -142,6 +146,37 @@ class Recipe(Section):
         if findings:
             raise ValueError("\n".join(findings))
         return self
+
+    def _processor_findings(self) -> list[str]:
+        """What does not fit to the processor of Sentinel-2 products."""
+        catalog, wanted, found = self.catalog, self.sentinel2, []
+        written = self.simulate.s2_format
+        if catalog.source == "simulated" and written not in (
+            "both", "theia" if catalog.processor == "theia" else "safe"
+        ):  # fmt: skip
+            found.append(
+                f"simulate.s2_format: {written} has no products for catalog.processor "
+                f"{catalog.processor}; set both to the same, or simulate.s2_format: both"
+            )
+        if catalog.processor == "esa":
+            if wanted.mask_clm or wanted.mask_mg2:
+                found.append(
+                    "sentinel2.mask_clm, mask_mg2: masks of Theia; ESA's products have mask_scl"
+                )
+            return found
+        if catalog.level == "L1C":
+            found.append("catalog.level: Theia's products are L2A")
+        if wanted.scl or wanted.mask_scl:
+            found.append(
+                "sentinel2.scl, mask_scl: Theia's products have no scene classification; use "
+                "mask_clm and mask_mg2"
+            )
+        if lacking := [band for band in wanted.bands if band not in THEIA_10]:
+            found.append(
+                f"sentinel2.bands: Theia's products have no {', '.join(lacking)}; they have "
+                f"{', '.join(THEIA_10)}"
+            )
+        return found
 
     def stage_settings(self, stage: str) -> dict[str, Any]:
         """What the stage may see: its sections, and the dataset's name, mode and modalities."""

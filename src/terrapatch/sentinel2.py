@@ -6,6 +6,10 @@ Laws:
 2. The radiometric offset is the product's own (in the lock), never guessed from the date. With
    `harmonise` it is added before rounding, and what falls below 1 becomes 1, as products before
    baseline 04.00 were truncated; saturated pixels (65535) stay what the sum makes of them.
+3. A stack of int16 keeps zero and negative reflectances (MAJA measures small negatives over dark
+   ground); there only `source` tells what is missing, and the stack's 0 is a value.
+4. Masks of Theia exclude the pixels of the stack that they meet (nearest); kernels do not see them.
+   The edge mask agrees with nodata in the bands, which kernels do see.
 """
 
 from __future__ import annotations
@@ -16,10 +20,19 @@ from typing import TYPE_CHECKING
 from .recipe import read_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .mosaic import Layer
     from .recipe import Sentinel2Settings
 
 MODALITY = "sentinel2"
+
+LIMITS = {
+    "uint16": (1.0, 65_535.0),
+    "float32": (1.0, 65_535.0),
+    "int16": (-9_999.0, 32_767.0),  # −10000 is nodata in Theia's files and stays free
+}
+"""Smallest and largest valid value in a stack, by its pixel type."""
 
 
 def layer(settings: Sentinel2Settings) -> Layer:
@@ -32,11 +45,22 @@ def layer(settings: Sentinel2Settings) -> Layer:
         dtype=settings.dtype,
         upsample_first=settings.upsample_first,
         add_offset=settings.harmonise,
-        limits=(1.0, 65_535.0),
+        limits=LIMITS[settings.dtype],
         nodata=0.0,
         classes="SCL" if settings.scl or settings.mask_scl else None,
         masked=settings.mask_scl,
+        masks={
+            "EDG": tuple(range(1, 256)) if settings.mask_edg else (),
+            "CLM": with_bits(settings.mask_clm),
+            "MG2": with_bits(settings.mask_mg2),
+        },
     )
+
+
+def with_bits(bits: Sequence[int]) -> tuple[int, ...]:
+    """Values 0..255 that have one of these bits set; bit 0 is the lowest."""
+    wanted = sum(1 << bit for bit in set(bits))
+    return tuple(value for value in range(256) if value & wanted)
 
 
 def sentinel2(
@@ -49,8 +73,9 @@ def sentinel2(
         unit: id of the unit.
         footprints: `footprints/UNIT.parquet`.
         settings: `settings/sentinel2.json`.
-        output: the stack, `stacks/UNIT/sentinel2.zarr`; `data` is (patch, 1, band, y, x) in DN,
-            reflectance = DN / 10000, 0 missing.
+        output: the stack, `stacks/UNIT/sentinel2.zarr`; `data` is (patch, time, band, y, x) in DN,
+            reflectance = DN / 10000, 0 missing (int16: see law 3); time has one step, or one a
+            pass.
         threads: threads that decode, sample and encode; does not change a byte.
 
     Raises:
@@ -68,4 +93,5 @@ def sentinel2(
     mosaic.build(
         lock, unit, footprints, MODALITY, layer(wanted), output,
         meaning=meaning, scl=wanted.scl, threads=threads,
+        times=mosaic.Times(wanted.time == "series"),
     )  # fmt: skip

@@ -82,6 +82,8 @@ class LockedItem(_Record):
     tile: str | None = None
     """MGRS tile with leading T, for example T31TCJ."""
     platform: str | None = None
+    processor: str | None = None
+    """Sentinel-2: esa or theia, where known."""
     processing_baseline: str | None = None
     relative_orbit: int | None = None
     orbit_direction: str | None = None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What lies in folders: SAFE products, archives, STAC items and known GeoTIFF families.
+"""What lies in folders: SAFE and Theia products, archives, STAC items and known GeoTIFF families.
 
 Law: the order of a file system plays no part; everything is walked in the order of names.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..errors import InputError, SceneError
 from ..tables import Exclusion
-from . import geotiff, grd, safe, stac
+from . import geotiff, grd, maja, safe, stac
 from .scene import Scene
 
 _ITEMS = (".json", ".geojson")
@@ -34,7 +34,7 @@ class Found:
     """Rasters that nothing describes."""
 
 
-def search(paths: Sequence[Path], *, raw: bool = False) -> Found:
+def search(paths: Sequence[Path], *, raw: bool = False, reflectance: str = "FRE") -> Found:
     """Search files and folders (downwards) for scenes.
 
     A STAC item whose files lie inside a SAFE product that is found too is only another view of
@@ -43,6 +43,7 @@ def search(paths: Sequence[Path], *, raw: bool = False) -> Found:
     Args:
         paths: where to look.
         raw: whether Sentinel-1 products in radar geometry (GRD) are read, or left out.
+        reflectance: which images of Theia's products give the bands, FRE or SRE.
 
     Raises:
         InputError: a path does not exist.
@@ -66,7 +67,11 @@ def search(paths: Sequence[Path], *, raw: bool = False) -> Found:
                     excluded.append(Exclusion(id=path.stem, sensor="sentinel1", reason=reason))
             elif path.is_dir():
                 roots.append(os.path.abspath(path))
-                scenes.append(safe.read_folder(path))
+                theia = maja.is_product(path)
+                read = maja.read_folder(path, reflectance) if theia else safe.read_folder(path)
+                scenes.append(read)
+            elif kind == ".zip" and maja.is_archive(path):
+                scenes += maja.read_archive(path, reflectance)
             elif kind == ".zip":
                 scenes += safe.read_archive(path) if safe.is_archive(path) else []
             elif kind in _ITEMS:
@@ -98,7 +103,8 @@ def _entries(paths: Sequence[Path]) -> Iterator[Path]:
             raise InputError(
                 f"{path}: no such file or folder; catalog.paths are relative to where you run"
             )
-        start = path.parent if path.name in safe.METADATA else path
+        named = path.name in safe.METADATA or maja.METADATA.fullmatch(path.name)
+        start = path.parent if named else path
         for entry in _walk(start):
             key = os.path.realpath(entry)
             if key not in seen:
@@ -110,7 +116,13 @@ def _walk(path: Path) -> Iterator[Path]:
     if path.is_file():
         if path.suffix.lower() in (".zip", *_ITEMS, *geotiff.SUFFIXES):
             yield path
-    elif safe.is_product(path) or (path.suffix == ".SAFE" and _RAW.match(path.name)):
+    elif any(
+        (
+            safe.is_product(path),
+            maja.is_product(path),
+            path.suffix == ".SAFE" and _RAW.match(path.name),
+        )
+    ):
         yield path
     else:
         for child in sorted(path.iterdir()):

@@ -144,6 +144,7 @@ def _family_scene(family: Family, match: re.Match[str], bands: Mapping[str, Path
         generation=iso_utc(part["made"]) if part.get("made") else "",
         licence=SENTINEL_LICENCE,
         polarisations=tuple(sorted(bands)) if family.sensor == "sentinel1" else (),
+        processor="esa" if family.sensor == "sentinel2" else None,
         unusable=family.unusable,
     )
 

@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import shapely
 from odc.geo import CRS
@@ -190,16 +191,19 @@ def _locked_file(path: Path, what: str, field: str, files: Files) -> LockedFile:
 def _found(settings: StageSettings, archive: Path | None) -> Found:
     """All that the source offers, the reference among it."""
     catalog, reference = settings.catalog, settings.reference.path
-    raw = "sentinel1" in settings.modalities and settings.sentinel1.level == "GRD"
+    how: dict[str, Any] = {
+        "raw": "sentinel1" in settings.modalities and settings.sentinel1.level == "GRD",
+        "reflectance": settings.sentinel2.reflectance,
+    }
     if catalog.source == "simulated":
         if archive is None or not archive.is_dir():
             raise InputError(
                 f"{archive}: no simulated archive here; run `terrapatch simulate` first"
             )
-        found = search([archive], raw=raw)
+        found = search([archive], **how)
         maps = sorted((archive / "reference").glob("*.tif"))
     else:
-        found, maps = search([Path(path) for path in catalog.paths], raw=raw), []
+        found, maps = search([Path(path) for path in catalog.paths], **how), []
     scenes = [*found.scenes, *described_scenes(catalog.rasters, catalog.level)]
     names = [reference] if reference is not None else [str(path) for path in maps]
     scenes += [map_scene(name) for name in names]
@@ -207,13 +211,15 @@ def _found(settings: StageSettings, archive: Path | None) -> Found:
 
 
 def _bands(settings: StageSettings) -> dict[str, tuple[str, ...]]:
-    """Bands that each sensor's stage will read."""
+    """Bands that each sensor's stage will read, and the `masks` of Theia's products."""
     sentinel2 = settings.sentinel2
+    bits = {"EDG": sentinel2.mask_edg, "CLM": sentinel2.mask_clm, "MG2": sentinel2.mask_mg2}
     classes = ("SCL",) if sentinel2.scl or sentinel2.mask_scl else ()
     return {
         "sentinel2": (*sentinel2.bands, *classes),
         "sentinel1": settings.sentinel1.polarisations,
         "reference": ("map",),
+        "masks": tuple(name for name, used in bits.items() if used),
     }
 
 
@@ -225,7 +231,8 @@ def _locked(
     errors: list[TerrapatchError] = []
     for scene in scenes:
         try:
-            items.append(locked_item(scene, bands[scene.sensor], files))
+            more = bands["masks"] if scene.processor == "theia" else ()
+            items.append(locked_item(scene, (*bands[scene.sensor], *more), files))
         except TerrapatchError as error:
             errors.append(error)
     return items, errors

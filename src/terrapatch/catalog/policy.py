@@ -44,12 +44,14 @@ def choose(
         usable,
         once,
         lambda s: of_level(s, settings.level, radar_level),
+        lambda s: of_processor(s, settings.processor),
         lambda s: in_period(s, settings.period),
         lambda s: in_area(s, area),
         newest_versions,
         lambda s: with_polarisations(s, polarisations),
         lambda s: in_direction(s, settings.orbit_direction),
-        lambda s: clear_enough(s, settings.cloud_percent),
+        lambda s: clear_enough(s, settings.cloud_percent, below=settings.cloud_limit == "below"),
+        lambda s: covering(s, area if settings.require_full_cover else None),
         lambda s: best_of_tiles(s, settings.scenes_per_tile),
     ]
     kept, excluded = sorted(scenes, key=lambda s: (s.sensor, s.id, s.where)), []
@@ -102,6 +104,17 @@ def of_level(scenes: Sequence[Scene], level: str, radar_level: str = "RTC") -> S
         if scene.level == right:
             return None
         return f"product of the wrong level: {scene.level}, the recipe asks for {right}"
+
+    return _split(scenes, reason)
+
+
+def of_processor(scenes: Sequence[Scene], processor: str) -> Sieved:
+    """Keep Sentinel-2 products of one processor; where nothing says it, a scene passes."""
+
+    def reason(scene: Scene) -> str | None:
+        if scene.sensor != "sentinel2" or scene.processor in (None, processor):
+            return None
+        return f"product of {scene.processor}, the recipe asks for {processor} (catalog.processor)"
 
     return _split(scenes, reason)
 
@@ -179,14 +192,32 @@ def in_direction(scenes: Sequence[Scene], direction: str) -> Sieved:
     return _split(scenes, reason)
 
 
-def clear_enough(scenes: Sequence[Scene], limit: float) -> Sieved:
-    """Keep scenes with at most `limit` percent of cloud; unknown cloud passes."""
+def clear_enough(scenes: Sequence[Scene], limit: float, *, below: bool = False) -> Sieved:
+    """Keep scenes with at most `limit` percent of cloud, or with less; unknown cloud passes."""
 
     def reason(scene: Scene) -> str | None:
         cloud = scene.cloud_percent
-        if cloud is None or cloud <= limit:
+        if cloud is None or cloud < limit or (cloud == limit and not below):
             return None
-        return f"{cloud:.1f} % cloud, the limit is {limit:g} %"
+        return f"{cloud:.1f} % cloud, the limit is {'below ' if below else ''}{limit:g} %"
+
+    return _split(scenes, reason)
+
+
+def covering(scenes: Sequence[Scene], area: BaseGeometry | None) -> Sieved:
+    """Keep Sentinel-2 scenes that show all of the area (EPSG:4326) that their grid covers.
+
+    Source: the step `delete_masked_S2` of MultiSenGE, which compares Theia's edge mask with the
+    reference. An area of None keeps all.
+    """
+
+    def reason(scene: Scene) -> str | None:
+        if area is None or scene.uncovered is None:
+            return None
+        share = scene.uncovered(area)
+        if share == 0:
+            return None
+        return f"{max(100 * share, 0.01):.2f} % of the area in its grid lies outside the image"
 
     return _split(scenes, reason)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,13 +25,14 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from ..errors import SceneError
-from ..grid import split_at_antimeridian
+from ..grid import geobox_from_dict, split_at_antimeridian
 from ..recipe import S2_BANDS
 from .scene import (
     SENTINEL_LICENCE,
     BandFile,
     Scene,
     Transform,
+    footprint_of,
     iso_utc,
     missing_bands,
     open_archive,
@@ -74,11 +75,40 @@ class Tree:
         """How messages call a file."""
         return f"{self.path}/{name}" if self.prefix is None else f"{self.path}: {name}"
 
+    def place(self, name: str) -> tuple[Path, str | None]:
+        """Path and member of a file, as `BandFile` has them."""
+        return (self.path / name, None) if self.prefix is None else (self.path, self.prefix + name)
+
+
+def folder_tree(path: Path) -> Tree:
+    """The files of a product folder."""
+    names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
+    return Tree(path, tuple(names), None)
+
+
+def archive_trees(path: Path, is_metadata: Callable[[str], object]) -> list[Tree]:
+    """The products of a zip archive: what lies beside or below a metadata file.
+
+    Args:
+        path: the archive.
+        is_metadata: whether a file of that name makes its folder a product.
+
+    Raises:
+        SceneError: no complete archive.
+    """
+    with open_archive(path) as archive:
+        members = sorted(name for name in archive.namelist() if not name.endswith("/"))
+    trees = []
+    for root in [m.rpartition("/")[0] for m in members if is_metadata(m.rpartition("/")[2])]:
+        prefix = f"{root}/" if root else ""
+        names = tuple(m.removeprefix(prefix) for m in members if m.startswith(prefix))
+        trees.append(Tree(path, names, prefix))
+    return trees
+
 
 def read_folder(path: Path) -> Scene:
     """The scene of a SAFE folder; see `read_tree`."""
-    names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
-    return read_tree(Tree(path, tuple(names), None))
+    return read_tree(folder_tree(path))
 
 
 def read_archive(path: Path) -> list[Scene]:
@@ -87,15 +117,7 @@ def read_archive(path: Path) -> list[Scene]:
     Raises:
         SceneError: the archive or its metadata are broken.
     """
-    with open_archive(path) as archive:
-        members = sorted(name for name in archive.namelist() if not name.endswith("/"))
-    roots = [m.rpartition("/")[0] for m in members if m.rpartition("/")[2] in METADATA]
-    scenes = []
-    for root in roots:
-        prefix = f"{root}/" if root else ""
-        names = tuple(m.removeprefix(prefix) for m in members if m.startswith(prefix))
-        scenes.append(read_tree(Tree(path, names, prefix)))
-    return scenes
+    return [read_tree(tree) for tree in archive_trees(path, METADATA.__contains__)]
 
 
 def read_tree(tree: Tree) -> Scene:
@@ -139,12 +161,13 @@ def _scene(tree: Tree) -> Scene:
     take = product.find(".//Datatake")
     if take is None or tile is None:
         raise SceneError(f"{tree.where(main)}: no datatake or tile; fetch the product again")
+    outline = _footprint(product, tree.where(main))
     return Scene(
         id=text("PRODUCT_URI").removesuffix(".SAFE"),
         sensor="sentinel2",
         level=level,
         datetime=iso_utc(text("PRODUCT_START_TIME")),
-        footprint=_footprint(product, tree.where(main)),
+        footprint=outline,
         files=partial(_files, tree, main, tiles[0], level),
         where=str(tree.path),
         tile=tile[1],
@@ -156,7 +179,31 @@ def _scene(tree: Tree) -> Scene:
         datatake="_".join(take.get("datatakeIdentifier", "").split("_")[:2]),
         generation=iso_utc(text("GENERATION_TIME")),
         licence=SENTINEL_LICENCE,
+        processor="esa",
+        uncovered=partial(_uncovered, tree, tiles[0], outline),
     )
+
+
+_FOOTPRINT_DEG = 0.005
+"""How far outlines in metadata may miss the edge of the pixels: five corners stand for a tile
+whose sides are up to 300 m from straight in degrees."""
+
+
+def _uncovered(tree: Tree, tile: str, outline: BaseGeometry, area: BaseGeometry) -> float:
+    """Share of an area in the product's grid that lies outside the footprint, good to 500 m."""
+    granule, where = parse(tree, tile), tree.where(tile)
+    sizes = {node.get("resolution"): node for node in granule.iter("Size")}
+    place, size = _geoposition(granule, 10), sizes.get("10")
+    if place is None or size is None:
+        raise SceneError(f"{where}: metadata without Size or Geoposition; fetch the product again")
+    with sound(tree):
+        shape = tuple(int(size.findtext(key, "")) for key in ("NROWS", "NCOLS"))
+        crs = text_of(granule, where, "HORIZONTAL_CS_CODE")
+    grid = geobox_from_dict({"crs": crs, "transform": place, "shape": shape})
+    part = area.intersection(footprint_of(grid))
+    if part.area == 0:
+        return 0.0
+    return float(part.difference(outline.buffer(_FOOTPRINT_DEG)).area / part.area)
 
 
 def band_offsets(product: ET.Element, level: str, where: str) -> dict[str, float]:
@@ -205,8 +252,7 @@ def _files(
     crs = text_of(granule, tree.where(tile), "HORIZONTAL_CS_CODE")
     return {
         band: BandFile(
-            path=tree.path / name if tree.prefix is None else tree.path,
-            member=None if tree.prefix is None else tree.prefix + name,
+            *tree.place(name),
             add_offset=0.0 if band == "SCL" else offsets[band],
             quantification=quantification,
             nodata=0.0,

@@ -117,6 +117,11 @@ class Scene:
     """Sentinel-1: what was measured, or at least is there."""
     named: tuple[str, ...] = ()
     """Absolute paths of local files that the metadata name (STAC items)."""
+    processor: str | None = None
+    """Sentinel-2: who made the product, `esa` or `theia`; None where nothing says it."""
+    uncovered: Callable[[BaseGeometry], float] | None = field(default=None, compare=False)
+    """Sentinel-2: share (0..1) of an area (EPSG:4326), as far as the product's grid reaches, that
+    the image does not show."""
     unusable: str | None = None
     """Why the scene cannot be used whatever the recipe says."""
 
@@ -305,6 +310,7 @@ def locked_item(scene: Scene, bands: Sequence[str], files: Files) -> LockedItem:
         datetime=scene.datetime,
         tile=scene.tile,
         platform=scene.platform,
+        processor=scene.processor,
         processing_baseline=scene.processing_baseline,
         relative_orbit=scene.relative_orbit,
         orbit_direction=scene.orbit_direction,

@@ -134,6 +134,7 @@ def _sentinel2(item: Item) -> dict[str, Any]:
     cloud = properties.get("eo:cloud_cover")
     found: dict[str, Any] = {
         "level": level,
+        "processor": "esa",
         "tile": f"T{tile}" if tile else None,
         "processing_baseline": baseline(properties),
         "cloud_percent": None if cloud is None else round(float(cloud), 6),

@@ -17,7 +17,8 @@ others are sampled.
 
 from .engine import ImageFilter, SceneLike, check_items, cut, read_patches
 from .passes import Step, period, steps_of
-from .sources import Blocks, Grid, Layer, Patches, Scene
+from .scenes import Scene
+from .sources import Blocks, Grid, Layer, Patches
 from .unit import SeriesFilter, Times, build
 
 __all__ = [

@@ -19,7 +19,8 @@ from ..rasters import BlockReader, check_unchanged
 from ..resample import kernels
 from ..stacks import StackWriter
 from ..tables import LockedItem, read_columns
-from .sources import Grid, Layer, Patches, Scene
+from .scenes import Scene
+from .sources import Grid, Layer, Patches
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -135,7 +136,8 @@ def check_items(items: Sequence[LockedItem], layer: Layer) -> None:
             f"{len(items)} scenes for one mosaic, at most 255 can be told apart; shorten the "
             "period or set catalog.scenes_per_tile"
         )
-    check_unchanged(item.assets[name] for item in items for name in names)
+    used = {*names, *(name for name, excluded in layer.masks.items() if excluded)}
+    check_unchanged(item.assets[name] for item in items for name in used & item.assets.keys())
 
 
 @dataclass

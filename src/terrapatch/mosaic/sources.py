@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scenes as sources of patches: what each patch needs of them, decoded as long as it is needed.
+"""Files as sources of patches: what each patch needs of them, decoded as long as it is needed.
 
 Laws:
 1. Each block of a file is decoded at most once.
@@ -10,9 +10,9 @@ Laws:
 from __future__ import annotations
 
 import mmap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from .. import resample
 from ..errors import GridError
 from ..rasters import BlockReader, read_header
-from ..tables import LockedAsset, LockedItem
+from ..tables import LockedAsset
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -52,6 +52,9 @@ class Layer:
     """Valid values are kept within these."""
     nodata: float = np.nan
     """Missing pixels in files where the lock names no value."""
+    masks: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Values that count as missing in further masks (uint8), by asset; scenes that lack one are
+    taken without it."""
     decibel: bool = False
     """Turn the sampled linear power into 10·log10 of it."""
     classes: str | None = None
@@ -368,54 +371,3 @@ class Grid:
         shapely.prepare(near)
         everywhere[finite] = shapely.intersects(near, rings)
         return everywhere
-
-
-class Scene:
-    """One scene over the unit: its groups of bands, and the patches that it can reach."""
-
-    def __init__(
-        self, number: int, item: LockedItem, layer: Layer, patches: Patches, grid: Grid
-    ) -> None:
-        self.number = number
-        by_grid: dict[tuple[Any, ...], list[int]] = {}
-        for place, name in enumerate(layer.bands):
-            by_grid.setdefault(_key(item.assets[name]), []).append(place)
-        self.groups: list[Group] = []
-        for members in by_grid.values():
-            assets = [item.assets[layer.bands[place]] for place in members]
-            kernel = resample.Kernel(
-                layer.kernel, layer.upsample_first, grid.factor(assets[0], layer)
-            )
-            offsets = [asset.add_offset if layer.add_offset else 0.0 for asset in assets]
-            nodata = layer.nodata if assets[0].nodata is None else assets[0].nodata
-            radiometry = resample.Radiometry(
-                np.array(offsets, np.float32),
-                np.nan if assets[0].scale == "db" else nodata,
-                *layer.limits,
-            )
-            self.groups.append(
-                Group(
-                    assets, np.array(members, np.int64), grid.lattice(assets[0]), kernel,
-                    radiometry, nodata, patches,
-                )
-            )  # fmt: skip
-        self.classes: Group | None = None
-        if layer.classes:
-            asset = item.assets[layer.classes]
-            plain = resample.Radiometry(np.zeros(1, np.float32), np.nan, 0.0, 255.0)
-            self.classes = Group(
-                [asset], np.zeros(1, np.int64), grid.lattice(asset), resample.Kernel("nearest"),
-                plain, np.nan, patches,
-            )  # fmt: skip
-        self.reaches = grid.touching(item.footprint, patches)
-        for group in self.groups:
-            self.reaches &= group.needs[:, 1] > 0
-
-    @property
-    def everything(self) -> list[Group]:
-        """Groups of bands, and that of the classes."""
-        return self.groups + ([self.classes] if self.classes else [])
-
-
-def _key(asset: LockedAsset) -> tuple[Any, ...]:
-    return asset.crs, asset.transform, asset.shape, asset.dtype, asset.nodata, asset.scale

@@ -26,7 +26,8 @@ from ..stacks import Stack, StackInfo, StackWriter, create_stack, open_stack
 from ..tables import read_lock, unit_geobox
 from .engine import ImageFilter, OpenScene, check_items, cut, inner, known, read_patches, seal
 from .passes import Step, steps_of
-from .sources import Layer, Patches, Scene
+from .scenes import Scene
+from .sources import Layer, Patches
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox

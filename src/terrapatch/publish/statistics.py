@@ -5,7 +5,7 @@ Laws:
 1. Only observed pixels (`source` > 0) of train patches count for bands; val and test never do.
 2. Counts are whole numbers and sums are joined in the order of the batches, so nothing depends on
    the number of threads.
-3. Whole numbers (uint8, uint16) are counted value by value: everything about them is exact,
+3. Whole numbers (uint8, uint16, int16) are counted value by value: everything about them is exact,
    percentiles as `numpy.percentile` gives them. Floats have exact mean, std, min, max; their
    percentiles come from bins 0.2 % wide (the leading 18 bits of the number) and are that exact.
 """
@@ -48,9 +48,11 @@ class Tally:
     """Counts of one batch, or of many: one row a band."""
 
     bins: NDArray[np.int64]
-    """(band, bin) pixels; a bin is a value of uint8/uint16, or a range of floats."""
+    """(band, bin) pixels; a bin is a value of a whole number, or a range of floats."""
     moments: NDArray[np.float64] | None
     """(band, 7) sums over floats; None for whole numbers, whose bins say all."""
+    first: int = 0
+    """Value of the first bin of whole numbers: −32768 for int16."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def tally(data: NDArray[Any], source: NDArray[np.uint8]) -> Tally:
     """Count one batch.
 
     Args:
-        data: (patch, time, band, y, x) uint8, uint16 or float32.
+        data: (patch, time, band, y, x) uint8, uint16, int16 or float32.
         source: (patch, time, y, x) uint8; 0 where missing.
     """
     bands, (height, width) = data.shape[2], data.shape[-2:]
@@ -143,6 +145,9 @@ def tally(data: NDArray[Any], source: NDArray[np.uint8]) -> Tally:
         bins = np.zeros((bands, 1 << 8 * data.itemsize), np.int64)
         _count(flat, seen, bins)
         return Tally(bins, None)
+    if data.dtype == np.int16:
+        counted = tally(data.view(np.uint16), source).bins
+        return Tally(np.roll(counted, 1 << 15, axis=1), None, -(1 << 15))
     bins = np.zeros((bands, 1 << _BITS), np.int64)
     moments = np.zeros((bands, _MOMENTS))
     moments[:, 3], moments[:, 4] = np.inf, -np.inf
@@ -157,7 +162,7 @@ def joined(first: Tally, second: Tally) -> Tally:
         moments = first.moments + second.moments
         moments[:, 3] = np.minimum(first.moments[:, 3], second.moments[:, 3])
         moments[:, 4] = np.maximum(first.moments[:, 4], second.moments[:, 4])
-    return Tally(first.bins + second.bins, moments)
+    return Tally(first.bins + second.bins, moments, first.first)
 
 
 def summarise(counted: Tally) -> list[BandStatistics]:
@@ -172,14 +177,14 @@ def summarise(counted: Tally) -> list[BandStatistics]:
             "valid_… in the manifest and raise patches.min_valid_…"
         )
     if counted.moments is None:
-        return [_of_values(row) for row in counted.bins]
+        return [_of_values(row, counted.first) for row in counted.bins]
     return [_of_floats(*row) for row in zip(counted.bins, counted.moments, strict=True)]
 
 
-def _of_values(counts: NDArray[np.int64]) -> BandStatistics:
-    """Exact figures from the number of pixels of each value."""
-    values = np.flatnonzero(counts)
-    weights = counts[values]
+def _of_values(counts: NDArray[np.int64], start: int) -> BandStatistics:
+    """Exact figures from the number of pixels of each value from `start` on."""
+    places = np.flatnonzero(counts)
+    values, weights = places + start, counts[places]
     n = int(weights.sum())
     # Whole numbers as Python has them: no overflow, no rounding before the division.
     first = sum(int(v) * int(w) for v, w in zip(values, weights, strict=True))

@@ -200,7 +200,8 @@ def _store(value, half, free, good, target):
     for x in range(value.size):
         good[x] &= value[x] == value[x]
     for x in range(value.size):
-        old, new = target[x], value[x] + half
+        # Downwards, also below zero: a cast alone would turn −0.7 into 0.
+        old, new = target[x], np.floor(value[x] + half) if half > 0 else value[x]
         target[x] = new if free[x] else old
 
 
@@ -362,7 +363,7 @@ def _add(raw, weight, nodata, line):
 @kernel
 def _limit(total, offset, low, high, value):
     for x in range(value.size):
-        t = np.float32(total[x]) + offset
+        t = np.float32(total[x] + offset)  # rounded once: an offset changes no pixel
         t = low if t < low else t
         value[x] = high if t > high else t
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .. import grid, recipe, tables
 from ..errors import InputError
-from . import grd, references, sentinel1, sentinel2, stac
+from . import grd, references, sentinel1, sentinel2, stac, theia
 from .landscape import Landscape, make_landscape, plane_of
 from .safe_metadata import Product
 from .schedule import passes1, passes2, processings
@@ -99,6 +99,13 @@ def _sentinel2(
             if footprint is None:
                 continue
             pixels = sentinel2.render(datatake, geobox, threads)
+            first, *_ = processings(scene)
+            if settings.s2_format != "safe":
+                theia.write_product(
+                    folder / "sentinel2_theia", Product(tile, scene, first, geobox), pixels, threads
+                )
+            if settings.s2_format == "theia":
+                continue
             # One tile has a reprocessed duplicate; the others show that this is no rule.
             for processing in processings(scene)[: 2 if number == 0 else 1]:
                 product = Product(tile, scene, processing, geobox)

@@ -189,7 +189,7 @@ def _file(folder: Path, path: str, product: Product) -> dict[str, Any]:
 def _facts(product: Product, content: Content, images: list[str]) -> dict[str, Any]:
     scene, processing, geobox = product.scene, product.processing, product.geobox
     epsg = geobox.crs.to_epsg()
-    sun, grids = _sun(product)
+    sun, grids = sun_angles(product)
     values = [f"{p:.6f}" for p in content.percent]
     bands = rows("bands")
     for number, band in enumerate(bands):
@@ -220,7 +220,7 @@ def _facts(product: Product, content: Content, images: list[str]) -> dict[str, A
     }  # fmt: skip
 
 
-def _sun(product: Product) -> tuple[tuple[float, float], list[tuple[str, list[str]]]]:
+def sun_angles(product: Product) -> tuple[tuple[float, float], list[tuple[str, list[str]]]]:
     """Mean sun angles, and the grids of every 5 km."""
     from pyproj import Transformer
 

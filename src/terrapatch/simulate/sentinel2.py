@@ -313,7 +313,7 @@ def write_product(
         steps = pool.map(write, jobs)
         list(tqdm(steps, product.name[:26], len(jobs), unit="file", disable=None, leave=False))
     kinds = tuple((_mask_kind(path), path) for path, _, _ in masks if "MSK_" in path)
-    content = Content(_percent(pixels.classes), footprint, kinds)
+    content = Content(percent_of(pixels.classes), footprint, kinds)
     write_metadata(root, product, content, [path for path, _, _ in images])
     return content
 
@@ -345,7 +345,8 @@ def _files(product: Product, pixels: Pixels) -> tuple[list[Raster], list[Raster]
     return images, masks
 
 
-def _percent(classes: NDArray[np.uint8]) -> tuple[float, ...]:
+def percent_of(classes: NDArray[np.uint8]) -> tuple[float, ...]:
+    """Percent of each scene class 0..11: nodata of all pixels, the others of the valid ones."""
     counts = np.bincount(classes.ravel(), minlength=12)[:12].astype(float)
     valid = max(counts[1:].sum(), 1.0)
     share = np.concatenate([[counts[0] / counts.sum()], counts[1:] / valid])

@@ -11,7 +11,10 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from .base import Section as Section
+from .training import TrainingSettings as TrainingSettings
 
 S2_BANDS = {
     "B01": 60, "B02": 10, "B03": 10, "B04": 10, "B05": 20, "B06": 20, "B07": 20,
@@ -19,18 +22,13 @@ S2_BANDS = {
 }  # fmt: skip
 """Sentinel-2 bands in natural order and their native pixel size in metres."""
 
+THEIA_10 = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
+"""The ten bands of Theia's Level-2A, in natural order."""
+
 L2A_12 = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 """The twelve bands of Level-2A (no B10: it is not in the product)."""
 
 Kernel = Literal["nearest", "bilinear", "cubic"]
-
-
-class Section(BaseModel):
-    """Base of all sections: frozen, no unknown keys, sentences under fields are their docs."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
-    )
 
 
 class AreaSettings(Section):
@@ -73,6 +71,8 @@ class SimulateSettings(Section):
     s1_format: Literal["rtc", "grd", "both"] = "rtc"
     """Sentinel-1 as terrain-corrected backscatter, as raw GRD products in radar geometry (two
     slices a pass, and a height model in `dem/`), or both."""
+    s2_format: Literal["safe", "theia", "both"] = "safe"
+    """Sentinel-2 as ESA's SAFE products, as Theia's (MAJA), or both from the same pixels."""
     margin_m: Annotated[float, Field(ge=0, le=50_000)] = 1_000.0
     """How far the scenes reach past the area, in metres; whole tiles where `whole_tiles`."""
     whole_tiles: bool = False
@@ -118,15 +118,23 @@ class CatalogSettings(Section):
     source: Literal["simulated", "local"] = "local"
     """`simulated` writes the embedded archive first; `local` reads what lies in folders."""
     paths: tuple[str, ...] = ()
-    """Folders (searched downwards) or single products: SAFE, zipped SAFE, STAC items, GeoTIFF."""
+    """Folders (searched downwards) or single products: SAFE and Theia folders and zips, STAC items,
+    GeoTIFF."""
     rasters: tuple[RasterSource, ...] = ()
     """Rasters without metadata of their own."""
     period: tuple[date, date] | None = None
     """First and last day of acquisition, both included; required for folders."""
     level: Literal["L1C", "L2A"] = "L2A"
     """Sentinel-2 product level."""
+    processor: Literal["esa", "theia"] = "esa"
+    """Who made the Sentinel-2 products to use: ESA (Sen2Cor) or Theia (MAJA, Level-2A only)."""
     cloud_percent: Annotated[float, Field(ge=0, le=100)] = 100.0
     """Scenes with more cloud (product metadata) are left out."""
+    cloud_limit: Literal["at_most", "below"] = "at_most"
+    """`below`: scenes with exactly `cloud_percent` are left out, too."""
+    require_full_cover: bool = False
+    """Leave out Sentinel-2 products that do not show all of the area that their grid covers: by
+    the edge mask (Theia), or by the footprint, good to 500 m (SAFE); unknown passes."""
     scenes_per_tile: Annotated[int, Field(ge=1)] | None = None
     """Keep only the best so many Sentinel-2 dates per tile (least cloud, then earliest)."""
     orbit_direction: Literal["ascending", "descending", "both"] = "both"
@@ -177,12 +185,25 @@ class Sentinel2Settings(Section):
     absent: each band is sampled once, from its own pixels."""
     harmonise: bool = True
     """Add the product's radiometric offset, so that DN = 10000 × reflectance for all baselines."""
-    dtype: Literal["uint16", "float32"] = "uint16"
-    """Pixel type of the stack; uint16 rounds to whole DN. 0 is nodata, valid pixels are ≥ 1."""
+    dtype: Literal["uint16", "int16", "float32"] = "uint16"
+    """Pixel type of the stack; whole numbers are rounded. Valid pixels are ≥ 1 and 0 is nodata, but
+    for int16: it keeps zero and negative reflectances, and `source` alone tells what is missing."""
+    reflectance: Literal["FRE", "SRE"] = "FRE"
+    """Theia: with (`FRE`) or without (`SRE`) the correction of slope effects."""
+    time: Literal["mosaic", "series"] = "mosaic"
+    """`mosaic`: all dates in one image, the first with a pixel wins; `series`: an image a date."""
     scl: bool = False
     """Keep the scene classification (nearest) beside the bands (Level-2A only)."""
     mask_scl: tuple[Annotated[int, Field(ge=0, le=11)], ...] = ()
     """Scene classes to treat as missing, for example 3, 8, 9, 10 (shadow, clouds, cirrus)."""
+    mask_edg: bool = True
+    """Theia: pixels outside the image (edge mask) are missing; false: nodata alone decides."""
+    mask_clm: tuple[Annotated[int, Field(ge=0, le=7)], ...] = ()
+    """Theia: bits of the cloud mask to treat as missing; 0: clouds and shadows, 1: clouds,
+    4: thinnest clouds, 5 and 6: shadows, 7: high clouds."""
+    mask_mg2: tuple[Annotated[int, Field(ge=0, le=7)], ...] = ()
+    """Theia: bits of the geophysical mask to treat as missing; 0: water, 1: clouds, 2: snow,
+    3: shadows of clouds, 4: of relief, 5: hidden, 6: sun too low, 7: tangent sun."""
 
     @model_validator(mode="after")
     def _known_bands(self) -> Sentinel2Settings:
@@ -357,46 +378,6 @@ class PublishSettings(Section):
     """Known differences to the published dataset that no count shows, a sentence each."""
     quicklooks: Annotated[int, Field(ge=0, le=64)] = 12
     """Patches shown in the report."""
-
-
-class TrainingSettings(Section):
-    """The small models that validate the output."""
-
-    version: Literal[1] = 1
-    level: str | None = None
-    """Legend level to learn; the coarsest if absent."""
-    models: tuple[Literal["forest", "unet"], ...] = ("forest", "unet")
-    """Models to train; `unet` runs only where PyTorch (the extra `train`) is installed."""
-    inputs: tuple[Literal["sentinel2", "sentinel1"], ...] = ("sentinel2", "sentinel1")
-    """Modalities that the models see."""
-    seed: Annotated[int, Field(ge=0)] = 666
-    """Seed of samples, weights and shuffles."""
-    margin_f1: Annotated[float, Field(ge=0, le=1)] = 0.10
-    """By how much macro F1 must exceed both the majority baseline and the shuffled control."""
-    margin_miou: Annotated[float, Field(ge=0, le=1)] = 0.05
-    """The same for mIoU."""
-    pixels_per_class: Annotated[int, Field(ge=10)] = 2_000
-    """forest: training pixels drawn per class."""
-    trees: Annotated[int, Field(ge=1)] = 60
-    """forest: number of trees."""
-    max_patches: Annotated[int, Field(ge=1)] = 512
-    """unet: train patches at most, drawn by seed (a quarter as many of val); they lie in memory."""
-    epochs: Annotated[int, Field(ge=1)] = 20
-    """unet: passes over the train patches, a random crop of each per pass."""
-    crop_px: Annotated[int, Field(ge=8, le=2048)] = 64
-    """unet: side of the crops in pixels; the whole patch where it is smaller."""
-    batch_size: Annotated[int, Field(ge=1)] = 8
-    """unet: crops per step."""
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    """unet: Adam learning rate."""
-    width: Annotated[int, Field(ge=4, le=128)] = 16
-    """unet: channels of the first level."""
-    class_weights: bool = False
-    """unet: weigh classes by inverse frequency in the train split."""
-    normalisation: Literal["none", "minmax", "standard", "log"] = "standard"
-    """unet: scaling of inputs by statistics of the train split."""
-    required: bool = True
-    """Fail the build when a model does not beat its baselines."""
 
 
 SECTIONS: dict[str, type[Section]] = {

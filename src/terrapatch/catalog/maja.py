@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sentinel-2 Level-2A products of Theia (processor MAJA), as folders or zip archives.
+
+Source: CNES/CESBIO, Theia's Sentinel-2 Level-2A product format (`METADATA_MUSCATE`), and a genuine
+`MTD_ALL.xml` of format 1.16.
+
+Laws:
+1. What a product holds is what its metadata list: a file that they list and the product lacks is
+   an error.
+2. Reflectance is DN / 10000 without any offset, small negative values are measurements; nodata is
+   the metadata's own value (−10000).
+3. The metadata's outline is the grid's, also where a swath ends inside: `EDG` tells what was seen.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+from xml.etree import ElementTree as ET
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+from rasterio.features import geometry_mask
+from shapely.geometry.base import BaseGeometry
+
+from ..errors import SceneError
+from ..grid import GEOGRAPHIC, geobox_from_dict, reprojected
+from ..rasters import read_bands
+from ..recipe import S2_BANDS
+from .safe import Tree, archive_trees, folder_tree, parse, sound, text_of
+from .scene import BandFile, Scene, file_geobox, footprint_of, iso_utc, missing_bands, platform_name
+
+PRODUCT_NAME = re.compile(
+    r"SENTINEL2[A-Z]_\d{8}-\d{6}-\d{3}_L2A_T\d{2}[A-Z]{3}(?:_[A-Z](?:_V[\d-]+)?)?"
+)
+"""Names of products; archives may leave the version out."""
+
+METADATA = re.compile(rf"{PRODUCT_NAME.pattern}_MTD_ALL\.xml")
+
+NATURES = {"FRE": "Flat_Reflectance", "SRE": "Surface_Reflectance"}
+"""How the metadata call reflectances with and without the correction of slopes."""
+
+MASKS = ("EDG", "CLM", "MG2")
+"""Masks that can be assets: image edge, clouds, geophysical; all of them at 10 m."""
+
+LICENCE = "Etalab Open Licence 2.0 (Theia value-added products); modified Copernicus Sentinel data"
+
+_MASK_FILE = re.compile(r"_(EDG|CLM|MG2)_R1\.tif$")
+_QUANTIFICATION = 10_000.0
+_ORBITS = 143
+"""Relative orbits of Sentinel-2."""
+_FIRST_ORBIT = {"Sentinel-2A": 3, "Sentinel-2B": -26}
+"""Relative orbit = (absolute orbit + this − 1) mod 143 + 1. Source: pairs in ESA's metadata."""
+_STRIP = 1024
+"""Rows of the edge mask looked at together."""
+
+
+def read_folder(path: Path, reflectance: str = "FRE") -> Scene:
+    """The scene of a product folder.
+
+    Args:
+        path: the folder.
+        reflectance: which images give the bands, `FRE` or `SRE`.
+
+    Raises:
+        SceneError: metadata are missing, broken or lack what is needed.
+    """
+    tree = folder_tree(path)
+    main = next((name for name in tree.names if METADATA.fullmatch(name)), None)
+    if main is None:
+        raise SceneError(
+            f"{path}: the product lacks its metadata (…_MTD_ALL.xml); fetch it again, or describe "
+            "its files under catalog.rasters"
+        )
+    return _read(tree, main, reflectance)
+
+
+def read_archive(path: Path, reflectance: str = "FRE") -> list[Scene]:
+    """The products of a zip archive (none if it holds something else).
+
+    Raises:
+        SceneError: the archive or its metadata are broken.
+    """
+    trees = archive_trees(path, METADATA.fullmatch)
+    if not trees:
+        raise SceneError(
+            f"{path}: no Theia product in the archive (…_MTD_ALL.xml is missing); fetch it again"
+        )
+    return [
+        _read(tree, next(n for n in tree.names if METADATA.fullmatch(n)), reflectance)
+        for tree in trees
+    ]
+
+
+def is_product(folder: Path) -> bool:
+    """Whether a folder is a Theia product (by its name or its metadata file)."""
+    if any(METADATA.fullmatch(file.name) for file in folder.glob("SENTINEL2*_MTD_ALL.xml")):
+        return True
+    # Archives are often unpacked into a folder of their own name.
+    around = any(PRODUCT_NAME.fullmatch(child.name) for child in folder.glob("SENTINEL2*"))
+    return bool(PRODUCT_NAME.fullmatch(folder.name)) and not around
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a zip file is to be read as a product: by its name, or by what it holds."""
+    if PRODUCT_NAME.fullmatch(path.stem):
+        return True
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(METADATA.fullmatch(PurePosixPath(n).name) for n in archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def _read(tree: Tree, main: str, reflectance: str) -> Scene:
+    with sound(tree):
+        return _scene(tree, main, reflectance)
+
+
+def _scene(tree: Tree, main: str, reflectance: str) -> Scene:
+    root, where = parse(tree, main), tree.where(main)
+    text = partial(text_of, root, where)
+    if text("PRODUCT_LEVEL") != "L2A":
+        raise SceneError(f"{where}: a product of level {text('PRODUCT_LEVEL')}; only L2A is read")
+    platform = platform_name(text("PLATFORM"))
+    geobox = _geobox(root, where)
+    acquired = iso_utc(text("ACQUISITION_DATE"))
+    cloud = next(
+        (e.text for e in root.iter("QUALITY_INDEX") if e.get("name") == "CloudPercent"), None
+    )
+    return Scene(
+        id=text("PRODUCT_ID"),
+        sensor="sentinel2",
+        level="L2A",
+        datetime=acquired,
+        footprint=footprint_of(geobox),
+        files=partial(_files, tree, main, reflectance),
+        where=str(tree.path),
+        tile=f"T{text('GEOGRAPHICAL_ZONE').removeprefix('T')}",
+        platform=platform,
+        processing_baseline=text("PRODUCT_VERSION"),
+        relative_orbit=relative_orbit(platform, int(text("ORBIT_NUMBER"))),
+        cloud_percent=float(cloud) if cloud else None,
+        datatake=f"{platform}_{acquired}",
+        generation=iso_utc(text("PRODUCTION_DATE")),
+        licence=LICENCE,
+        processor="theia",
+        uncovered=partial(_uncovered, tree, main),
+    )
+
+
+def relative_orbit(platform: str, number: int) -> int | None:
+    """The track (1..143) of an orbit; None for platforms whose numbering is not known.
+
+    Theia states the orbit since launch. Numbers up to 143 are tracks already: both satellites'
+    first ten days gave no Level-2A.
+    """
+    if number <= _ORBITS:
+        return number
+    first = _FIRST_ORBIT.get(platform)
+    return None if first is None else (number + first - 1) % _ORBITS + 1
+
+
+def _crs(root: ET.Element, where: str) -> str:
+    return f"EPSG:{text_of(root, where, 'HORIZONTAL_CS_CODE').removeprefix('EPSG:')}"
+
+
+def _geobox(root: ET.Element, where: str) -> GeoBox:
+    """The product's 10 m grid."""
+    group = root.find(".//Group_Geopositioning[@group_id='R1']")
+    if group is None:
+        raise SceneError(f"{where}: metadata without geoposition of R1; fetch the product again")
+    left, top, dx, dy, rows, cols = (
+        float(text_of(group, where, key))
+        for key in ("ULX", "ULY", "XDIM", "YDIM", "NROWS", "NCOLS")
+    )
+    return geobox_from_dict(
+        {
+            "crs": _crs(root, where),
+            "transform": (dx, 0.0, left, 0.0, dy, top),
+            "shape": (int(rows), int(cols)),
+        }
+    )
+
+
+def _files(tree: Tree, main: str, reflectance: str, bands: Sequence[str]) -> Mapping[str, BandFile]:
+    """Files of the wanted bands (`B02` …) and masks (`EDG` …)."""
+    root, where = parse(tree, main), tree.where(main)
+    with sound(tree):
+        quantification = float(text_of(root, where, "REFLECTANCE_QUANTIFICATION_VALUE"))
+        nodata = _nodata(root, where)
+    if quantification != _QUANTIFICATION:
+        raise SceneError(
+            f"{where}: reflectance is DN / {quantification:g} here; only products with "
+            f"{_QUANTIFICATION:g} are read"
+        )
+    images = {kind: _images(root, tree, kind) for kind in NATURES}
+    masks = _masks(root, tree)
+    wanted = {b: masks.get(b) if b in MASKS else images[reflectance].get(b) for b in bands}
+    _complain(tree, reflectance, [b for b, name in wanted.items() if name is None], images)
+    crs = _crs(root, where)
+    return {
+        band: BandFile(
+            *tree.place(name),
+            quantification=1.0 if band in MASKS else quantification,
+            nodata=None if band in MASKS else nodata,
+            crs=crs,
+        )
+        for band, name in wanted.items()
+        if name is not None
+    }
+
+
+def _complain(
+    tree: Tree, reflectance: str, missing: Sequence[str], images: Mapping[str, Mapping[str, str]]
+) -> None:
+    """Raise for what a product lacks, with the remedy that fits."""
+    for mask in [band for band in missing if band in MASKS]:
+        setting = "mask_edg: false" if mask == "EDG" else f"mask_{mask.lower()}: []"
+        raise SceneError(
+            f"{tree.path}: the product lacks the mask {mask} (MASKS/…_{mask}_R1.tif); fetch it "
+            f"again, or set sentinel2.{setting}"
+        )
+    if not missing:
+        return
+    other = next(kind for kind in NATURES if kind != reflectance)
+    if all(band in images[other] for band in missing):
+        raise SceneError(
+            f"{tree.path}: the product has {', '.join(missing)} as {other} only, not as "
+            f"{reflectance}; fetch it again, or set sentinel2.reflectance: {other}"
+        )
+    have = [band for band in S2_BANDS if band in images[reflectance]]
+    raise missing_bands(tree.path.name, str(tree.path), missing, have)
+
+
+def _nodata(root: ET.Element, where: str) -> float:
+    for node in root.iter("SPECIAL_VALUE"):
+        if node.get("name") == "nodata":
+            return float(node.text or "")
+    raise SceneError(f"{where}: metadata without the nodata value; fetch the product again")
+
+
+def _images(root: ET.Element, tree: Tree, kind: str) -> dict[str, str]:
+    """Images of a reflectance by band (`B02` …), as far as they are there."""
+    found = {}
+    for image in root.iter("Image"):
+        if image.findtext(".//NATURE") == NATURES[kind]:
+            for node in image.iter("IMAGE_FILE"):
+                band = re.sub(r"^B(\d)$", r"B0\1", node.get("band_id", ""))
+                name = (node.text or "").strip()
+                if band in S2_BANDS and name in tree.names:
+                    found[band] = name
+    return found
+
+
+def _masks(root: ET.Element, tree: Tree) -> dict[str, str]:
+    """Masks of 10 m by kind, as far as they are there; several bits share one file."""
+    names = ((node.text or "").strip() for node in root.iter("MASK_FILE"))
+    hits = ((_MASK_FILE.search(name), name) for name in names if name in tree.names)
+    return {match[1]: name for match, name in hits if match}
+
+
+def _uncovered(tree: Tree, main: str, area: BaseGeometry) -> float:
+    """Share of the product's pixels in an area (EPSG:4326) that the edge mask excludes."""
+    href = _files(tree, main, "FRE", ("EDG",))["EDG"].href
+    geobox = file_geobox(href)
+    there = reprojected(area, GEOGRAPHIC, str(geobox.crs))
+    inside = excluded = 0
+    for top in range(0, geobox.shape[0], _STRIP):
+        strip = geobox[top : min(top + _STRIP, geobox.shape[0]), :]
+        if not there.intersects(strip.extent.geom):
+            continue
+        within = geometry_mask([there], strip.shape, strip.affine, invert=True)
+        edge = read_bands(href, (slice(top, top + strip.shape[0]), slice(0, strip.shape[1])))[0]
+        inside += int(np.count_nonzero(within))
+        excluded += int(np.count_nonzero(within & (edge != 0)))
+    return excluded / inside if inside else 0.0
