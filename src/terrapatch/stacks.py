@@ -70,6 +70,11 @@ class StackInfo:
     """Per time step: `direction`, `relative_orbit`, `platform`, each null where scenes differ."""
 
     @property
+    def measured(self) -> list[int]:
+        """Numbers of the bands that a sensor measured; layers of angles and masks are the others."""
+        return [number for number, band in enumerate(self.bands) if band.upper() == band]
+
+    @property
     def arrays(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
         """Array name → (shape of one chunk without patch and time axes, dtype)."""
         side = (self.size_px, self.size_px)

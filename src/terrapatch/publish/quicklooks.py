@@ -138,7 +138,7 @@ def image_pictures(
         else:
             decibel = info.unit_of_values.strip().lower().startswith("db")
             # Angles and masks may stand behind the polarisations: they are no backscatter.
-            power = [k for k, band in enumerate(info.bands) if band.isupper()]
+            power = info.measured
             shown = [pictures.radar(patch[power], decibel=decibel) for patch in layers[modality]]
             first = [info.bands[k] for k in power[:2]]
             about = f"Radar in dB: {', '.join(first)}" + (

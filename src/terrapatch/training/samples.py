@@ -124,7 +124,8 @@ def _common_channels(
         channels: list[Channel] = []
         for modality in inputs:
             info = open_stack(stacks / unit / f"{modality}.zarr").info
-            channels += [Channel(modality, band, _in_decibel(info)) for band in info.bands]
+            decibel = _in_decibel(info)
+            channels += [Channel(modality, info.bands[k], decibel) for k in info.measured]
         found.setdefault(tuple(channels), unit)
     if len(found) > 1:
         raise StorageError(
@@ -183,6 +184,8 @@ def _read_batch(
     layers, observed = [], []
     for stack in opened:
         data = read_patches(stack, where.numbers)
+        if len(stack.info.measured) < len(stack.info.bands):
+            data = data[:, :, stack.info.measured]
         source = read_patches(stack, where.numbers, "source")
         values, valid = composite(data, source, _in_decibel(stack.info))
         layers.append(values)
