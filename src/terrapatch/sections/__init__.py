@@ -11,7 +11,10 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from .base import Section as Section
+from .training import TrainingSettings as TrainingSettings
 
 S2_BANDS = {
     "B01": 60, "B02": 10, "B03": 10, "B04": 10, "B05": 20, "B06": 20, "B07": 20,
@@ -23,14 +26,6 @@ L2A_12 = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", 
 """The twelve bands of Level-2A (no B10: it is not in the product)."""
 
 Kernel = Literal["nearest", "bilinear", "cubic"]
-
-
-class Section(BaseModel):
-    """Base of all sections: frozen, no unknown keys, sentences under fields are their docs."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
-    )
 
 
 class AreaSettings(Section):
@@ -330,46 +325,6 @@ class PublishSettings(Section):
     """Known differences to the published dataset that no count shows, a sentence each."""
     quicklooks: Annotated[int, Field(ge=0, le=64)] = 12
     """Patches shown in the report."""
-
-
-class TrainingSettings(Section):
-    """The small models that validate the output."""
-
-    version: Literal[1] = 1
-    level: str | None = None
-    """Legend level to learn; the coarsest if absent."""
-    models: tuple[Literal["forest", "unet"], ...] = ("forest", "unet")
-    """Models to train; `unet` runs only where PyTorch (the extra `train`) is installed."""
-    inputs: tuple[Literal["sentinel2", "sentinel1"], ...] = ("sentinel2", "sentinel1")
-    """Modalities that the models see."""
-    seed: Annotated[int, Field(ge=0)] = 666
-    """Seed of samples, weights and shuffles."""
-    margin_f1: Annotated[float, Field(ge=0, le=1)] = 0.10
-    """By how much macro F1 must exceed both the majority baseline and the shuffled control."""
-    margin_miou: Annotated[float, Field(ge=0, le=1)] = 0.05
-    """The same for mIoU."""
-    pixels_per_class: Annotated[int, Field(ge=10)] = 2_000
-    """forest: training pixels drawn per class."""
-    trees: Annotated[int, Field(ge=1)] = 60
-    """forest: number of trees."""
-    max_patches: Annotated[int, Field(ge=1)] = 512
-    """unet: train patches at most, drawn by seed (a quarter as many of val); they lie in memory."""
-    epochs: Annotated[int, Field(ge=1)] = 20
-    """unet: passes over the train patches, a random crop of each per pass."""
-    crop_px: Annotated[int, Field(ge=8, le=2048)] = 64
-    """unet: side of the crops in pixels; the whole patch where it is smaller."""
-    batch_size: Annotated[int, Field(ge=1)] = 8
-    """unet: crops per step."""
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    """unet: Adam learning rate."""
-    width: Annotated[int, Field(ge=4, le=128)] = 16
-    """unet: channels of the first level."""
-    class_weights: bool = False
-    """unet: weigh classes by inverse frequency in the train split."""
-    normalisation: Literal["none", "minmax", "standard", "log"] = "standard"
-    """unet: scaling of inputs by statistics of the train split."""
-    required: bool = True
-    """Fail the build when a model does not beat its baselines."""
 
 
 SECTIONS: dict[str, type[Section]] = {
