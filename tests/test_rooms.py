@@ -13,7 +13,7 @@ FLOORS = (
     {"sections", "grid", "legend", "results"},
     {"recipe"},
     {"tables", "compiled"},
-    {"rasters", "stacks", "resample", "patchfiles", "radar", "dates"},
+    {"rasters", "stacks", "resample", "patchfiles", "radar", "dates", "vectors"},
     {"mosaic", "batches"},
     {
         "simulate", "catalog", "sampling", "sentinel2", "sentinel1", "reference", "patches",

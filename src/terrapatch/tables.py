@@ -103,6 +103,8 @@ class LockedUnit(_Record):
     first_col: int
     items: dict[str, tuple[str, ...]]
     """Item ids by sensor, best first: where scenes overlap, the first with a valid pixel wins."""
+    vectors: tuple[str, ...] = ()
+    """Ids of the polygon layers that have features here, in the order of the recipe."""
 
 
 class Exclusion(_Record):
@@ -121,6 +123,33 @@ class LockedFile(_Record):
     sha256: str | None = None
 
 
+class LockedVector(_Record):
+    """One vector file of a reference."""
+
+    id: str
+    """Entry of the recipe and number of its file: `vectors.0.1`, `networks.0.0`."""
+    href: str
+    """Path of the vector file, or of the archive that holds it."""
+    layer: str
+    crs: str
+    fields: dict[str, str]
+    """Attribute as the recipe, the product or the crosswalk names it → as the file spells it."""
+    features: int
+    """Features of the layer that lie around the area."""
+    files: tuple[LockedFile, ...]
+    """All files that are read: `href`, or the parts of a shapefile."""
+
+    @property
+    def kind(self) -> str:
+        """`vectors` or `networks`."""
+        return self.id.split(".")[0]
+
+    @property
+    def source(self) -> int:
+        """Number of the entry in the recipe's list."""
+        return int(self.id.split(".")[1])
+
+
 class Lock(_Record):
     """Exactly which products go in; all later stages read this alone."""
 
@@ -131,6 +160,8 @@ class Lock(_Record):
     items: tuple[LockedItem, ...]
     heights: tuple[LockedFile, ...] = ()
     """Height model for the terrain correction of raw Sentinel-1 scenes."""
+    vectors: tuple[LockedVector, ...] = ()
+    """Polygons and networks of the reference, in the order of the recipe."""
     excluded: tuple[Exclusion, ...] = ()
     units_left_out: dict[str, str] = {}
     """Units that the area has and no job makes, with the reason: a sensor has no scene there."""
@@ -148,6 +179,11 @@ class Lock(_Record):
         """Scenes of a unit, best first."""
         by_id = {item.id: item for item in self.items if item.sensor == sensor}
         return [by_id[item_id] for item_id in self.unit(unit_id).items.get(sensor, ())]
+
+    def vectors_of(self, unit_id: str) -> list[LockedVector]:
+        """Polygon layers of a unit, in the order of the recipe."""
+        here = set(self.unit(unit_id).vectors)
+        return [vector for vector in self.vectors if vector.id in here]
 
 
 def read_lock(path: str | os.PathLike[str]) -> Lock:

@@ -58,7 +58,9 @@ class Anchor:
         """
         a, b, c, d, e, f = tuple(geobox.affine)[:6]
         if b or d or geobox.crs is None:
-            raise GridError(f"the grid {geobox!r} is rotated or has no CRS; labels need an upright one")
+            raise GridError(
+                f"the grid {geobox!r} is rotated or has no CRS; labels need an upright one"
+            )
         first = round(c / a), round(f / e)
         phase = round(c / a - first[0], 6), round(f / e - first[1], 6)
         return cls((a, e), phase, first, (geobox.shape[0], geobox.shape[1]))
@@ -129,18 +131,6 @@ class Shapes:
 
     def __len__(self) -> int:
         return len(self.area)
-
-    def rows(self) -> NDArray[np.int64]:
-        """(feature, 2) first row and row after the last that a feature can touch; (0, 0) if empty."""
-        result = np.zeros((len(self), 2), np.int64)
-        _extents(self.xy, self.rings, self.features, result)
-        return result
-
-    def bounds(self) -> NDArray[np.int64]:
-        """(feature, 4) left, top, right, bottom in subpixels of the grid; 0 where empty."""
-        result = np.zeros((len(self), 4), np.int64)
-        _bounds(self.xy, self.rings, self.features, result)
-        return result
 
 
 def _multipolygons(geometries: NDArray[Any]) -> NDArray[Any]:
@@ -263,26 +253,3 @@ def _areas(xy, rings, polygons, features, out):  # type: ignore[no-untyped-def] 
                     twice += x1 * y2 - x2 * y1
                 total += abs(twice) if ring == polygons[polygon] else -abs(twice)
         out[number] = total
-
-
-@kernel
-def _extents(xy, rings, features, out):  # type: ignore[no-untyped-def]  # pragma: no cover
-    half = 1 << 15
-    for number in range(len(out)):
-        first, last = rings[features[number]], rings[features[number + 1]]
-        if last > first:
-            low = xy[first:last, 1].min()
-            high = xy[first:last, 1].max()
-            out[number, 0] = (low + half - 1) >> 16
-            out[number, 1] = (high + half - 1) >> 16
-
-
-@kernel
-def _bounds(xy, rings, features, out):  # type: ignore[no-untyped-def]  # pragma: no cover
-    for number in range(len(out)):
-        first, last = rings[features[number]], rings[features[number + 1]]
-        if last > first:
-            out[number, 0] = xy[first:last, 0].min()
-            out[number, 1] = xy[first:last, 1].min()
-            out[number, 2] = xy[first:last, 0].max()
-            out[number, 3] = xy[first:last, 1].max()

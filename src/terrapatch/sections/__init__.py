@@ -15,6 +15,8 @@ from pydantic import Field, model_validator
 
 from .base import Section as Section
 from .training import TrainingSettings as TrainingSettings
+from .vectors import NetworkSource as NetworkSource
+from .vectors import VectorSource as VectorSource
 
 S2_BANDS = {
     "B01": 60, "B02": 10, "B03": 10, "B04": 10, "B05": 20, "B06": 20, "B07": 20,
@@ -245,9 +247,18 @@ class ReferenceSettings(Section):
 
     version: Literal[1] = 1
     path: str | None = None
-    """Raster of source codes; absent with the source `simulated`."""
+    """Raster of source codes; absent with the source `simulated`, or where `vectors` are given."""
+    vectors: tuple[VectorSource, ...] = ()
+    """Polygon layers, burnt on the grid of the patches: a pixel takes the polygon that contains its
+    centre."""
+    networks: tuple[NetworkSource, ...] = ()
+    """Roads and railways, burnt over everything else; of several the first wins."""
     crosswalk: str = "terraclass_cerrado"
     """Packaged crosswalk, or a CSV with source_code, source_name, code."""
+    ignore_codes: tuple[int | str, ...] = ()
+    """Source codes that no crosswalk lists and that are to be left out, as if not in the file."""
+    background: Annotated[int, Field(ge=0, le=254)] | None = None
+    """Class of pixels that no polygon and no map covers; absent: they are nodata."""
     legend: str = "cerradata4mm"
     """Packaged legend, or a CSV with level, code, abbrev, name, parent, color."""
     edges: Literal["none", "thin", "inner", "outer", "thick", "distance"] = "thin"

@@ -9,8 +9,18 @@ Laws:
 
 from .archives import unpacked
 from .codes import DISCARD, IGNORE, NULL, UNKNOWN, FieldCrosswalk, NetworkRules, network_rules
-from .layers import Batch, Layer, open_layer, read_batches, read_boxes
+from .layers import open_layer
+from .reading import Batch, Layer, in_degrees, read_batches, read_box, read_boxes
 from .schema import Schema, schema_of, schemas
+from .sources import (
+    Features,
+    Source,
+    code_error,
+    findings,
+    open_network,
+    open_vectors,
+    source_paths,
+)
 
 __all__ = [
     "DISCARD",
@@ -18,15 +28,24 @@ __all__ = [
     "NULL",
     "UNKNOWN",
     "Batch",
+    "Features",
     "FieldCrosswalk",
     "Layer",
     "NetworkRules",
     "Schema",
+    "Source",
+    "code_error",
+    "findings",
+    "in_degrees",
     "network_rules",
     "open_layer",
+    "open_network",
+    "open_vectors",
     "read_batches",
+    "read_box",
     "read_boxes",
     "schema_of",
     "schemas",
+    "source_paths",
     "unpacked",
 ]

@@ -13,7 +13,7 @@ import os
 import shutil
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from ..errors import InputError, SceneError
@@ -94,7 +94,7 @@ def _wanted(archive: Path, names: Sequence[str]) -> list[str]:
 def _extract_zip(archive: Path, target: Path) -> None:
     try:
         with zipfile.ZipFile(archive) as opened:
-            opened.extractall(target, _wanted(archive, opened.namelist()))  # noqa: S202  # checked
+            opened.extractall(target, _wanted(archive, opened.namelist()))  # checked names
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
         raise _broken(archive, error) from error
 
@@ -107,9 +107,8 @@ def _extract_7z(archive: Path, target: Path) -> None:
             f"{archive}: reading .7z takes the package py7zr (pip install 'terrapatch[archives]'); "
             "or unpack the file yourself and name the vector file in it"
         ) from error
-    reader: Callable[..., object] = py7zr.SevenZipFile
     try:
-        with reader(archive, "r") as opened:  # type: ignore[attr-defined]
+        with py7zr.SevenZipFile(archive, "r") as opened:
             names = [entry.filename for entry in opened.list() if not entry.is_directory]
             opened.extract(path=target, targets=_wanted(archive, names))
     except (SceneError, MemoryError):

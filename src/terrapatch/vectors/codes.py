@@ -15,7 +15,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ def as_text(value: Any) -> str | None:
     """A code as the tables write it; None where there is none."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     text = unicodedata.normalize("NFC", str(value)).strip()
@@ -132,7 +134,7 @@ class FieldCrosswalk:
         texts = []
         for field, column in columns.items():
             numbers, values = _texts(column)
-            known = self.codes.get(_ALL, {}) | self.codes.get(field.casefold(), {})
+            known = {**self.codes.get(_ALL, {}), **self.codes.get(field.casefold(), {})}
             table = [NULL if v is None else known.get(v, UNKNOWN) for v in values]
             here = np.array([*table, NULL], np.int16)[numbers]
             texts.append((field, numbers, values))
@@ -170,6 +172,10 @@ class Rule:
             except ValueError:  # a word, such as "Gué ou radier"
                 return False
         return self.value in (_ALL, text)
+
+
+def _kept(text: str | None, rules: Sequence[Rule]) -> bool:
+    return text is None or any(rule.fits(text) for rule in rules)
 
 
 @dataclass(frozen=True)
@@ -236,7 +242,8 @@ class NetworkRules:
         for field in self.fields:
             kept = [r for r in self.rules if r.field == field and r.action == "keep_only"]
             if kept:
-                open_ &= where(field, lambda v, kept=kept: v is None or any(r.fits(v) for r in kept))
+                # Without a value nothing speaks against the feature.
+                open_ &= where(field, partial(_kept, rules=kept))
             open_ &= ~where(field, lambda v: v is not None and v in ignored)
         for rule in self.rules:
             if rule.field not in keys and rule.action == "drop":

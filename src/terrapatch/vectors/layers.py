@@ -1,77 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers of vector files: found, checked, and read in batches within a box.
-
-GeoPackage, shapefile and FlatGeobuf are read by GDAL (through pyogrio), GeoParquet by Arrow.
-"""
+"""Layers of vector files: found among the names of a product, described, and located."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import GridError, InputError, SceneError
-from .archives import ARCHIVES, SIDECARS, TABLES, unpacked
+from .archives import ARCHIVES, TABLES, unpacked
+from .reading import PARQUET, Layer, read_boxes, unreadable
 from .schema import ANY, Schema
 
-_BATCH = 50_000
-_PARQUET = (".parquet", ".geoparquet")
 _SAME_M = 0.1
 """Two CRS whose positions differ by less are one for our purposes: a hundredth of a pixel."""
-
-Box = tuple[float, float, float, float]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer that can be read."""
-
-    path: str
-    """The vector file itself, unpacked if it came in an archive."""
-    name: str
-    crs: str
-    """Authority code or WKT."""
-    fields: tuple[str, ...]
-    features: int
-    geometry: str | None = None
-    """Name of the geometry column (GeoParquet)."""
-    mend: str | None = None
-    """Encoding that GDAL took for granted where a shapefile does not say its own (no .cpg)."""
-
-    @property
-    def parquet(self) -> bool:
-        """Whether Arrow reads it, not GDAL."""
-        return Path(self.path).suffix.lower() in _PARQUET
-
-    @property
-    def where(self) -> str:
-        """File and layer, for messages."""
-        stem = Path(self.path).stem
-        return self.path if self.name == stem else f"{self.path}, layer {self.name}"
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """The file, and for a shapefile all that belongs to it."""
-        path = Path(self.path)
-        if path.suffix.lower() != ".shp":
-            return (self.path,)
-        beside = {p.suffix.lower(): p for p in sorted(path.parent.glob(f"{path.stem}.*"))}
-        return (self.path, *(str(beside[s]) for s in SIDECARS if s in beside))
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Some features of a layer."""
-
-    geometries: NDArray[Any]
-    """(feature,) shapely geometries or None."""
-    columns: Mapping[str, Any]
-    """Attribute, as the caller names it → Arrow array."""
 
 
 def open_layer(
@@ -135,25 +81,25 @@ def open_layer(
 
 
 def _layer_names(path: Path) -> list[str]:
-    if path.suffix.lower() in _PARQUET:
+    if path.suffix.lower() in PARQUET:
         return [path.stem]
     import pyogrio
 
     try:
         return [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
     except (pyogrio.errors.DataSourceError, RuntimeError) as error:
-        raise _unreadable(str(path), error) from error
+        raise unreadable(str(path), error) from error
 
 
 def _described(path: Path, name: str) -> Layer:
-    if path.suffix.lower() in _PARQUET:
+    if path.suffix.lower() in PARQUET:
         return _parquet(path)
     import pyogrio
 
     try:
         info = pyogrio.read_info(path, layer=name, force_feature_count=True)
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, RuntimeError) as error:
-        raise _unreadable(str(path), error) from error
+        raise unreadable(str(path), error) from error
     layer = Layer(
         str(path), name, info["crs"] or "", tuple(map(str, info["fields"])), info["features"]
     )
@@ -180,9 +126,9 @@ def _parquet(path: Path) -> Layer:
         column = geo["columns"][geo["primary_column"]]
         # Absent means longitude and latitude on WGS 84; null means unknown (GeoParquet 1.1).
         given = column.get("crs", "OGC:CRS84")
-        found = "" if given is None else CRS.from_user_input(given)
+        found = None if given is None else CRS.from_user_input(given)
     except (OSError, pa.ArrowInvalid) as error:
-        raise _unreadable(str(path), error) from error
+        raise unreadable(str(path), error) from error
     except (KeyError, TypeError, ValueError, CRSError) as error:
         raise SceneError(
             f"{path}: no GeoParquet: it carries no readable metadata `geo` ({error!r}); write it "
@@ -193,9 +139,11 @@ def _parquet(path: Path) -> Layer:
             f"{path}: geometries are encoded as {column.get('encoding')}; write them as WKB "
             "(GDAL: -lco GEOMETRY_ENCODING=WKB)"
         )
-    crs = "" if not found else f"EPSG:{found.to_epsg()}" if found.to_epsg() else found.to_wkt()
-    if given == "OGC:CRS84":
-        crs = "EPSG:4326"
+    crs = ""
+    if found is not None:
+        # CRS84 is EPSG:4326 with the axes in the order in which all of us store them.
+        epsg = 4326 if found == CRS("OGC:CRS84") else found.to_epsg()
+        crs = f"EPSG:{epsg}" if epsg else found.to_wkt()
     names = tuple(n for n in file.schema_arrow.names if n not in geo["columns"])
     return Layer(
         str(path), path.stem, crs, names, file.metadata.num_rows, geometry=geo["primary_column"]
@@ -204,8 +152,6 @@ def _parquet(path: Path) -> Layer:
 
 def _located(layer: Layer, stated: str | None) -> Layer:
     """The layer with a CRS: its own, checked against what the recipe states."""
-    from dataclasses import replace
-
     from pyproj import CRS
     from pyproj.exceptions import CRSError
 
@@ -255,113 +201,3 @@ def _short(crs: str) -> str:
     from pyproj import CRS
 
     return crs if crs.startswith("EPSG") else CRS.from_user_input(crs).name
-
-
-def read_batches(layer: Layer, columns: Mapping[str, str], box: Box | None) -> Iterator[Batch]:
-    """Read features whose box meets a box.
-
-    Args:
-        layer: an open layer.
-        columns: attributes by the caller's name → name in the layer.
-        box: left, bottom, right, top in the layer's CRS; all features if None.
-
-    Raises:
-        SceneError: the file cannot be read to its end.
-    """
-    import shapely
-
-    for table, wkb in _tables(layer, list(dict.fromkeys(columns.values())), box):
-        try:
-            geometries = shapely.from_wkb(wkb)
-        except shapely.errors.GEOSException as error:
-            raise _unreadable(layer.path, error) from error
-        if box is not None and len(geometries):
-            # GDAL may answer with a little more than was asked for, Arrow with much more.
-            left, bottom, right, top = shapely.bounds(geometries).T
-            far = (left > box[2]) | (right < box[0]) | (bottom > box[3]) | (top < box[1])
-            keep = ~far  # features without geometry stay: they are counted
-            if not keep.all():
-                geometries, table = geometries[keep], table.filter(keep)
-        yield Batch(geometries, {key: table.column(name) for key, name in columns.items()})
-
-
-def _tables(layer: Layer, names: list[str], box: Box | None) -> Iterator[tuple[Any, NDArray[Any]]]:
-    import pyarrow as pa
-
-    try:
-        if layer.parquet:
-            import pyarrow.parquet as pq
-
-            wanted = [*names, str(layer.geometry)]
-            with pq.ParquetFile(layer.path) as file:
-                for part in file.iter_batches(_BATCH, columns=wanted):
-                    yield _split(pa.table(part), str(layer.geometry), layer)
-            return
-        import pyogrio
-
-        with pyogrio.open_arrow(
-            layer.path, layer=layer.name, columns=names, bbox=box, batch_size=_BATCH,
-            use_pyarrow=True,
-        ) as (meta, reader):  # fmt: skip
-            geometry = meta["geometry_name"] or "wkb_geometry"
-            for part in reader:
-                yield _split(pa.table(part), geometry, layer)
-    except (OSError, RuntimeError, pa.ArrowException) as error:
-        raise _unreadable(layer.path, error) from error
-
-
-def _split(table: Any, geometry: str, layer: Layer) -> tuple[Any, NDArray[Any]]:
-    wkb = np.asarray(table.column(geometry).to_numpy(), dtype=object)
-    rest = table.drop_columns([geometry])
-    if layer.mend is not None:
-        for position, name in enumerate(rest.column_names):
-            column = rest.column(position)
-            if "string" in str(column.type):
-                rest = rest.set_column(position, name, _mended(column, layer.mend))
-    return rest, wkb
-
-
-def _mended(column: Any, encoding: str) -> Any:
-    """UTF-8 that GDAL took for another encoding, because the shapefile does not say which.
-
-    Text in a one-byte encoding is hardly ever valid UTF-8 by chance, so the test decides.
-    """
-    import pyarrow as pa
-
-    def right(text: str | None) -> str | None:
-        if text is None or text.isascii():
-            return text
-        try:
-            return text.encode(encoding).decode("utf-8")
-        except (UnicodeError, LookupError):
-            return text
-
-    coded = column.combine_chunks().dictionary_encode()
-    return pa.DictionaryArray.from_arrays(
-        coded.indices, pa.array([right(t) for t in coded.dictionary.to_pylist()], pa.string())
-    ).cast(pa.string())
-
-
-def read_boxes(
-    layer: Layer, box: Box | None, columns: Mapping[str, str] | None = None
-) -> tuple[NDArray[np.float64], list[Batch]]:
-    """Boxes of features, and their attributes; the geometries are let go batch by batch.
-
-    Returns:
-        (feature, 4) left, bottom, right, top, NaN where there is no geometry; and the batches,
-        whose geometries are gone.
-    """
-    import shapely
-
-    boxes, kept = [np.empty((0, 4))], []
-    for batch in read_batches(layer, columns or {}, box):
-        boxes.append(shapely.bounds(batch.geometries))
-        kept.append(Batch(np.empty(0, object), batch.columns))
-    return np.concatenate(boxes), kept
-
-
-def _unreadable(path: str, error: Exception) -> SceneError:
-    return SceneError(
-        f"{path}: cannot be read as a vector file ({str(error).strip() or type(error).__name__}); "
-        "it is truncated, damaged or not what its name says: fetch it again"
-    )

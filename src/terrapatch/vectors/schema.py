@@ -100,7 +100,9 @@ def schema_of(product: str, year: int | None = None) -> Schema:
     at = last if year is None else year
     fitting = [r for r in rows if int(r["first_year"] or 0) <= at <= int(r["last_year"] or 9999)]
     if not any(row["role"] == "layer" for row in fitting):
-        raise RecipeError(f"vector product {product!r}: no edition of {year} is known; leave out year")
+        raise RecipeError(
+            f"vector product {product!r}: no edition of {year} is known; leave out year"
+        )
 
     def named(role: str) -> dict[str, tuple[str, ...]]:
         return {r["name"]: tuple(r["variants"].split("|")) for r in fitting if r["role"] == role}
