@@ -107,6 +107,9 @@ class Shapes:
         """
         import shapely
 
+        if not len(geometries):
+            none = np.zeros(1, np.int64)
+            return cls(np.empty((0, 2), np.int64), none, none, none[:0])
         multi = _multipolygons(geometries)
         kind, xy, offsets = shapely.to_ragged_array(multi)
         assert kind == shapely.GeometryType.MULTIPOLYGON

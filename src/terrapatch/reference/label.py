@@ -260,7 +260,7 @@ def reference(lock: Path, unit: str, settings: Path, output: Path) -> None:
     The raster is uint8 with nodata 255 on the unit's grid; its bands are described in
     docs/plan.md, Label rasters. What became of the features of vector layers stands in its tag
     `TERRAPATCH_REFERENCE` as JSON: features, repaired, empty, left_out by source, and the share of
-    the unit's pixels that no source covers.
+    the unit's pixels without label before networks and cleaning.
 
     Args:
         lock: the lock; the maps are the assets `map` of the unit's items of sensor `reference`,
@@ -307,13 +307,13 @@ def reference(lock: Path, unit: str, settings: Path, output: Path) -> None:
     if wanted.background is not None:
         files.fill_background(labels, wanted.background)
     inside = labels[halo : labels.shape[0] - halo, halo : labels.shape[1] - halo]
-    tags = files.report(inside)
+    nodata_share = float((inside == NODATA).mean())
     network = files.network(around)
     labels = cleaned(labels, network, wanted, legend, geobox)
     layers, names = label_layers(labels, legend, wanted.edges, halo)
     write_geotiff(
         output, layers, geobox, nodata=NODATA, descriptions=names, compression="deflate", tile=256,
-        tags=tags,
+        tags=files.report(nodata_share),
     )  # fmt: skip
 
 

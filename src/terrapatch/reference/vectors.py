@@ -9,8 +9,7 @@ Laws:
    same pixels in any order.
 3. Lines are widened in metres: in the grid's CRS where that is UTM, else in the UTM zone in which
    the middle of the line lies. The scale of UTM is within 0.1 % of the ground's.
-4. A broken geometry is repaired (areas enclosed an odd number of times remain) and counted; a
-   missing one is counted.
+4. A broken geometry is repaired (areas enclosed an odd number of times remain) and counted.
 5. The result depends on the grid alone, not on the window: halo, strips and units change nothing.
 """
 
@@ -68,7 +67,7 @@ class Tally:
     features: int = 0
     repaired: int = 0
     empty: int = 0
-    """Features without geometry, or of no surface after repair."""
+    """Features of no surface, once repaired."""
     left_out: int = 0
     """Features that `ignore` (vectors) or the rules (networks) leave out."""
     nulls: int = 0
@@ -146,16 +145,16 @@ class VectorFiles:
             self._tallies[vector.id] = burn_network(self._open(vector), geobox, result)
         return result
 
-    def report(self, inside: NDArray[np.uint8]) -> dict[str, str]:
+    def report(self, nodata_share: float) -> dict[str, str]:
         """Tags for the label raster; empty where there are no vectors.
 
         Args:
-            inside: (y, x) uint8 labels of the unit itself, before cleaning and networks.
+            nodata_share: share of the unit's pixels without label before networks and cleaning.
         """
         if not self._vectors:
             return {}
         facts: dict[str, Any] = {name: tally.plain() for name, tally in self._tallies.items()}
-        facts["nodata_share"] = round(float((inside == NODATA).mean()), 6)
+        facts["nodata_share"] = round(nodata_share, 6)
         return {"TERRAPATCH_REFERENCE": json.dumps(facts, sort_keys=True)}
 
     def _open(self, vector: LockedVector) -> Source:

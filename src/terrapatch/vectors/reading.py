@@ -102,7 +102,7 @@ def read_batches(layer: Layer, columns: Mapping[str, str], box: Box | None) -> I
             # GDAL may answer with a little more than was asked for, Arrow with much more.
             left, bottom, right, top = shapely.bounds(geometries).T
             far = (left > box[2]) | (right < box[0]) | (bottom > box[3]) | (top < box[1])
-            keep = ~far  # features without geometry stay: they are counted
+            keep = ~far & ~np.isnan(left)  # what has no geometry lies in no box
             if not keep.all():
                 geometries, ids, table = geometries[keep], ids[keep], table.filter(keep)
         yield Batch(geometries, ids, {key: table.column(name) for key, name in columns.items()})
