@@ -16,6 +16,8 @@ from .archives import ARCHIVES, TABLES, unpacked
 from .reading import PARQUET, Layer, read_boxes, unreadable
 from .schema import ANY, Schema
 
+_DBF = ((4, 8), (8, 10), (10, 12))
+"""Where a .dbf says its number of records, the length of its head and of a record."""
 _SAME_M = 0.1
 """Two CRS whose positions differ by less are one for our purposes: a hundredth of a pixel."""
 
@@ -86,9 +88,12 @@ def _layer_names(path: Path) -> list[str]:
     import pyogrio
 
     try:
-        return [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
+        names = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
     except (pyogrio.errors.DataSourceError, RuntimeError) as error:
         raise unreadable(str(path), error) from error
+    if not names:
+        raise unreadable(str(path), ValueError("it holds no layer with geometries"))
+    return names
 
 
 def _described(path: Path, name: str) -> Layer:
@@ -103,6 +108,8 @@ def _described(path: Path, name: str) -> Layer:
     layer = Layer(
         str(path), name, info["crs"] or "", tuple(map(str, info["fields"])), info["features"]
     )
+    if path.suffix.lower() == ".fgb":
+        _check_flatgeobuf(layer)
     if path.suffix.lower() != ".shp":
         return layer
     suffixes = {Path(p).suffix.lower() for p in layer.files}
@@ -110,8 +117,43 @@ def _described(path: Path, name: str) -> Layer:
         raise SceneError(
             f"{path}: the shapefile lacks its .dbf, the attributes; fetch all of its files"
         )
-    mend = None if ".cpg" in suffixes else info["encoding"]
-    return Layer(layer.path, name, layer.crs, layer.fields, layer.features, mend=mend)
+    _check_shapefile(layer)
+    return replace(layer, encoded=".cpg" in suffixes)
+
+
+def _check_shapefile(layer: Layer) -> None:
+    """Compare the parts with the lengths that their heads state: GDAL reads what is left of them.
+
+    Source: ESRI Shapefile Technical Description (1998), main file header; dBase III file header.
+    """
+    for name in layer.files:
+        part = Path(name)
+        with part.open("rb") as stream:
+            head = stream.read(32)
+        if part.suffix.lower() in (".shp", ".shx"):
+            stated = 2 * int.from_bytes(head[24:28], "big")  # in words of 16 bits
+        elif part.suffix.lower() == ".dbf":
+            count, start, size = (int.from_bytes(head[a:b], "little") for a, b in _DBF)
+            stated = start + count * size
+        else:
+            continue
+        if part.stat().st_size < stated or len(head) < 32:
+            raise SceneError(
+                f"{name}: the file breaks off: {part.stat().st_size} bytes, its head states "
+                f"{stated}; fetch it again"
+            )
+
+
+def _check_flatgeobuf(layer: Layer) -> None:
+    """A file that breaks off within its index reads as if it were empty."""
+    import pyogrio
+
+    try:
+        rows = pyogrio.read_arrow(layer.path, columns=[], max_features=1)[1].num_rows
+    except (OSError, RuntimeError) as error:
+        raise unreadable(layer.path, error) from error
+    if layer.features and not rows:
+        raise SceneError(f"{layer.path}: the file breaks off within its index; fetch it again")
 
 
 def _parquet(path: Path) -> Layer:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 PARQUET = (".parquet", ".geoparquet")
 """Suffixes of GeoParquet files, in lower case."""
 _BATCH = 50_000
+_BYTES = "ISO-8859-1"
+"""The encoding in which every byte is a letter: nothing is lost before the right one is known."""
 
 Box = tuple[float, float, float, float]
 
@@ -43,8 +45,8 @@ class Layer:
     features: int
     geometry: str | None = None
     """Name of the geometry column (GeoParquet)."""
-    mend: str | None = None
-    """Encoding that GDAL took for granted where a shapefile does not say its own (no .cpg)."""
+    encoded: bool = True
+    """Whether text has a known encoding; a shapefile without .cpg does not say its own."""
 
     @property
     def parquet(self) -> bool:
@@ -130,7 +132,7 @@ def _tables(
 
         with pyogrio.open_arrow(
             layer.path, layer=layer.name, columns=names, bbox=box, batch_size=_BATCH,
-            use_pyarrow=True, return_fids=True,
+            use_pyarrow=True, return_fids=True, encoding=None if layer.encoded else _BYTES,
         ) as (meta, reader):  # fmt: skip
             geometry = meta["geometry_name"] or "wkb_geometry"
             for part in reader:
@@ -145,16 +147,16 @@ def _tables(
 def _split(table: Any, geometry: str, layer: Layer) -> tuple[Any, NDArray[Any]]:
     wkb = np.asarray(table.column(geometry).to_numpy(), dtype=object)
     rest = table.drop_columns([geometry])
-    if layer.mend is not None:
+    if not layer.encoded:
         for position, name in enumerate(rest.column_names):
             column = rest.column(position)
             if "string" in str(column.type):
-                rest = rest.set_column(position, name, _mended(column, layer.mend))
+                rest = rest.set_column(position, name, _mended(column))
     return rest, wkb
 
 
-def _mended(column: Any, encoding: str) -> Any:
-    """UTF-8 that GDAL took for another encoding, because the shapefile does not say which.
+def _mended(column: Any) -> Any:
+    """Text of unknown encoding, read byte by byte: UTF-8 where it is valid as that, else Latin-1.
 
     Text in a one-byte encoding is hardly ever valid UTF-8 by chance, so the test decides.
     """
@@ -164,8 +166,8 @@ def _mended(column: Any, encoding: str) -> Any:
         if text is None or text.isascii():
             return text
         try:
-            return text.encode(encoding).decode("utf-8")
-        except (UnicodeError, LookupError):
+            return text.encode(_BYTES).decode("utf-8")
+        except UnicodeError:
             return text
 
     coded = column.combine_chunks().dictionary_encode()
