@@ -275,7 +275,9 @@ def _sound(geometries: NDArray[Any], source: Source) -> tuple[NDArray[Any], NDAr
     """
     import shapely
 
-    result = shapely.force_2d(np.asarray(geometries, object))
+    result = np.array(geometries, object)
+    if shapely.has_z(result).any():
+        result = shapely.force_2d(result)
     result[shapely.is_missing(result) | shapely.is_empty(result)] = None
     dimension = shapely.get_dimensions(result)
     lowest = 1 if source.is_network else 2
@@ -308,7 +310,13 @@ def _reprojected(geometries: NDArray[Any], source: str, target: str) -> NDArray[
 
     if same_crs(source, target):
         return geometries
-    fine = shapely.segmentize(geometries, _EDGE_DEGREES if in_degrees(source) else _EDGE_M)
+    limit = _EDGE_DEGREES if in_degrees(source) else _EDGE_M
+    fine = geometries.copy()
+    xy, owner = shapely.get_coordinates(geometries, return_index=True)
+    # Steps from ring to ring are among them: dividing looks at the edges themselves.
+    far = (np.abs(np.diff(xy, axis=0)).max(axis=1, initial=0) > limit / 2) & (np.diff(owner) == 0)
+    long = np.unique(owner[1:][far])
+    fine[long] = shapely.segmentize(geometries[long], limit)
     move = _transformer(source, target)
     result: NDArray[Any] = shapely.transform(
         fine, lambda xy: np.column_stack(move.transform(*xy.T))
