@@ -10,10 +10,10 @@ ROOT = Path(__file__).parents[1] / "src" / "terrapatch"
 
 FLOORS = (
     {"errors"},
-    {"sections", "grid", "legend", "results"},
+    {"sections", "grid", "legend", "results", "records"},
     {"recipe"},
     {"tables", "compiled"},
-    {"rasters", "stacks", "resample", "patchfiles", "radar", "dates"},
+    {"rasters", "stacks", "resample", "patchfiles", "radar", "dates", "vectors"},
     {"mosaic", "heights", "batches"},
     {
         "simulate", "catalog", "sampling", "sentinel2", "sentinel1", "reference", "patches",

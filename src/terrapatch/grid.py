@@ -96,6 +96,23 @@ def snapped_geobox(
     return GeoBox((row1 - row0, col1 - col0), transform, crs)
 
 
+def pixel_size_m(geobox: GeoBox) -> tuple[float, float]:
+    """Height and width of a pixel in metres; in degrees those of the geobox's middle on WGS 84."""
+    dy, dx = abs(geobox.affine.e), abs(geobox.affine.a)
+    crs = geobox.crs
+    if crs is None:
+        raise GridError("a geobox without CRS has no size in metres")
+    import pyproj
+
+    if not crs.geographic:
+        factor = pyproj.CRS.from_user_input(str(crs)).axis_info[0].unit_conversion_factor
+        return dy * factor, dx * factor
+    latitude = geobox.affine.f + geobox.affine.e * geobox.shape[0] / 2
+    geod = pyproj.Geod(ellps="WGS84")
+    height = geod.inv(0, latitude - dy / 2, 0, latitude + dy / 2)[2]
+    return height, geod.inv(0, latitude, dx, latitude)[2]
+
+
 def mgrs_tile_geobox(tile: str, resolution: float = 10.0) -> GeoBox:
     """Geobox of a Sentinel-2 tile.
 

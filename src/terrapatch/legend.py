@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 NODATA = 255
 """Label value of pixels that were not observed, on every level."""
 
+_NODATA_WORDS = ("", "discard", "ignore")
+
 
 @dataclass(frozen=True)
 class LegendClass:
@@ -135,8 +137,18 @@ class Crosswalk:
     """Source code → the source's own class name."""
 
 
-def _rows(folder: str, name: str) -> list[dict[str, str]]:
-    """Rows of a packaged table, or of the user's own file where `name` is a path to a CSV."""
+def table_rows(folder: str, name: str) -> list[dict[str, str]]:
+    """Rows of a packaged table, or of the user's own file where `name` is a path to a CSV.
+
+    Lines that begin with # are comments.
+
+    Args:
+        folder: kind of table, a folder of the package's data: legends, crosswalks, networks …
+        name: name of a packaged table, or path of a CSV.
+
+    Raises:
+        LegendError: no such table.
+    """
     packaged = resources.files("terrapatch") / "data" / folder / f"{name}.csv"
     if name.endswith(".csv"):
         path = Path(name)
@@ -178,7 +190,7 @@ def load_legend(name: str) -> Legend:
         LegendError: no such table, a broken row, or a class without parent.
     """
     grouped: dict[str, list[LegendClass]] = {}
-    for number, row in enumerate(_rows("legends", name), start=1):
+    for number, row in enumerate(table_rows("legends", name), start=1):
         try:
             entry = LegendClass(
                 code=int(row["code"]),
@@ -206,17 +218,18 @@ def load_legend(name: str) -> Legend:
 def load_crosswalk(name: str) -> Crosswalk:
     """Load a packaged crosswalk, or one from a CSV with source_code, source_name, code.
 
-    An empty `code` means nodata: the class is mapped, but not to be learnt nor counted.
+    An empty `code` (or `discard`, or `ignore`) means nodata: the class is mapped, but not to be
+    learnt nor counted.
 
     Raises:
         LegendError: no such table or a broken row.
     """
     codes: dict[int, int] = {}
     names: dict[int, str] = {}
-    for number, row in enumerate(_rows("crosswalks", name), start=1):
+    for number, row in enumerate(table_rows("crosswalks", name), start=1):
         try:
             source = int(row["source_code"])
-            codes[source] = int(row["code"]) if row["code"] != "" else NODATA
+            codes[source] = int(row["code"]) if row["code"] not in _NODATA_WORDS else NODATA
             names[source] = row.get("source_name") or str(source)
         except (KeyError, ValueError) as error:
             raise LegendError(

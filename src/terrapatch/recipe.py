@@ -118,11 +118,15 @@ class Recipe(Section):
                 findings.append("catalog.paths: the source 'local' needs paths or rasters")
             if self.catalog.paths and self.catalog.period is None:
                 findings.append("catalog.period: give first and last day for folders of scenes")
-            has_reference = self.reference.path or any(
-                r.sensor == "reference" for r in self.catalog.rasters
+            has_reference = (
+                self.reference.path
+                or self.reference.vectors
+                or any(r.sensor == "reference" for r in self.catalog.rasters)
             )
             if not has_reference:
-                findings.append("reference.path: the source 'local' needs a reference map")
+                findings.append(
+                    "reference.path: the source 'local' needs a reference map, or reference.vectors"
+                )
         if self.catalog.period and self.catalog.period[0] > self.catalog.period[1]:
             findings.append("catalog.period: the first day is after the last")
         if self.layouts.name == "cerradata4mm" and set(self.modalities) != {

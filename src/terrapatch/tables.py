@@ -15,11 +15,38 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from .errors import IncompleteError, InputError, StorageError
+from .errors import InputError, StorageError
+from .records import (
+    Exclusion as Exclusion,
+)
+from .records import (
+    Gap as Gap,
+)
+from .records import (
+    Lock as Lock,
+)
+from .records import (
+    LockedAsset as LockedAsset,
+)
+from .records import (
+    LockedFile as LockedFile,
+)
+from .records import (
+    LockedItem as LockedItem,
+)
+from .records import (
+    LockedUnit as LockedUnit,
+)
+from .records import (
+    LockedVector as LockedVector,
+)
+from .records import (
+    Sensor as Sensor,
+)
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -27,165 +54,6 @@ if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
     from .recipe import AreaSettings
-
-Sensor = Literal["sentinel2", "sentinel1", "reference"]
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class LockedAsset(_Record):
-    """One file (or one band of a file) of a scene, with all that reading it takes."""
-
-    href: str
-    """Path that GDAL opens: a file, or /vsizip/… for a member of an archive."""
-    band: int = 1
-    """Band number inside the file, from 1."""
-    size: int | None = None
-    """Bytes of the file (of the archive for /vsizip/)."""
-    sha256: str | None = None
-    """Hash of the file (of the archive for /vsizip/), where recorded."""
-    crs: str
-    """Empty for radar geometry (Sentinel-1 GRD), whose transform is the identity."""
-    transform: tuple[float, float, float, float, float, float]
-    """Pixel to map, in the order of `affine.Affine`; read from the file itself."""
-    shape: tuple[int, int]
-    """Height, width."""
-    dtype: str
-    nodata: float | None = None
-    nodata_nan: bool = False
-    """Whether NaN means missing."""
-    add_offset: float = 0.0
-    """Sentinel-2: from the product's metadata, to be added to DN (RADIO/BOA_ADD_OFFSET)."""
-    quantification: float = 10_000.0
-    """Sentinel-2: DN + offset, divided by this, is reflectance."""
-    scale: Literal["linear", "db"] = "linear"
-    """Sentinel-1: unit of the pixels."""
-    annotation: str | None = None
-    """Sentinel-1 GRD: address of the product annotation of this polarisation (XML)."""
-    calibration: str | None = None
-    """Sentinel-1 GRD: address of the calibration annotation."""
-    noise: str | None = None
-    """Sentinel-1 GRD: address of the noise annotation; absent in products without one."""
-
-
-class LockedItem(_Record):
-    """One scene that goes into the dataset."""
-
-    id: str
-    sensor: Sensor
-    level: str
-    """L1C, L2A, RTC, GRD, map."""
-    datetime: str
-    """Acquisition start, ISO 8601 in UTC."""
-    tile: str | None = None
-    """MGRS tile with leading T, for example T31TCJ."""
-    platform: str | None = None
-    processor: str | None = None
-    """Sentinel-2: esa or theia, where known."""
-    processing_baseline: str | None = None
-    relative_orbit: int | None = None
-    orbit_direction: str | None = None
-    cloud_percent: float | None = None
-    footprint: dict[str, Any]
-    """GeoJSON geometry in EPSG:4326 of the valid data."""
-    licence: str | None = None
-    orbit_file: str | None = None
-    """Sentinel-1 GRD: the orbit file that places it, one of `Lock.orbits`; absent: its own."""
-    assets: dict[str, LockedAsset]
-    """By band name: B02, SCL, VV, map."""
-
-
-class LockedUnit(_Record):
-    """One unit with its grid and the scenes that it is made from."""
-
-    id: str
-    geobox: dict[str, Any]
-    """See `grid.geobox_to_dict`."""
-    first_row: int
-    first_col: int
-    items: dict[str, tuple[str, ...]]
-    """Item ids by sensor, best first: where scenes overlap, the first with a valid pixel wins."""
-
-
-class Exclusion(_Record):
-    """A scene that was found and not used."""
-
-    id: str
-    sensor: Sensor
-    reason: str
-
-
-class LockedFile(_Record):
-    """A file that goes in beside the scenes."""
-
-    href: str
-    size: int | None = None
-    sha256: str | None = None
-
-
-class Gap(_Record):
-    """A stretch of the period in which a track was seen less often than usual."""
-
-    sensor: Sensor
-    relative_orbit: int | None = None
-    """Sentinel-1: the track; absent: all scenes of the sensor together."""
-    orbit_direction: str | None = None
-    start: str
-    """Day of the last pass before, or the first day of the period."""
-    end: str
-    """Day of the first pass after, or the last day of the period."""
-    usual_days: int
-    """From pass to pass in the rest of the series (12 where it is too short to tell)."""
-    longest_days: int
-    """The longest interval within."""
-    visits: int = 0
-    """Passes within; more than none where they are only fewer than usual."""
-    units: tuple[str, ...] = ()
-    """Units with this gap; none named: all that the track sees."""
-    reason: str | None = None
-    """What happened to the satellites, where that explains it."""
-
-
-class Lock(_Record):
-    """Exactly which products go in; all later stages read this alone."""
-
-    version: Literal[1] = 1
-    name: str
-    source: str
-    units: tuple[LockedUnit, ...]
-    items: tuple[LockedItem, ...]
-    heights: tuple[LockedFile, ...] = ()
-    """Height model for the terrain correction of raw Sentinel-1 scenes."""
-    geoid: LockedFile | None = None
-    """Raster of geoid heights, where the recipe names one."""
-    orbits: tuple[LockedFile, ...] = ()
-    """Orbit files that place raw Sentinel-1 scenes, see `LockedItem.orbit_file`."""
-    excluded: tuple[Exclusion, ...] = ()
-    units_left_out: dict[str, str] = {}
-    """Units that the area has and no job makes, with the reason: a sensor has no scene there."""
-    gaps: tuple[Gap, ...] = ()
-    """Where the series of passes has holes; for people, no stage reads it."""
-
-    @property
-    def beside(self) -> tuple[LockedFile, ...]:
-        """All files that raw Sentinel-1 scenes need besides their own."""
-        return (*self.heights, *([self.geoid] if self.geoid else []), *self.orbits)
-
-    def unit(self, unit_id: str) -> LockedUnit:
-        """The unit of that id."""
-        for unit in self.units:
-            if unit.id == unit_id:
-                return unit
-        raise IncompleteError(
-            f"the lock has no unit {unit_id!r}; it has {[u.id for u in self.units]}"
-        )
-
-    def items_of(self, unit_id: str, sensor: str) -> list[LockedItem]:
-        """Scenes of a unit, best first."""
-        by_id = {item.id: item for item in self.items if item.sensor == sensor}
-        return [by_id[item_id] for item_id in self.unit(unit_id).items.get(sensor, ())]
 
 
 def read_lock(path: str | os.PathLike[str]) -> Lock:

@@ -24,6 +24,14 @@ def describe(lock: Lock) -> str:
     if lock.gaps:
         lines += ["", f"{_count(lock.gaps, 'gap')} in the series of passes"]
         lines += _aligned([words(gap, lock.units) for gap in lock.gaps])
+    if lock.vectors:
+        lines += ["", _count(lock.vectors, "vector file")]
+        lines += _aligned(
+            [
+                (v.id, v.href, v.layer, v.crs.split("[")[0], f"{v.features} features")
+                for v in lock.vectors
+            ]
+        )
     if lock.excluded:
         lines += ["", f"left out: {_count(lock.excluded, 'scene')}"]
         lines += _aligned([(e.sensor, e.id, e.reason) for e in lock.excluded])
@@ -54,6 +62,7 @@ def changes(old: Lock, new: Lock) -> list[str]:
         lines.append("changed: the height model")
     if old.orbits != new.orbits:
         lines.append("changed: the orbit files")
+    lines += _vector_changes(old, new)
     units = {u.id: u for u in old.units}, {u.id: u for u in new.units}
     for unit in sorted(units[0].keys() | units[1].keys()):
         first, second = units[0].get(unit), units[1].get(unit)
@@ -65,8 +74,27 @@ def changes(old: Lock, new: Lock) -> list[str]:
             second.first_col,
         ):
             lines.append(f"changed: unit {unit}: its grid")
+        elif first.vectors != second.vectors:
+            lines.append(f"changed: unit {unit}: its vector layers")
         elif first.items != second.items:
             lines.append(f"changed: unit {unit}: its scenes or their order")
+    return lines
+
+
+def _vector_changes(old: Lock, new: Lock) -> list[str]:
+    before, after = ({v.id: v for v in lock.vectors} for lock in (old, new))
+    lines = []
+    for name in sorted(before.keys() | after.keys()):
+        first, second = before.get(name), after.get(name)
+        if first is None or second is None:
+            known = first or second
+            assert known is not None
+            lines.append(f"{'added' if first is None else 'removed'}: {name} ({known.href})")
+        elif first != second:
+            fields = [
+                n for n in type(first).model_fields if getattr(first, n) != getattr(second, n)
+            ]
+            lines.append(f"changed: {name} ({second.href}): {', '.join(fields)}")
     return lines
 
 

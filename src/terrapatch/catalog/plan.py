@@ -57,6 +57,7 @@ from .folder import Found, search
 from .gaps import gaps
 from .geotiff import described_scenes, map_scene
 from .policy import choose
+from .references import FoundVectors, find_vectors
 from .scene import Files, Scene, locked_item
 
 SENSORS = ("sentinel2", "sentinel1", "reference")
@@ -84,6 +85,11 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
     """
     resolved = read_settings(settings)
     area, area_crs = read_area(resolved.area)
+    files = Files(resolved.catalog.hash_files)
+    vectors = find_vectors(
+        resolved.reference, area, area_crs, files, archive=archive,
+        unpack_to=settings.parent.parent / "unpacked",
+    )  # fmt: skip
     found = _found(resolved, archive)
     wanted = [s for s in SENSORS if s == "reference" or s in resolved.modalities]
     chosen, excluded = choose(
@@ -95,6 +101,8 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
     )
     excluded += [e for e in found.excluded if e.sensor in wanted]
     for sensor in wanted:
+        if sensor == "reference" and resolved.reference.vectors:
+            continue  # polygons stand in for maps
         _require(sensor, [s.id for s in chosen if s.sensor == sensor], excluded, found)
     files = Files(resolved.catalog.hash_files)
     items, errors = _locked(chosen, _bands(resolved), files)
@@ -107,7 +115,7 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         errors += faults
     if errors:
         raise together(errors)
-    units, left_out = _units(resolved, items, wanted, area, area_crs)
+    units, left_out = _units(resolved, items, vectors, wanted, area, area_crs)
     used = {(sensor, i) for unit in units for sensor, ids in unit.items.items() for i in ids}
     excluded += [
         Exclusion(id=item.id, sensor=item.sensor, reason="its pixels meet no patch of the area")
@@ -134,6 +142,7 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         heights=beside.heights,
         geoid=beside.geoid,
         orbits=tuple(file for file in beside.orbits if file.href in needed),
+        vectors=vectors.vectors,
         excluded=tuple(sorted(excluded, key=lambda e: (rank[e.sensor], e.id, e.reason))),
         units_left_out=left_out,
         gaps=gaps(
@@ -205,7 +214,9 @@ def _found(settings: StageSettings, archive: Path | None) -> Found:
     else:
         found, maps = search([Path(path) for path in catalog.paths], **how), []
     scenes = [*found.scenes, *described_scenes(catalog.rasters, catalog.level)]
-    names = [reference] if reference is not None else [str(path) for path in maps]
+    # The archive's own map stands in where the recipe names no reference at all.
+    own = [] if settings.reference.vectors else [str(path) for path in maps]
+    names = [reference] if reference is not None else own
     scenes += [map_scene(name) for name in names]
     return Found(tuple(scenes), found.excluded, found.unknown)
 
@@ -241,6 +252,7 @@ def _locked(
 def _units(
     settings: StageSettings,
     items: Sequence[LockedItem],
+    vectors: FoundVectors,
     wanted: Sequence[str],
     area: BaseGeometry,
     area_crs: str,
@@ -266,13 +278,29 @@ def _units(
             and share_surface(footprints[item.sensor, item.id], outline)
         ]
         by_sensor = {s: tuple(i.id for i in here if i.sensor == s) for s in wanted}
-        lacking = [sensor for sensor, ids in by_sensor.items() if not ids]
+        polygons = vectors.around(unit.geobox)
+        lacking = [
+            s for s, ids in by_sensor.items() if not ids and not (s == "reference" and polygons)
+        ]
         if lacking:
-            left_out[unit.id] = f"no scene of {', '.join(lacking)}"
+            left_out[unit.id] = _lacks(lacking, settings)
             continue
-        first = {"first_row": unit.first_row, "first_col": unit.first_col}
-        units.append(LockedUnit(id=unit.id, geobox=geobox, items=by_sensor, **first))
+        units.append(
+            LockedUnit(
+                id=unit.id, geobox=geobox, first_row=unit.first_row, first_col=unit.first_col,
+                items={s: ids for s, ids in by_sensor.items() if ids}, vectors=polygons,
+            )
+        )  # fmt: skip
     return tuple(sorted(units, key=lambda u: u.id)), left_out
+
+
+def _lacks(sensors: Sequence[str], settings: StageSettings) -> str:
+    """Why a unit is left out."""
+    scenes = [s for s in sensors if s != "reference" or not settings.reference.vectors]
+    reasons = [f"no scene of {', '.join(scenes)}"] if scenes else []
+    if len(scenes) < len(sensors):
+        reasons.append("no polygon of reference.vectors lies here")
+    return "; ".join(reasons)
 
 
 def _grid_units(

@@ -6,7 +6,8 @@ Laws:
    source grid, in one step; a centre on a border (to 1e-6 px) belongs to the right or lower pixel.
 2. Source coordinates are those of all layers (`resample`, law 1; at 10 m they are within 0.002 px
    of PROJ itself): they, and so the labels, do not depend on units, halos or strips.
-3. Of several maps the first with an observed class wins, pixel by pixel.
+3. Of several sources the first with an observed class wins, pixel by pixel: by priority, vectors
+   before maps, then as the recipe names them. Networks lie over all of them.
 4. Coarser levels are derived from the finest one, never read; a code that the crosswalk does not
    list is an error that lists every such code with its pixels.
 """
@@ -15,8 +16,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +28,12 @@ from numpy.typing import NDArray
 from ..errors import IncompleteError, LegendError
 from ..legend import NODATA, Crosswalk, Legend, load_crosswalk, load_legend
 from ..rasters import read_window, write_geotiff
-from ..recipe import read_settings
+from ..recipe import ReferenceSettings, read_settings
 from ..resample import CELL, SNAP, Lattice, nodes
 from ..tables import LockedAsset, read_lock, unit_geobox
 from .edges import HALO, edges
+from .steps import clean_halo, cleaned
+from .vectors import VectorFiles
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -254,46 +258,86 @@ def reference(lock: Path, unit: str, settings: Path, output: Path) -> None:
     """Make the label raster of a unit: `labels/UNIT.tif`.
 
     The raster is uint8 with nodata 255 on the unit's grid; its bands are described in
-    docs/plan.md, Label rasters.
+    docs/plan.md, Label rasters. What became of the features of vector layers stands in its tag
+    `TERRAPATCH_REFERENCE` as JSON: features, repaired, empty, left_out by source, and the share of
+    the unit's pixels without label before networks and cleaning.
 
     Args:
-        lock: the lock; the maps are the assets `map` of the unit's items of sensor `reference`.
+        lock: the lock; the maps are the assets `map` of the unit's items of sensor `reference`,
+            the polygons and networks are its `vectors`.
         unit: id of the unit.
         settings: the stage's settings.
         output: the GeoTIFF to write.
 
     Raises:
-        IncompleteError: the lock names no map for the unit.
-        LegendError: a map holds codes that the crosswalk does not list.
-        SceneError: a map cannot be read.
+        IncompleteError: the lock names neither map nor polygons for the unit.
+        LegendError: a source holds codes that the crosswalk does not list.
+        SceneError: a source cannot be read.
+        SourceError: a vector file has changed since it was planned.
         StorageError: the result cannot be written.
     """
     wanted = read_settings(settings).reference
     plan = read_lock(lock)
-    items = plan.items_of(unit, "reference")
-    if not items:
+    items, polygons = plan.items_of(unit, "reference"), plan.vectors_of(unit)
+    if not items and not polygons:
         raise IncompleteError(
-            f"{lock}: no reference map for unit {unit!r}; give reference.path (or a raster with "
-            "sensor: reference) that covers the area, and plan again"
+            f"{lock}: no reference map for unit {unit!r}; give reference.path, reference.vectors "
+            "(or a raster with sensor: reference) that covers the area, and plan again"
         )
-    legend, crosswalk = load_legend(wanted.legend), load_crosswalk(wanted.crosswalk)
+    legend = load_legend(wanted.legend)
     geobox = unit_geobox(plan.unit(unit))
-    halo = HALO[wanted.edges]
+    halo = HALO[wanted.edges] + clean_halo(wanted, geobox)
     around = geobox.pad(halo) if halo else geobox
     labels = np.full(around.shape, NODATA, np.uint8)
+    files = VectorFiles(wanted, legend, plan.vectors, Path(lock).parent / "unpacked")
+    jobs: list[tuple[int, Callable[[], None]]] = [
+        (wanted.vectors[vector.source].priority, partial(files.fill, labels, around, vector))
+        for vector in polygons
+    ]
     unknown: dict[str, Counter[float]] = {}
-    for item in items:
-        asset = item.assets["map"]
-        table = CodeTable.of(crosswalk, legend, asset.nodata)
-        found = fill_labels(labels, around, asset, table, halo)
-        if found:
-            unknown[asset.href] = found
+    jobs += [
+        (0, partial(_fill_map, labels, around, item.assets["map"], wanted, legend, halo, unknown))
+        for item in items
+    ]
+    # Stable: what has one priority stays in the order above, vectors first.
+    for _, job in sorted(jobs, key=lambda job: -job[0]):
+        job()
     if unknown:
-        raise LegendError(_unknown_codes(unknown, crosswalk))
+        raise LegendError(_unknown_codes(unknown, load_crosswalk(wanted.crosswalk)))
+    if wanted.background is not None:
+        files.fill_background(labels, wanted.background)
+    inside = labels[halo : labels.shape[0] - halo, halo : labels.shape[1] - halo]
+    nodata_share = float((inside == NODATA).mean())
+    network = files.network(around)
+    labels = cleaned(labels, network, wanted, legend, geobox)
     layers, names = label_layers(labels, legend, wanted.edges, halo)
     write_geotiff(
-        output, layers, geobox, nodata=NODATA, descriptions=names, compression="deflate", tile=256
-    )
+        output, layers, geobox, nodata=NODATA, descriptions=names, compression="deflate", tile=256,
+        tags=files.report(nodata_share),
+    )  # fmt: skip
+
+
+def _fill_map(
+    labels: NDArray[np.uint8],
+    around: GeoBox,
+    asset: LockedAsset,
+    wanted: ReferenceSettings,
+    legend: Legend,
+    halo: int,
+    unknown: dict[str, Counter[float]],
+) -> None:
+    table = CodeTable.of(_with_ignored(wanted), legend, asset.nodata)
+    found = fill_labels(labels, around, asset, table, halo)
+    if found:
+        unknown[asset.href] = found
+
+
+def _with_ignored(wanted: ReferenceSettings) -> Crosswalk:
+    """The crosswalk of maps, with the codes that the recipe leaves out."""
+    crosswalk = load_crosswalk(wanted.crosswalk)
+    extra = [int(code) for code in wanted.ignore_codes if str(code).strip().lstrip("-").isdigit()]
+    codes = dict.fromkeys(extra, NODATA) | dict(crosswalk.codes)
+    return replace(crosswalk, codes=codes)
 
 
 def _unknown_codes(unknown: Mapping[str, Mapping[float, int]], crosswalk: Crosswalk) -> str:

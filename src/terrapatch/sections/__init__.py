@@ -14,21 +14,15 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from .base import Section as Section
+from .sensors import L2A_12 as L2A_12
+from .sensors import S2_BANDS as S2_BANDS
+from .sensors import THEIA_10 as THEIA_10
+from .sensors import Kernel as Kernel
+from .sensors import Sentinel1Settings as Sentinel1Settings
+from .sensors import Sentinel2Settings as Sentinel2Settings
 from .training import TrainingSettings as TrainingSettings
-
-S2_BANDS = {
-    "B01": 60, "B02": 10, "B03": 10, "B04": 10, "B05": 20, "B06": 20, "B07": 20,
-    "B08": 10, "B8A": 20, "B09": 60, "B10": 60, "B11": 20, "B12": 20,
-}  # fmt: skip
-"""Sentinel-2 bands in natural order and their native pixel size in metres."""
-
-THEIA_10 = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
-"""The ten bands of Theia's Level-2A, in natural order."""
-
-L2A_12 = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
-"""The twelve bands of Level-2A (no B10: it is not in the product)."""
-
-Kernel = Literal["nearest", "bilinear", "cubic"]
+from .vectors import NetworkSource as NetworkSource
+from .vectors import VectorSource as VectorSource
 
 
 class AreaSettings(Section):
@@ -172,135 +166,23 @@ class SamplingSettings(Section):
         return self.stride_px or self.size_px
 
 
-class Sentinel2Settings(Section):
-    """From Sentinel-2 products to a stack."""
-
-    version: Literal[1] = 1
-    bands: tuple[str, ...] = L2A_12
-    """Bands in the order of the stack."""
-    kernel: Kernel = "bilinear"
-    """Kernel of the one warp onto the grid (and of 20 m and 60 m bands on a UTM tile grid)."""
-    upsample_first: Kernel | None = None
-    """Bring 20 m and 60 m bands to 10 m with this kernel before the warp (SNAP's order of steps);
-    absent: each band is sampled once, from its own pixels."""
-    harmonise: bool = True
-    """Add the product's radiometric offset, so that DN = 10000 × reflectance for all baselines."""
-    dtype: Literal["uint16", "int16", "float32"] = "uint16"
-    """Pixel type of the stack; whole numbers are rounded. Valid pixels are ≥ 1 and 0 is nodata, but
-    for int16: it keeps zero and negative reflectances, and `source` alone tells what is missing."""
-    reflectance: Literal["FRE", "SRE"] = "FRE"
-    """Theia: with (`FRE`) or without (`SRE`) the correction of slope effects."""
-    time: Literal["mosaic", "series"] = "mosaic"
-    """`mosaic`: all dates in one image, the first with a pixel wins; `series`: an image a date."""
-    scl: bool = False
-    """Keep the scene classification (nearest) beside the bands (Level-2A only)."""
-    mask_scl: tuple[Annotated[int, Field(ge=0, le=11)], ...] = ()
-    """Scene classes to treat as missing, for example 3, 8, 9, 10 (shadow, clouds, cirrus)."""
-    mask_edg: bool = True
-    """Theia: pixels outside the image (edge mask) are missing; false: nodata alone decides."""
-    mask_clm: tuple[Annotated[int, Field(ge=0, le=7)], ...] = ()
-    """Theia: bits of the cloud mask to treat as missing; 0: clouds and shadows, 1: clouds,
-    4: thinnest clouds, 5 and 6: shadows, 7: high clouds."""
-    mask_mg2: tuple[Annotated[int, Field(ge=0, le=7)], ...] = ()
-    """Theia: bits of the geophysical mask to treat as missing; 0: water, 1: clouds, 2: snow,
-    3: shadows of clouds, 4: of relief, 5: hidden, 6: sun too low, 7: tangent sun."""
-
-    @model_validator(mode="after")
-    def _known_bands(self) -> Sentinel2Settings:
-        unknown = [b for b in self.bands if b not in S2_BANDS]
-        if unknown:
-            raise ValueError(f"no Sentinel-2 bands: {unknown}; known are {list(S2_BANDS)}")
-        if len(set(self.bands)) != len(self.bands) or not self.bands:
-            raise ValueError(f"bands must be unique and at least one: {list(self.bands)}")
-        return self
-
-
-class Sentinel1Settings(Section):
-    """From Sentinel-1 backscatter to a stack."""
-
-    version: Literal[1] = 1
-    polarisations: tuple[Literal["VV", "VH", "HH", "HV"], ...] = ("VV", "VH")
-    """Bands in the order of the stack."""
-    kernel: Kernel = "bilinear"
-    """Kernel of the one warp onto the grid; it acts on linear power."""
-    scale: Literal["linear", "db"] = "linear"
-    """Unit of the stack: linear power or 10·log10 of it."""
-    level: Literal["RTC", "GRD"] = "RTC"
-    """`RTC`: geocoded backscatter, taken as it is; `GRD`: raw products in radar geometry, which
-    all following entries are about."""
-    radiometry: Literal["sigma0", "beta0", "gamma0", "gamma0_rtc", "amplitude"] = "gamma0"
-    """What becomes of digital numbers (GRD): calibrated power, or the numbers as they are.
-    `gamma0` is the ellipsoid's; `gamma0_rtc` is β⁰ over the illuminated area of the terrain."""
-    denoise: bool = True
-    """Subtract the thermal noise that the product states (GRD)."""
-    geometry: Literal["terrain", "gcp"] = "terrain"
-    """`terrain`: range-Doppler terrain correction with `dem`; `gcp`: the product's own grid of
-    ground control points, without relief (GRD)."""
-    dem: tuple[str, ...] = ()
-    """Height files (GeoTIFF, SRTM .hgt, VRT) on one common grid; relative to where you run. With the
-    source `simulated` the archive's own heights stand in where none is named."""
-    dem_vertical: Literal["auto", "ellipsoid", "egm96", "egm2008"] = "auto"
-    """What heights count from; `auto`: as the file's CRS says, an error where it does not."""
-    geoid: str | None = None
-    """Raster of geoid heights in metres (GeoTIFF, GTX), where PROJ's own grid is not installed."""
-    dem_sea: bool = False
-    """Take sea level where no height file reaches or has a void, instead of refusing the unit."""
-    orbit_files: tuple[str, ...] = ()
-    """Precise or restituted orbits (.EOF), one for every scene; absent: the annotated orbits."""
-    border_cut: Literal["none", "s1tiling"] = "none"
-    """`s1tiling`: besides the borders that are found, S1Tiling's fixed cuts (GRD)."""
-    border_cut_range_px: Annotated[int, Field(ge=0)] = 1000
-    """`s1tiling`: pixels cut at near and far range of products of before IPF 2.90."""
-    border_cut_azimuth_px: Annotated[int, Field(ge=0)] = 1600
-    """`s1tiling`: lines cut at an end of a slice that begins or ends without image."""
-    time: Literal["mosaic", "series"] = "mosaic"
-    """`mosaic`: all passes in one image, the first with a pixel wins; `series`: an image a pass."""
-    directions: Literal["together", "apart"] = "together"
-    """`apart`: ascending and descending passes never share an image; the ascending ones come
-    first in time order, then the descending ones."""
-    speckle: Literal["none", "boxcar", "lee", "refined_lee", "multitemporal"] = "none"
-    """Speckle filter on the grid of the patches; `multitemporal` (Quegan and Yu) needs a series,
-    and takes all passes of one direction together."""
-    speckle_radius: Annotated[int, Field(ge=1, le=7)] = 1
-    """Radius of the filter's square window in pixels (`refined_lee`: always 3)."""
-    looks: Annotated[float, Field(gt=0)] = 4.4
-    """Equivalent number of looks before filtering, for `lee` and `refined_lee` (IW GRDH: 4.4)."""
-    layers: tuple[Literal["local_incidence", "ellipsoid_incidence", "layover_shadow"], ...] = ()
-    """Bands of the stack behind the polarisations (GRD): angles between the line of sight and the
-    normal of the terrain or of the ellipsoid in degrees; 1 for layover, 2 for shadow, 3 for both."""
-
-    @model_validator(mode="after")
-    def _raw_products(self) -> Sentinel1Settings:
-        if self.level == "GRD" and self.kernel == "cubic":
-            raise ValueError("raw products are sampled by kernel nearest or bilinear, not cubic")
-        if self.radiometry == "amplitude" and self.scale == "db":
-            raise ValueError("amplitudes have no decibel: set sentinel1.scale: linear")
-        if self.speckle == "multitemporal" and self.time != "series":
-            raise ValueError("a multitemporal filter needs a series: set sentinel1.time: series")
-        if self.speckle != "none" and self.radiometry == "amplitude" and self.level == "GRD":
-            raise ValueError("speckle filters act on power: set another sentinel1.radiometry")
-        if self.radiometry == "gamma0_rtc" or self.layers:
-            wanted = "radiometry: gamma0_rtc" if self.radiometry == "gamma0_rtc" else "layers"
-            if self.level != "GRD" or self.geometry != "terrain":
-                raise ValueError(f"{wanted} needs level: GRD and geometry: terrain")
-        if len(set(self.layers)) != len(self.layers):
-            raise ValueError(f"layers must be unique: {list(self.layers)}")
-        return self
-
-    @property
-    def subtracts_noise(self) -> bool:
-        """Whether noise annotations are needed; amplitudes keep their noise."""
-        return self.denoise and self.radiometry != "amplitude"
-
-
 class ReferenceSettings(Section):
     """From a reference map to label rasters."""
 
     version: Literal[1] = 1
     path: str | None = None
-    """Raster of source codes; absent with the source `simulated`."""
+    """Raster of source codes; absent with the source `simulated`, or where `vectors` are given."""
+    vectors: tuple[VectorSource, ...] = ()
+    """Polygon layers, burnt on the grid of the patches: a pixel takes the polygon that contains its
+    centre."""
+    networks: tuple[NetworkSource, ...] = ()
+    """Roads and railways, burnt over everything else; of several the first wins."""
     crosswalk: str = "terraclass_cerrado"
     """Packaged crosswalk, or a CSV with source_code, source_name, code."""
+    ignore_codes: tuple[int | str, ...] = ()
+    """Source codes that no crosswalk lists and that are to be left out, as if not in the file."""
+    background: Annotated[int, Field(ge=0, le=254)] | None = None
+    """Class of pixels that no polygon and no map covers; absent: they are nodata."""
     legend: str = "cerradata4mm"
     """Packaged legend, or a CSV with level, code, abbrev, name, parent, color."""
     edges: Literal["none", "thin", "inner", "outer", "thick", "distance"] = "thin"

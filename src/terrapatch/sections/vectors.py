@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of vector references: polygons with classes, and networks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from .base import Section
+
+
+class VectorSource(Section):
+    """A layer of polygons whose attributes say the class."""
+
+    path: str
+    """GeoPackage, shapefile, FlatGeobuf or GeoParquet, or a .zip or .7z with one; `*` stands for
+    several files of one kind; `{archive}` for the folder of the embedded archive."""
+    product: str = "custom"
+    """What names the layer and its attributes: a product of the packaged table, or `custom`."""
+    year: int | None = None
+    """Year of the edition, where names have changed; absent: the latest."""
+    layer: str | None = None
+    """Name of the layer, where it is not the product's (`custom`: where the file has several)."""
+    fields: tuple[str, ...] = ()
+    """Attributes with class codes, in the order in which they are asked; the product's if absent."""
+    where: dict[str, tuple[bool | int | str, ...]] = Field(default_factory=dict)
+    """Take only features whose attribute has one of these values; several attributes: all of them."""
+    crosswalk: str | None = None
+    """Packaged crosswalk, or a CSV with (field,) source_code, source_name, code; the reference's
+    own if absent."""
+    crs: str | None = None
+    """CRS of the file: needed where it does not say one, an error where it says another."""
+    priority: int = 1
+    """Where layers overlap, the greater one gives the label (raster maps have 0); of equal ones
+    polygons go before rasters, then the first in the recipe."""
+    order_field: str | None = None
+    """Attribute that says which of two overlapping features lies on top (the greater value)."""
+    on_top: Literal["smaller", "larger"] = "smaller"
+    """Which of two overlapping features lies on top where `order_field` does not say it."""
+    null_codes: Literal["error", "discard", "ignore"] = "error"
+    """What features without any code become: an error, nodata, or as if not in the file."""
+
+
+class NetworkSource(Section):
+    """A layer of lines (or grounds) that is burnt with a width, such as roads and railways."""
+
+    path: str
+    """As for vectors."""
+    product: str
+    """Product of the packaged table, or `custom`."""
+    code: Annotated[int, Field(ge=0, le=254)]
+    """Class that the network becomes."""
+    year: int | None = None
+    """As for vectors."""
+    layer: str | None = None
+    """As for vectors."""
+    where: dict[str, tuple[bool | int | str, ...]] = Field(default_factory=dict)
+    """As for vectors."""
+    crs: str | None = None
+    """As for vectors."""
+    rules: str | None = None
+    """Packaged rules, or a CSV with field, value, action, kind, buffer_m; those of the product's
+    name if absent."""
+    buffers: dict[str, Annotated[float, Field(gt=0, le=1000)]] = Field(default_factory=dict)
+    """Other widths by kind, in metres to each side, for example `{highway: 30, second: 10}`."""

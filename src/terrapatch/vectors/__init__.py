@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Vector files as producers give them: archives, layers, attributes, codes.
+
+Laws:
+1. What a layer and an attribute are called in an edition stands in a table, never in code.
+2. A read gives every feature that meets the box asked for, or raises with the file's name.
+3. No result depends on the order of features in a file.
+"""
+
+from .archives import unpacked
+from .codes import DISCARD, IGNORE, NULL, UNKNOWN, FieldCrosswalk, NetworkRules, network_rules
+from .layers import open_layer
+from .reading import Batch, Layer, in_degrees, read_batches, read_box, read_boxes
+from .schema import Schema, schema_of, schemas
+from .sources import (
+    Features,
+    Source,
+    code_error,
+    findings,
+    open_network,
+    open_vectors,
+    source_paths,
+)
+
+__all__ = [
+    "DISCARD",
+    "IGNORE",
+    "NULL",
+    "UNKNOWN",
+    "Batch",
+    "Features",
+    "FieldCrosswalk",
+    "Layer",
+    "NetworkRules",
+    "Schema",
+    "Source",
+    "code_error",
+    "findings",
+    "in_degrees",
+    "network_rules",
+    "open_layer",
+    "open_network",
+    "open_vectors",
+    "read_batches",
+    "read_box",
+    "read_boxes",
+    "schema_of",
+    "schemas",
+    "source_paths",
+    "unpacked",
+]

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Features of vector layers, read in batches within a box.
+
+GeoPackage, shapefile and FlatGeobuf are read by GDAL (through pyogrio), GeoParquet by Arrow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import GridError, SceneError
+from ..grid import reprojected
+from .archives import SIDECARS
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+PARQUET = (".parquet", ".geoparquet")
+"""Suffixes of GeoParquet files, in lower case."""
+_BATCH = 50_000
+_BYTES = "ISO-8859-1"
+"""The encoding in which every byte is a letter: nothing is lost before the right one is known."""
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer that can be read."""
+
+    path: str
+    """The vector file itself, unpacked if it came in an archive."""
+    name: str
+    crs: str
+    """Authority code or WKT."""
+    fields: tuple[str, ...]
+    features: int
+    geometry: str | None = None
+    """Name of the geometry column (GeoParquet)."""
+    encoded: bool = True
+    """Whether text has a known encoding; a shapefile without .cpg does not say its own."""
+
+    @property
+    def parquet(self) -> bool:
+        """Whether Arrow reads it, not GDAL."""
+        return Path(self.path).suffix.lower() in PARQUET
+
+    @property
+    def where(self) -> str:
+        """File and layer, for messages."""
+        stem = Path(self.path).stem
+        return self.path if self.name == stem else f"{self.path}, layer {self.name}"
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The file, and for a shapefile all that belongs to it."""
+        path = Path(self.path)
+        if path.suffix.lower() != ".shp":
+            return (self.path,)
+        beside = {p.suffix.lower(): p for p in sorted(path.parent.glob(f"{path.stem}.*"))}
+        return (self.path, *(str(beside[s]) for s in SIDECARS if s in beside))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some features of a layer."""
+
+    geometries: NDArray[Any]
+    """(feature,) shapely geometries or None."""
+    ids: NDArray[np.int64]
+    """(feature,) what tells the features of a layer apart; says nothing else."""
+    columns: Mapping[str, Any]
+    """Attribute, as the caller names it → Arrow array."""
+
+
+def read_batches(layer: Layer, columns: Mapping[str, str], box: Box | None) -> Iterator[Batch]:
+    """Read features whose box meets a box.
+
+    Args:
+        layer: an open layer.
+        columns: attributes by the caller's name → name in the layer.
+        box: left, bottom, right, top in the layer's CRS; all features if None.
+
+    Raises:
+        SceneError: the file cannot be read to its end.
+    """
+    import shapely
+
+    for part in _tables(layer, list(dict.fromkeys(columns.values())), box):
+        table, wkb, ids = part
+        try:
+            geometries = shapely.from_wkb(wkb)
+        except shapely.errors.GEOSException as error:
+            raise unreadable(layer.path, error) from error
+        if box is not None and len(geometries):
+            # GDAL may answer with a little more than was asked for, Arrow with much more.
+            left, bottom, right, top = shapely.bounds(geometries).T
+            far = (left > box[2]) | (right < box[0]) | (bottom > box[3]) | (top < box[1])
+            keep = ~far & ~np.isnan(left)  # what has no geometry lies in no box
+            if not keep.all():
+                geometries, ids, table = geometries[keep], ids[keep], table.filter(keep)
+        yield Batch(geometries, ids, {key: table.column(name) for key, name in columns.items()})
+
+
+def _tables(
+    layer: Layer, names: list[str], box: Box | None
+) -> Iterator[tuple[Any, NDArray[Any], NDArray[np.int64]]]:
+    """Attributes, geometries as WKB, and ids."""
+    import pyarrow as pa
+
+    try:
+        if layer.parquet:
+            import pyarrow.parquet as pq
+
+            wanted = [*names, str(layer.geometry)]
+            with pq.ParquetFile(layer.path) as file:
+                first = 0
+                for part in file.iter_batches(_BATCH, columns=wanted):
+                    ids = np.arange(first, first + len(part), dtype=np.int64)
+                    yield *_split(pa.Table.from_batches([part]), str(layer.geometry), layer), ids
+                    first += len(part)
+            return
+        import pyogrio
+
+        with pyogrio.open_arrow(
+            layer.path, layer=layer.name, columns=names, bbox=box, batch_size=_BATCH,
+            use_pyarrow=True, return_fids=True, encoding=None if layer.encoded else _BYTES,
+        ) as (meta, reader):  # fmt: skip
+            geometry = meta["geometry_name"] or "wkb_geometry"
+            for part in reader:
+                table, wkb = _split(pa.Table.from_batches([part]), geometry, layer)
+                number = next(i for i, n in enumerate(table.column_names) if n not in names)
+                ids = table.column(number).to_numpy().astype(np.int64)
+                yield table.remove_column(number), wkb, ids
+    except (OSError, RuntimeError, pa.ArrowException) as error:
+        raise unreadable(layer.path, error) from error
+
+
+def _split(table: Any, geometry: str, layer: Layer) -> tuple[Any, NDArray[Any]]:
+    wkb = np.asarray(table.column(geometry).to_numpy(), dtype=object)
+    rest = table.drop_columns([geometry])
+    if not layer.encoded:
+        for position, name in enumerate(rest.column_names):
+            column = rest.column(position)
+            if "string" in str(column.type):
+                rest = rest.set_column(position, name, _mended(column))
+    return rest, wkb
+
+
+def _mended(column: Any) -> Any:
+    """Text of unknown encoding, read byte by byte: UTF-8 where it is valid as that, else Latin-1.
+
+    Text in a one-byte encoding is hardly ever valid UTF-8 by chance, so the test decides.
+    """
+    import pyarrow as pa
+
+    def right(text: str | None) -> str | None:
+        if text is None or text.isascii():
+            return text
+        try:
+            return text.encode(_BYTES).decode("utf-8")
+        except UnicodeError:
+            return text
+
+    coded = column.combine_chunks().dictionary_encode()
+    return pa.DictionaryArray.from_arrays(
+        coded.indices, pa.array([right(t) for t in coded.dictionary.to_pylist()], pa.string())
+    ).cast(pa.string())
+
+
+def read_boxes(
+    layer: Layer, box: Box | None, columns: Mapping[str, str] | None = None
+) -> tuple[NDArray[np.float64], list[Batch]]:
+    """Boxes of features, and their attributes; the geometries are let go batch by batch.
+
+    Returns:
+        (feature, 4) left, bottom, right, top, NaN where there is no geometry; and the batches,
+        whose geometries are gone.
+    """
+    import shapely
+
+    boxes, kept = [np.empty((0, 4))], []
+    for batch in read_batches(layer, columns or {}, box):
+        boxes.append(shapely.bounds(batch.geometries))
+        kept.append(Batch(np.empty(0, object), batch.ids, batch.columns))
+    return np.concatenate(boxes), kept
+
+
+def read_box(geobox: GeoBox, crs: str, reach_m: float = 0.0) -> tuple[float, float, float, float]:
+    """Box in another CRS around a geobox and all that reaches into it.
+
+    Args:
+        geobox: part of a grid.
+        crs: CRS of the answer.
+        reach_m: how far lines will be widened, in metres.
+
+    Returns:
+        left, bottom, right, top: a little more than is needed, never less.
+    """
+    outline = reprojected(geobox.extent.geom, str(geobox.crs), crs)
+    left, bottom, right, top = outline.bounds
+    if not all(math.isfinite(edge) for edge in (left, bottom, right, top)):
+        raise GridError(f"the grid cannot be drawn in {crs}, the CRS of a vector file")
+    rim = 0.01 * max(right - left, top - bottom)
+    # Twice, for scales that are not true; degrees of longitude are shorter than of latitude.
+    up = 2 * reach_m * (1 / 111_320 if in_degrees(crs) else 1)
+    across = (
+        up / max(0.01, math.cos(math.radians(max(abs(top), abs(bottom)))))
+        if in_degrees(crs)
+        else up
+    )
+    return left - rim - across, bottom - rim - up, right + rim + across, top + rim + up
+
+
+@lru_cache(maxsize=64)
+def in_degrees(crs: str) -> bool:
+    """Whether the coordinates of a CRS are degrees."""
+    from pyproj import CRS
+
+    return bool(CRS.from_user_input(crs).is_geographic)
+
+
+def unreadable(path: str, error: Exception) -> SceneError:
+    """The error for a file that cannot be read."""
+    return SceneError(
+        f"{path}: cannot be read as a vector file ({str(error).strip() or type(error).__name__}); "
+        "it is truncated, damaged or not what its name says: fetch it again"
+    )

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What products call their layers and attributes, edition by edition.
+
+The table `data/vectors/schemas.csv` has a row for each layer, attribute and mark of a product.
+Names are compared without case. A new edition is a new row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from ..errors import LegendError, RecipeError, SceneError
+from ..legend import table_rows
+
+ANY = "*"
+"""Layer name that stands for whatever layer a file has."""
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Names of one product in the editions of some years."""
+
+    product: str
+    layers: tuple[str, ...]
+    """Names that the layer has had; `*` where every file has a name of its own."""
+    codes: tuple[str, ...]
+    """Attributes that hold class codes, in the order in which they are asked."""
+    names: Mapping[str, tuple[str, ...]]
+    """Attribute → names that it has had; others go by their own name."""
+    mistaken: Mapping[str, tuple[str, ...]]
+    """What the file is if it has one of these attributes instead of the product's own."""
+
+    def spelled(self, wanted: str, fields: Sequence[str]) -> str | None:
+        """How a file spells an attribute, or None where it has none of its names."""
+        by_fold = {name.casefold(): name for name in reversed(fields)}
+        for name in (wanted, *self.names.get(wanted, ())):
+            if name.casefold() in by_fold:
+                return by_fold[name.casefold()]
+        return None
+
+    def fields(self, wanted: Sequence[str], fields: Sequence[str], where: str) -> dict[str, str]:
+        """How a layer spells the attributes that are wanted of it.
+
+        Args:
+            wanted: attributes as the schema, the crosswalk or the recipe names them.
+            fields: attributes of the layer.
+            where: file and layer, for messages.
+
+        Raises:
+            LegendError: the layer is of another product under the same name.
+            SceneError: an attribute is missing.
+        """
+        found = {name: self.spelled(name, fields) for name in wanted}
+        missing = [name for name, spelled in found.items() if spelled is None]
+        if missing:
+            have = {name.casefold() for name in fields}
+            for kind, marks in self.mistaken.items():
+                seen = [mark for mark in marks if mark.casefold() in have]
+                if seen:
+                    raise LegendError(
+                        f"{where}: this is {kind}, not {self.product}: it has the attribute(s) "
+                        f"{', '.join(seen)} and lacks {', '.join(missing)}. The two nomenclatures "
+                        "share a name and nothing else: give the other product, or its own "
+                        "crosswalk with product: custom and fields"
+                    )
+            raise SceneError(
+                f"{where}: no attribute {', '.join(missing)}; it has {', '.join(fields) or 'none'}"
+                ". Name the right ones under `fields`, or another layer under `layer`"
+            )
+        return {name: spelled for name, spelled in found.items() if spelled is not None}
+
+
+def schemas() -> list[str]:
+    """Names of the products that the packaged table knows."""
+    return sorted({row["product"] for row in table_rows("vectors", "schemas")})
+
+
+@cache
+def schema_of(product: str, year: int | None = None) -> Schema:
+    """Names of a product.
+
+    Args:
+        product: name in the packaged table, or `custom` (no names of its own).
+        year: year of the edition; absent: the latest.
+
+    Raises:
+        RecipeError: no such product, or no edition of that year.
+    """
+    rows = [row for row in table_rows("vectors", "schemas") if row["product"] == product]
+    if product == "custom":
+        return Schema("custom", (ANY,), (), {}, {})
+    if not rows:
+        raise RecipeError(
+            f"no vector product {product!r}; known are {', '.join(schemas())}; or give "
+            "product: custom with layer and fields"
+        )
+    last = max(int(row["last_year"] or 9999) for row in rows)
+    at = last if year is None else year
+    fitting = [r for r in rows if int(r["first_year"] or 0) <= at <= int(r["last_year"] or 9999)]
+    if not any(row["role"] == "layer" for row in fitting):
+        raise RecipeError(
+            f"vector product {product!r}: no edition of {year} is known; leave out year"
+        )
+
+    def named(role: str) -> dict[str, tuple[str, ...]]:
+        return {r["name"]: tuple(r["variants"].split("|")) for r in fitting if r["role"] == role}
+
+    codes = named("code")
+    return Schema(
+        product,
+        tuple(name for variants in named("layer").values() for name in variants),
+        tuple(codes),
+        codes | named("attribute"),
+        named("mistaken"),
+    )

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Entries of a recipe (`reference.vectors`, `reference.networks`) as features with classes.
+
+Plan and reference stage read the same way: what passes the plan passes the stage.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, LegendError, RecipeError
+from ..legend import Legend
+from ..sections import NetworkSource, ReferenceSettings, VectorSource
+from .codes import DISCARD, IGNORE, NULL, FieldCrosswalk, NetworkRules, as_text, network_rules
+from .layers import open_layer
+from .reading import Batch, Box, Layer, read_batches
+from .schema import schema_of
+
+_TOP = "top:"
+_WHERE = "where:"
+
+
+@dataclass(frozen=True)
+class Features:
+    """Some features of a source, those that its `where` leaves."""
+
+    geometries: NDArray[Any]
+    """(feature,) shapely geometries or None."""
+    codes: NDArray[np.int16]
+    """(feature,) class, DISCARD, NULL or UNKNOWN; networks: the class or IGNORE."""
+    widths: NDArray[np.float64]
+    """(feature,) metres to each side; NaN for polygons and for what is left out."""
+    tops: NDArray[np.float64]
+    """(feature,) value of `order_field`, -inf where there is none."""
+    ids: NDArray[np.int64]
+    """(feature,) what tells the features of a layer apart."""
+    unknown: Counter[str]
+    """Codes in no row, with their number of features."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An open entry of a recipe."""
+
+    entry: str
+    """Its place in the recipe, for example `reference.vectors.0`."""
+    settings: VectorSource | NetworkSource
+    layer: Layer
+    columns: Mapping[str, str]
+    """Attribute with its role → name in the layer."""
+    codes: FieldCrosswalk | NetworkRules
+    ignored: tuple[str, ...]
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """Attribute as recipe, product or rules name it → as the file spells it."""
+        return {key.removeprefix(_WHERE).removeprefix(_TOP): v for key, v in self.columns.items()}
+
+    @property
+    def is_network(self) -> bool:
+        """Whether lines are to be widened, or polygons filled."""
+        return isinstance(self.codes, NetworkRules)
+
+    @property
+    def reach_m(self) -> float:
+        """Greatest width that a feature may get, in metres to each side."""
+        rules = self.codes.rules if isinstance(self.codes, NetworkRules) else ()
+        return max((rule.buffer_m for rule in rules), default=0.0)
+
+    @property
+    def table(self) -> str:
+        """Name of the crosswalk or the rules, for messages."""
+        return self.codes.name
+
+    def read(self, box: Box | None) -> Iterator[Features]:
+        """Features whose box meets a box in the layer's CRS.
+
+        Raises:
+            SceneError: the file cannot be read.
+            LegendError: an attribute of the wrong kind.
+        """
+        for batch in read_batches(self.layer, self.columns, box):
+            yield self._coded(self._chosen(batch))
+
+    def _chosen(self, batch: Batch) -> Batch:
+        """What `where` leaves."""
+        keep = np.ones(len(batch.geometries), bool)
+        for field, wanted in self.settings.where.items():
+            values = {as_text(value) for value in wanted}
+            column = batch.columns[_WHERE + field].to_pylist()
+            keep &= np.fromiter((as_text(v) in values for v in column), bool, len(keep))
+        if keep.all():
+            return batch
+        columns = {name: column.filter(keep) for name, column in batch.columns.items()}
+        return Batch(batch.geometries[keep], batch.ids[keep], columns)
+
+    def _coded(self, batch: Batch) -> Features:
+        count = len(batch.geometries)
+        plain = {k: c for k, c in batch.columns.items() if not k.startswith((_WHERE, _TOP))}
+        widths, tops = np.full(count, np.nan), np.full(count, -np.inf)
+        if isinstance(self.codes, NetworkRules):
+            assert isinstance(self.settings, NetworkSource)
+            widths, unknown = self.codes(plain, count, self.ignored)
+            codes = np.where(np.isnan(widths), IGNORE, self.settings.code).astype(np.int16)
+            return Features(batch.geometries, codes, widths, tops, batch.ids, unknown)
+        assert isinstance(self.settings, VectorSource)
+        codes, unknown = self.codes(plain)
+        becomes = {"error": NULL, "discard": DISCARD, "ignore": IGNORE}
+        codes[codes == NULL] = becomes[self.settings.null_codes]
+        if self.settings.order_field is not None:
+            tops = _numbers(batch.columns[_TOP + self.settings.order_field], self)
+        return Features(batch.geometries, codes, widths, tops, batch.ids, unknown)
+
+
+def _numbers(column: Any, source: Source) -> NDArray[np.float64]:
+    """Values that features are ordered by; days count from 1970."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        if pa.types.is_temporal(column.type):
+            column = column.cast(pa.timestamp("ms")).cast(pa.int64())
+        elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            column = pc.utf8_trim_whitespace(column)
+        values = column.cast(pa.float64()).to_numpy()
+    except pa.ArrowException as error:
+        raise LegendError(
+            f"{source.layer.where}: {source.entry}.order_field holds no numbers or dates: {error}"
+        ) from error
+    return np.where(np.isnan(values), -math.inf, values)
+
+
+def source_paths(path: str, archive: Path | None = None) -> list[str]:
+    """Files that the path of an entry means, in the order of their names.
+
+    Raises:
+        InputError: a pattern that no file fits.
+    """
+    if "{archive}" in path:
+        if archive is None:
+            raise InputError(f"{path}: {{archive}} is there with the source `simulated` alone")
+        path = path.replace("{archive}", str(archive))
+    if not any(mark in path for mark in "*?["):
+        return [path]
+    anchor = Path(path).anchor
+    pattern = str(Path(path).relative_to(anchor)) if anchor else path
+    found = sorted(str(file) for file in Path(anchor or ".").glob(pattern) if file.is_file())
+    if not found:
+        raise InputError(f"{path}: no file fits; paths of a recipe are relative to where you run")
+    return found
+
+
+def open_vectors(
+    reference: ReferenceSettings, number: int, path: str, legend: Legend, unpack_to: Path,
+    *, layer: str | None = None, crs: str | None = None,
+) -> Source:  # fmt: skip
+    """Open a file of `reference.vectors`.
+
+    Args:
+        reference: settings of the stage.
+        number: entry in `vectors`.
+        path: one of its files.
+        legend: what its codes lead into.
+        unpack_to: folder for unpacked archives.
+        layer: name of the layer where the plan has found it.
+        crs: its CRS where the plan has found it.
+
+    Raises:
+        InputError, SceneError, GridError: see `open_layer`.
+        LegendError: the crosswalk is wrong, or the file is of another product.
+        RecipeError: the entry names no code attribute.
+    """
+    entry, wanted = f"reference.vectors.{number}", reference.vectors[number]
+    schema = schema_of(wanted.product, wanted.year)
+    fields = wanted.fields or schema.codes
+    if not fields:
+        raise RecipeError(
+            f"{entry}.fields: product {wanted.product!r} has no code attribute of its own; name them"
+        )
+    name = wanted.crosswalk or reference.crosswalk
+    crosswalk = FieldCrosswalk.load(
+        name, legend, ignored=map(str, reference.ignore_codes), background=reference.background
+    )
+    found = open_layer(
+        path, schema, layer=layer or wanted.layer, crs=crs or wanted.crs, fields=fields,
+        unpack_to=unpack_to,
+    )  # fmt: skip
+    top = () if wanted.order_field is None else (wanted.order_field,)
+    spelled = schema.fields((*fields, *wanted.where, *top), found.fields, found.where)
+    columns = {name: spelled[name] for name in fields}
+    columns |= {_WHERE + name: spelled[name] for name in wanted.where}
+    columns |= {_TOP + name: spelled[name] for name in top}
+    return Source(entry, wanted, found, columns, crosswalk, ())
+
+
+def open_network(
+    reference: ReferenceSettings, number: int, path: str, legend: Legend, unpack_to: Path,
+    *, layer: str | None = None, crs: str | None = None,
+) -> Source:  # fmt: skip
+    """Open a file of `reference.networks`; see `open_vectors`."""
+    entry, wanted = f"reference.networks.{number}", reference.networks[number]
+    if wanted.code not in legend.finest.codes:
+        raise LegendError(
+            f"{entry}.code: {wanted.code} is no class of legend {legend.name!r}; its classes are "
+            f"{list(legend.finest.codes)}"
+        )
+    schema = schema_of(wanted.product, wanted.year)
+    if wanted.rules is None and wanted.product == "custom":
+        raise RecipeError(f"{entry}.rules: product custom needs rules: a packaged name or a CSV")
+    rules = network_rules(wanted.rules or wanted.product).with_buffers(wanted.buffers)
+    found = open_layer(
+        path, schema, layer=layer or wanted.layer, crs=crs or wanted.crs, fields=rules.fields,
+        unpack_to=unpack_to,
+    )  # fmt: skip
+    spelled = schema.fields((*rules.fields, *wanted.where), found.fields, found.where)
+    columns = {name: spelled[name] for name in rules.fields}
+    columns |= {_WHERE + name: spelled[name] for name in wanted.where}
+    ignored = tuple(map(str, reference.ignore_codes))
+    return Source(entry, wanted, found, columns, rules, ignored)
+
+
+def findings(source: Source, unknown: Mapping[str, int], nulls: int) -> list[str]:
+    """What is wrong with the codes of a source, in words; empty if nothing is."""
+    lines = []
+    if unknown:
+        listed = ", ".join(f"{code} ({n})" for code, n in sorted(unknown.items()))
+        hint = ""
+        if any(code.split("=")[-1].startswith(("CS", "US")) for code in unknown):
+            hint = "; codes such as CS1.1.1 or US1.1 are IGN's OCS GE, another nomenclature"
+        what = "network rules" if isinstance(source.codes, NetworkRules) else "crosswalk"
+        lines.append(
+            f"{source.layer.where} ({source.entry}): codes in no row of {what} {source.table!r}, "
+            f"with their number of features: {listed}{hint}"
+        )
+    if nulls:
+        lines.append(
+            f"{source.layer.where} ({source.entry}): {nulls} feature(s) without a code in "
+            f"{', '.join(source.fields.values())}; set null_codes: discard or ignore if that is "
+            "as it should be"
+        )
+    return lines
+
+
+def code_error(lines: list[str]) -> LegendError:
+    """The one error for all codes that lead nowhere."""
+    return LegendError(
+        "\n".join(lines) + "\nadd the codes to the crosswalk or the rules (a class, discard, "
+        "ignore), list them under reference.ignore_codes, or name another table"
+    )
