@@ -20,33 +20,15 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from .errors import InputError, StorageError
-from .records import (
-    Exclusion as Exclusion,
-)
-from .records import (
-    Gap as Gap,
-)
-from .records import (
-    Lock as Lock,
-)
-from .records import (
-    LockedAsset as LockedAsset,
-)
-from .records import (
-    LockedFile as LockedFile,
-)
-from .records import (
-    LockedItem as LockedItem,
-)
-from .records import (
-    LockedUnit as LockedUnit,
-)
-from .records import (
-    LockedVector as LockedVector,
-)
-from .records import (
-    Sensor as Sensor,
-)
+from .records import Exclusion as Exclusion
+from .records import Gap as Gap
+from .records import Lock as Lock
+from .records import LockedAsset as LockedAsset
+from .records import LockedFile as LockedFile
+from .records import LockedItem as LockedItem
+from .records import LockedUnit as LockedUnit
+from .records import LockedVector as LockedVector
+from .records import Sensor as Sensor
 
 if TYPE_CHECKING:
     import geopandas as gpd
