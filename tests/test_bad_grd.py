@@ -244,7 +244,8 @@ def test_pixels_that_break_in_the_middle_are_named(simulated, archive):
     with rasterio.open(path, "w", **profile | {"compress": "deflate", "blockysize": 1}) as dataset:
         dataset.write(numbers, 1)
     data = bytearray(path.read_bytes())
-    data[len(data) // 2 : len(data) // 2 + 2_000] = bytes(2_000)
+    for place in range(len(data) // 4, len(data) * 3 // 4, 2_000):
+        data[place : place + 200] = bytes(200)
     path.write_bytes(data)
     lock = planned(simulated, archive)
     with pytest.raises(SceneError, match=r"-vv-.*\.tiff: cannot be read .*fetch the product"):

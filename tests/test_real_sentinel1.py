@@ -15,7 +15,8 @@ from helpers_radar_luts import products
 from helpers_real_grd import angra, item_of, kerala, turns
 from helpers_scenes import Unit, all_corners, centres, pixels
 from terrapatch.radar.luts import read_calibration, read_noise
-from terrapatch.sentinel1.border import find, s1tiling_cut
+from terrapatch.sentinel1.border import s1tiling_cut
+from terrapatch.sentinel1.footprint import find
 from terrapatch.sentinel1.grd import quiet
 from terrapatch.sentinel1.radiometry import calibrate
 
@@ -187,7 +188,7 @@ def radar_geometry(shared, folder, band):
     (path,) = (product / "measurement").glob(f"*-{band}-*")
     with quiet(), rasterio.open(path) as dataset:
         numbers = dataset.read(1)
-    found = find(lambda rows: numbers[rows], numbers.shape, "002.91")
+    found = find(lambda rows, cols: numbers[rows, cols], numbers.shape, "002.91")
     tables = []
     for kind, reader in (("calibration", read_calibration), ("noise", read_noise)):
         (file,) = (product / "annotation" / "calibration").glob(f"{kind}-*-{band}-*")

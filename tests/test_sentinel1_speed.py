@@ -21,7 +21,7 @@ from terrapatch.radar.orbit import Orbit
 from terrapatch.recipe import Sentinel1Settings
 from terrapatch.sentinel1 import kernels
 from terrapatch.sentinel1.geometry import Ground, Heights, coordinates, terrain
-from terrapatch.sentinel1.grd import opener
+from terrapatch.sentinel1.grd import Raw
 
 ROME = "s1_grd_safe/S1B_IW_GRDH_1SDV_20211223T051122_20211223T051147_030148_039993_5371.SAFE"
 OLD = "002.36"
@@ -126,10 +126,10 @@ def test_a_date_does_not_depend_on_the_others_of_its_unit(simulated):
     layer = Layer(("VV", "VH"), "bilinear", "float32")
     patches = Patches(("a", "b"), np.array([[0, 144], [288, 144]]), 96)
     grid = Grid(simulated.geobox)
-    alone = opener(settings, simulated.geobox, [first])(1, first, layer, patches, grid)
-    together = opener(settings, simulated.geobox, [other, first])
-    before = together(1, other, layer, patches, grid)
-    after = together(2, first, layer, patches, grid)
+    alone = Raw(settings, [first]).open_scene(1, first, layer, patches, grid)
+    together = Raw(settings, [other, first])
+    before = together.open_scene(1, other, layer, patches, grid)
+    after = together.open_scene(2, first, layer, patches, grid)
     for a, b in zip(alone.groups[0].image.arguments, after.groups[0].image.arguments, strict=True):
         np.testing.assert_array_equal(a, b)
     assert not np.array_equal(before.groups[0].image.nodes, after.groups[0].image.nodes)
@@ -173,7 +173,7 @@ def test_of_a_strip_only_needed_pixels_are_kept(simulated):
     (item,) = simulated.items("descending", count=1)
     settings = Sentinel1Settings(**simulated.settings())
     patches = Patches(("a",), np.array([[32, 32]]), 32)
-    scene = opener(settings, simulated.geobox, [item])(
+    scene = Raw(settings, [item]).open_scene(
         1, item, Layer(("VV",), "bilinear", "float32"), patches, Grid(simulated.geobox)
     )
     (group,) = scene.groups
