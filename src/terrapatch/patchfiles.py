@@ -223,7 +223,7 @@ def float_planes(bands):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def lzw(raw):  # type: ignore[no-untyped-def]
+def lzw(raw: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Encode bytes as TIFF's LZW: codes of 9 to 12 bits, the high bit first, widths changed early.
 
     Strings are looked up in an open hash table; an entry holds the turn of the code table that it
@@ -243,18 +243,19 @@ def lzw(raw):  # type: ignore[no-untyped-def]
     size, held, bits, width = 0, 0, 9, 9
     held = clear
     turn, free = 1, 258
-    current = np.int64(-1)
-    for byte in raw:
+    current = -1
+    for value in raw:
+        byte = int(value)
         if current < 0:
-            current = np.int64(byte)
+            current = byte
             continue
-        text = (current << 8) | np.int64(byte)
+        text = (current << 8) | byte
         key = np.uint32((turn << 20) | text)
         slot = ((text * 2654435761) >> 12) & (slots - 1)
-        found = np.int64(-1)
-        while np.int64(keys[slot]) >> 20 == turn:
+        found = -1
+        while int(keys[slot]) >> 20 == turn:
             if keys[slot] == key:
-                found = np.int64(codes[slot])
+                found = int(codes[slot])
                 break
             slot = (slot + 1) & (slots - 1)
         if found >= 0:
@@ -268,7 +269,7 @@ def lzw(raw):  # type: ignore[no-untyped-def]
         held &= 255
         keys[slot], codes[slot] = key, free
         free += 1
-        current = np.int64(byte)
+        current = byte
         if free == 4094:
             held, bits = (held << width) | clear, bits + width
             width, free, turn = 9, 258, turn + 1

@@ -303,13 +303,13 @@ class LayoutsSettings(Section):
     """The form in which the dataset is published."""
 
     version: Literal[1] = 1
-    name: Literal["native", "cerradata4mm"] = "native"
+    name: Literal["native", "cerradata4mm", "multisenge"] = "native"
     """Layout of `dataset/`."""
     folders: Literal["kaggle", "loader"] = "kaggle"
     """cerradata4mm: folder names of the release (`msi_images`) or of its loaders (`opt_images`)."""
-    compression: Literal["none", "deflate", "zstd"] = "zstd"
-    """Compression of GeoTIFF images (masks: always deflate, which every reader has). zstd takes a
-    quarter of deflate's time; GDAL reads it from version 2.3 on."""
+    compression: Literal["none", "lzw", "deflate", "zstd"] = "zstd"
+    """Compression of GeoTIFF images (masks: always one that every reader has). zstd takes a tenth
+    of lzw's and deflate's time and is the smallest; GDAL reads it from version 2.3 on."""
 
 
 class PublishSettings(Section):
