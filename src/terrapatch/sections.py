@@ -291,6 +291,11 @@ class SplitsSettings(Section):
     """Seed of the test split (and of the blocks)."""
     val_seed: Annotated[int, Field(ge=0)] = 666
     """Seed of the train/val split (`published`)."""
+    overlap: Literal["none", "polygons", "published"] = "none"
+    """Patches of neighbouring tiles on one ground: `polygons` keeps that of the tile which comes
+    first in `tile_priority`; `published` does as MultiSenGE's release, tile pair by tile pair."""
+    tile_priority: tuple[Annotated[str, Field(pattern=r"^\d{2}[C-X][A-Z]{2}$")], ...] = ()
+    """Tiles whose patches stay, the first wins; tiles that are not named follow by name."""
 
     @model_validator(mode="after")
     def _sum(self) -> SplitsSettings:

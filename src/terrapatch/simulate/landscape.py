@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compiled import kernel
-from ..grid import GEOGRAPHIC
+from ..grid import GEOGRAPHIC, transformer
 from .facts import covers
 from .parcels import Features, blob, lay_out
 from .relief import MainRiver, Relief, main_river, make_relief
@@ -121,14 +121,6 @@ def _hidden(
             if rng.random() < 0.3 and np.abs(place - corner).max() > 16_000:
                 spots.append(blob(place, rng.uniform(150, 600), rng))
     return np.array(spots, object)
-
-
-@lru_cache(maxsize=64)
-def transformer(source: str, target: str) -> Any:
-    """Transformer between two coordinate systems, east before north; made once."""
-    from pyproj import Transformer
-
-    return Transformer.from_crs(source, target, always_xy=True)
 
 
 @lru_cache(maxsize=4)
