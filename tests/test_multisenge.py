@@ -19,6 +19,10 @@ from helpers_multisenge import S1_PASSES, S2_DATES, SIZE, STRIDE, TEN, make_tile
 from terrapatch.errors import IncompleteError, RecipeError, StorageError
 from terrapatch.layouts import layouts
 from terrapatch.layouts.multisenge import to_int16
+from terrapatch.legend import load_legend
+from terrapatch.publish import publish
+from terrapatch.publish.deviations import deviations
+from terrapatch.recipe import read_settings
 from terrapatch.stacks import open_stack
 from terrapatch.tables import read_geoparquet
 
@@ -368,3 +372,75 @@ def test_without_dates_or_with_those_of_others_nothing_is_written(tiles, tmp_pat
     with pytest.raises(StorageError, match=r"no complete sentinel1 date of patch '32ULV_17_17'"):
         build(tiles, tmp_path / "out", dates=tmp_path / "dates.parquet")
     assert not (tmp_path / "out").exists()
+
+
+# Deviations from the release ---------------------------------------------------------------------
+
+
+def release_layout():
+    """What `.layout.json` would say of the release itself, from RECIPES §2.4."""
+    from test_overlap import TARGETS
+
+    s1 = dict.fromkeys(TARGETS, 120) | {"31UEQ": 181, "31UER": 181}
+    s1 |= dict.fromkeys(("31UGP", "31UGQ", "32TLT", "32ULU"), 119)
+    s1 |= dict.fromkeys(("32ULV", "32UMU", "32UMV"), 117)
+    s2 = dict(zip(TARGETS, (12, 10, 12, 11, 19, 13, 11, 9, 9, 23, 9, 9, 2, 16), strict=True))
+    with_class = (2098, 6264, 2607, 1779, 5445, 7305, 572, 911, 7893, 164, 7889, 77, 2536, 2258)
+    return {
+        "layout": "multisenge", "patches": 8157, "files": {"s2": 72_033, "s1": 1_012_227},
+        "bands": {"sentinel2": list(TEN), "sentinel1": ["VV", "VH"]},
+        "patches_with_class": {str(k): n for k, n in enumerate(with_class, start=1)},
+        "tiles": {
+            tile: {"patches": n, "epsg": epsg, "dates_sentinel2": s2[tile],
+                   "dates_sentinel1": s1[tile], "x": [257 * x0, 257 * x1], "y": [257 * y0, 257 * y1]}
+            for tile, (n, epsg, x0, x1, y0, y1) in TARGETS.items()
+        },
+    }  # fmt: skip
+
+
+def compared(tiles, layout):
+    settings = read_settings(tiles.results.settings("publish"))
+    settings = settings.model_copy(update={"sampling": settings.sampling.model_copy(update={"stride_px": 257})})  # fmt: skip
+    found = deviations(settings, load_legend("multisenge"), layout, {})["comparison"]
+    return {row["what"]: row for row in found}
+
+
+def test_the_release_itself_differs_in_nothing(tiles):
+    rows = compared(tiles, release_layout())
+    assert len(rows) == 1 + 2 + 2 + 14 * (1 + 2 + 1 + 4) + 14
+    verdicts = {row["verdict"] for what, row in rows.items() if "% of patches" not in what}
+    assert verdicts == {"equal"}
+    assert all(row["difference"] in (0, None) for row in rows.values())
+
+
+def test_deviations_say_tile_by_tile_what_differs(tiles):
+    layout = release_layout()
+    layout["tiles"]["31UGQ"] |= {"patches": 400, "x": [0, 257 * 12], "y": [257 * 3 + 1, 257 * 37]}
+    layout["tiles"]["33XYZ"] = layout["tiles"].pop("31TFN")
+    layout["patches_with_class"] |= {"7": 0, "9": 4000}
+    rows = compared(tiles, layout)
+    assert rows["31UGQ patches"]["difference"] == -64
+    assert rows["31UGQ patches"]["verdict"] == "86.2 % of the published number"
+    assert rows["31UGQ last x offset"]["verdict"] == "-2 windows"
+    assert rows["31UGQ first y offset"]["verdict"] == "on another grid of windows"
+    assert rows["31TFN patches"]["verdict"] == "absent here"
+    assert rows["33XYZ patches"]["verdict"] == "not published"
+    assert rows["Vineyards, % of patches with it"]["verdict"] == "absent here"
+    assert rows["Grasslands, % of patches with it"]["verdict"] == "less frequent here"
+
+
+def test_card_and_deviations_of_a_built_dataset(tmp_path):
+    tiles = make_tiles(tmp_path / "tree", grid=(2, 4))
+    build(tiles, Path(tiles.results.dataset))
+    r = tiles.results
+    publish(
+        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.labels), Path(r.dataset),
+        Path(r.lock), Path(r.settings("publish")), Path(r.deviations), threads=1,
+    )  # fmt: skip
+    rows = {
+        row["what"]: row for row in json.loads(Path(r.deviations).read_text("utf-8"))["comparison"]
+    }
+    assert rows["sentinel2 images"]["ours"] == len(list((Path(r.dataset) / "s2").iterdir()))
+    card = (Path(r.dataset) / "README.md").read_text("utf-8")
+    assert "{tile}_{YYYYMMDD}_S1_{x}_{y}.tif" in card
+    assert "reduce_zero_label=True" in card
