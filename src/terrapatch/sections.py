@@ -72,6 +72,8 @@ class SimulateSettings(Section):
     """How far the scenes reach past the area, in metres; whole tiles where `whole_tiles`."""
     whole_tiles: bool = False
     """Write full 10980 x 10980 tiles instead of crops around the area (minutes per scene)."""
+    references: Literal["terraclass", "french"] = "terraclass"
+    """`french`: beside TerraClass also OCSGE2, BD TOPO, and MultiSenGE's classes as they truly are."""
     impulses: tuple[tuple[float, float], ...] = ()
     """Point targets (longitude, latitude), for measuring how well the layers agree: bright in both
     sensors, a disc of urban land of 100 m radius on the map, still water around."""
