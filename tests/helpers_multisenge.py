@@ -89,9 +89,13 @@ def make_tiles(
         if tile == units[0]:
             fine[-1, -1] = 255  # the last patch of the first tile has no complete label
         made.labels[tile] = fine
-        layers = np.stack([fine, legend.derive("l1")[fine]])
+        layers = np.stack([fine, legend.derive(legend.levels[1].name)[fine]])
         write_geotiff(
-            results.label(tile), layers, unit.geobox, nodata=255, descriptions=("l2", "l1")
+            results.label(tile),
+            layers,
+            unit.geobox,
+            nodata=255,
+            descriptions=[level.name for level in legend.levels],
         )
         found = {}
         for modality, info in _infos(unit, tuple(table["patch_id"]), dtype, shard, scl, bands):
