@@ -355,6 +355,8 @@ def test_reasons_lose_the_figures_of_single_patches():
     assert reasons_of(text) == [
         "Sentinel-2: less than 100 % observed", "Label: less than 50 % observed",
     ]  # fmt: skip
+    text = "overlap: shows ground of 32ULV_0_257"
+    assert reasons_of(text) == ["overlap: shows ground of a patch of another tile"]
     assert reasons_of("over the sea") == ["over the sea"]
     assert reasons_of(None) == ["no reason recorded"]
 

@@ -234,7 +234,7 @@ def _layouts(args: argparse.Namespace) -> None:
     layouts(
         Path(r.manifest), Path(r.stacks), Path(r.labels), Path(r.settings("layouts")),
         Path(args.to or r.dataset), threads=args.threads, folders=args.layout,
-        dates=Path(r.dates),
+        dates=Path(r.dates), lock=Path(r.lock),
     )  # fmt: skip
     print(args.to or r.dataset)
 

@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import StorageError
 from .tables import atomic
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 DATES: dict[str, str] = {
     "patch_id": "string", "unit": "string", "modality": "string", "step": "int64",
@@ -59,19 +62,42 @@ def join_dates(
         StorageError: a part is missing or damaged.
     """
     import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables = [read_dates(part, only) for part in parts]
+    with atomic(path) as temporary:
+        pq.write_table(pa.concat_tables(tables), temporary, compression="zstd")
+
+
+def read_dates(
+    path: str | os.PathLike[str], only: Sequence[str] | None = None, *, kept: bool = False
+) -> pa.Table:
+    """A table of dates with the columns of `DATES`, rows in the file's order.
+
+    Args:
+        path: where.
+        only: patch ids whose rows are taken; all if absent.
+        kept: leave out the rows that are not kept.
+
+    Raises:
+        StorageError: missing or damaged.
+    """
+    import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    tables = []
-    for part in parts:
-        try:
-            table = pq.ParquetFile(part).read(columns=list(DATES))
-        except (OSError, KeyError, pa.ArrowInvalid) as error:
-            raise StorageError(
-                f"{part}: no readable table of dates; build it again: {error}"
-            ) from error
-        if only is not None:
-            table = table.filter(pc.is_in(table.column("patch_id"), pa.array(only, pa.string())))
-        tables.append(table)
-    with atomic(path) as temporary:
-        pq.write_table(pa.concat_tables(tables), temporary, compression="zstd")
+    wanted = None if only is None else pa.array(only, pa.string())
+    parts = []
+    try:
+        file = pq.ParquetFile(path)
+        # Group by group: rows that are not wanted never lie in memory together.
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, columns=list(DATES))
+            if wanted is not None:
+                table = table.filter(pc.is_in(table.column("patch_id"), wanted))
+            parts.append(table.filter(table.column("kept")) if kept else table)
+        return pa.concat_tables(parts) if parts else file.read(columns=list(DATES))
+    except (OSError, KeyError, pa.ArrowInvalid) as error:
+        raise StorageError(
+            f"{path}: no readable table of dates; build it again: {error}"
+        ) from error

@@ -314,14 +314,15 @@ def reprojected(geometry: BaseGeometry, source: str, target: str) -> BaseGeometr
 
     if same_crs(source, target):
         return geometry
-    transformer = _transformer(source, target)
+    transform = transformer(source, target).transform
     fine = shapely.segmentize(geometry, 0.01 if CRS(source).geographic else 1_000.0)
-    moved = shapely.transform(fine, lambda xy: np.column_stack(transformer.transform(*xy.T)))
+    moved = shapely.transform(fine, lambda xy: np.column_stack(transform(*xy.T)))
     return split_at_antimeridian(moved) if CRS(target).geographic else moved
 
 
 @lru_cache(maxsize=64)
-def _transformer(source: str, target: str) -> Any:
+def transformer(source: str, target: str) -> Any:
+    """Transformer between two coordinate systems, east before north; made once."""
     from pyproj import Transformer
 
     return Transformer.from_crs(source, target, always_xy=True)

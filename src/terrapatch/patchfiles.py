@@ -29,8 +29,8 @@ _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 11: 4, 12: 8}
 """Bytes of a value by TIFF field type. Source: TIFF 6.0, section 2."""
 _COMPRESSION, _ROWS, _PREDICTOR = 259, 278, 317
 _OFFSETS, _COUNTS, _CORNER, _ROTATED = 273, 279, 33922, 34264
-_SCHEMES = {"none": 1, "deflate": 8, "zstd": 50000}
-_FLOAT_PLANES = 3
+_SCHEMES = {"none": 1, "lzw": 5, "deflate": 8, "zstd": 50000}
+_DIFFERENCES, _FLOAT_PLANES = 2, 3
 
 _Fields = dict[int, tuple[int, int, bytes]]
 """Tag → (type, number of values, their bytes)."""
@@ -82,14 +82,15 @@ def patch_form(
     """The form of patches on one grid.
 
     Args:
-        dtype: float32, int32, uint16 or uint8.
+        dtype: float32, int32, int16, uint16 or uint8.
         size_px: side of a patch.
         crs: CRS that rasterio understands.
         transform: of any patch; pixel size and CRS are the form's, the corner is each patch's.
         descriptions: one name a band.
-        compression: none, deflate or zstd. Floats get the floating point predictor (3)
+        compression: none, lzw, deflate or zstd. Floats get the floating point predictor (3)
             where they are compressed: 20 % smaller on Sentinel-2, and it costs next to nothing.
-            Integers get none, so that readers without codecs can read them.
+            int16, which holds images too, gets horizontal differences (2): 12 % smaller. Other
+            integers get none, so that readers without codecs can read them.
         nodata: value recorded as missing.
 
     Raises:
@@ -107,8 +108,8 @@ def patch_form(
     fields[_COMPRESSION] = (3, 1, struct.pack("<H", _SCHEMES[compression]))
     fields[_OFFSETS] = fields[_COUNTS] = (4, bands, bytes(4 * bands))
     fields[_ROWS] = (3, 1, struct.pack("<H", size_px))
-    if _planes(dtype, compression):
-        fields[_PREDICTOR] = (3, 1, struct.pack("<H", _FLOAT_PLANES))
+    if predictor := _predictor(dtype, compression):
+        fields[_PREDICTOR] = (3, 1, struct.pack("<H", predictor))
     fields[_CORNER] = (12, 6, bytes(48))
     return PatchForm(bands, size_px, dtype, compression, *_assemble(fields))
 
@@ -166,17 +167,26 @@ def _assemble(fields: _Fields) -> tuple[bytes, dict[int, int]]:
     return whole + bytes(-len(whole) % 8), places
 
 
-def _planes(dtype: str, compression: str) -> bool:
-    return dtype == "float32" and compression != "none"
+def _predictor(dtype: str, compression: str) -> int | None:
+    kinds = {"float32": _FLOAT_PLANES, "int16": _DIFFERENCES}
+    return None if compression == "none" else kinds.get(dtype)
 
 
 def _strips(pixels: NDArray[Any], compression: str) -> list[bytes]:
     """Each band as one encoded strip."""
     bands = len(pixels)
-    floats = _planes(pixels.dtype.name, compression)
-    raw = float_planes(pixels) if floats else pixels.reshape(bands, -1).view(np.uint8)
+    predictor = _predictor(pixels.dtype.name, compression)
+    if predictor == _FLOAT_PLANES:
+        raw = float_planes(pixels)
+    else:
+        if predictor == _DIFFERENCES:
+            # Differences wrap around, as TIFF 6.0, section 14 has it.
+            pixels = np.concatenate([pixels[..., :1], np.diff(pixels)], axis=-1)
+        raw = pixels.reshape(bands, -1).view(np.uint8)
     if compression == "deflate":
         return [zlib.compress(strip.data, 1) for strip in raw]
+    if compression == "lzw":
+        return [lzw(strip).tobytes() for strip in raw]
     if compression == "zstd":
         from numcodecs.zstd import compress
 
@@ -210,3 +220,74 @@ def float_planes(bands):  # type: ignore[no-untyped-def]
                     row[plane * width + x] = value - before
                     before = value
     return out
+
+
+@kernel
+def lzw(raw: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Encode bytes as TIFF's LZW: codes of 9 to 12 bits, the high bit first, widths changed early.
+
+    Strings are looked up in an open hash table; an entry holds the turn of the code table that it
+    belongs to, so that a cleared table need not be wiped.
+
+    Args:
+        raw: (n,) uint8.
+
+    Returns:
+        (m,) uint8: clear code, codes, end code.
+
+    Source: TIFF 6.0, section 13.
+    """
+    clear, end, slots = 256, 257, 1 << 14
+    keys, codes = np.zeros(slots, np.uint32), np.zeros(slots, np.uint16)
+    out = np.empty(raw.size * 3 // 2 + 16, np.uint8)  # 12 bits a byte at worst
+    size, held, bits, width = 0, 0, 9, 9
+    held = clear
+    turn, free = 1, 258
+    current = -1
+    for value in raw:
+        byte = int(value)
+        if current < 0:
+            current = byte
+            continue
+        text = (current << 8) | byte
+        key = np.uint32((turn << 20) | text)
+        slot = ((text * 2654435761) >> 12) & (slots - 1)
+        found = -1
+        while int(keys[slot]) >> 20 == turn:
+            if keys[slot] == key:
+                found = int(codes[slot])
+                break
+            slot = (slot + 1) & (slots - 1)
+        if found >= 0:
+            current = found
+            continue
+        held, bits = (held << width) | current, bits + width
+        while bits >= 8:
+            bits -= 8
+            out[size] = (held >> bits) & 255
+            size += 1
+        held &= 255
+        keys[slot], codes[slot] = key, free
+        free += 1
+        current = byte
+        if free == 4094:
+            held, bits = (held << width) | clear, bits + width
+            width, free, turn = 9, 258, turn + 1
+            if turn == 4096:
+                keys[:], turn = 0, 1
+        elif free == 1 << width:
+            width += 1
+    if current >= 0:
+        held, bits = (held << width) | current, bits + width
+        free += 1
+        if free == 4094:
+            held, bits = (held << width) | clear, bits + width
+            width = 9
+        elif free == 1 << width:
+            width += 1
+    held, bits = (held << width) | end, bits + width
+    while bits > 0:
+        bits -= 8
+        out[size] = (held >> bits if bits >= 0 else held << -bits) & 255
+        size += 1
+    return out[:size].copy()

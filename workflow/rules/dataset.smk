@@ -47,6 +47,7 @@ rule splits:
 
 rule layouts:
     input:
+        lock=R.lock,
         manifest=R.manifest,
         dates=R.dates,
         stacks=all_stacks,

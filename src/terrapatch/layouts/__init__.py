@@ -14,10 +14,14 @@ from pathlib import Path
 from ..errors import InputError
 from ..recipe import read_settings
 from ..tables import atomic, write_json
-from . import cerradata4mm, native
+from . import cerradata4mm, multisenge, native
 from .sources import open_sources
 
-LAYOUTS = {"native": native.write, "cerradata4mm": cerradata4mm.write}
+LAYOUTS = {
+    "native": native.write,
+    "cerradata4mm": cerradata4mm.write,
+    "multisenge": multisenge.write,
+}
 """Name in the recipe → the function that writes it and says what it wrote."""
 
 __all__ = ["LAYOUTS", "layouts"]
@@ -33,6 +37,7 @@ def layouts(
     threads: int = 1,
     folders: str | None = None,
     dates: Path | None = None,
+    lock: Path | None = None,
 ) -> None:
     """Write the dataset's image and label files, its tables, and `.layout.json`.
 
@@ -44,6 +49,7 @@ def layouts(
         output: the dataset's folder; an old one is replaced as a whole.
         threads: files are written by so many threads.
         dates: table of dates; its rows of published patches go into the dataset.
+        lock: the lock; the layout `multisenge` takes the cloud share of scenes from it.
         folders: other folder names of the layout than the recipe's: `kaggle` or `loader`.
 
     Raises:
@@ -61,7 +67,7 @@ def layouts(
             )
         changed = wanted.layouts.model_copy(update={"folders": folders})
         wanted = wanted.model_copy(update={"layouts": changed})
-    sources = open_sources(manifest, stacks, labels, wanted, dates)
+    sources = open_sources(manifest, stacks, labels, wanted, dates, lock)
     with atomic(output) as folder:
         folder.mkdir(parents=True)
         written = LAYOUTS[wanted.layouts.name](sources, folder, threads)

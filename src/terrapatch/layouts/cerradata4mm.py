@@ -76,7 +76,7 @@ def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
         write_one = _writer(sources, folder, names, layers)
         steps = pool.map(write_one, pace)
         total = sum(tqdm(steps, "layout", unit="shard", disable=None, leave=False))
-    write_tables(folder, sources, names, line="*_{}")
+    write_tables(folder, sources, names, [f"*_{name}" for name in names])
     _check_written(folder, layers, names)
     return {
         "bands": {m: list(infos[m].bands) for m in infos},

@@ -36,11 +36,14 @@ class Sources:
     legend: Legend
     dates: Path | None = None
     """Table of dates of all patches."""
+    lock: Path | None = None
+    """The lock, for what it says about scenes."""
 
 
 def open_sources(
-    manifest: Path, stacks: Path, labels: Path, settings: StageSettings, dates: Path | None = None
-) -> Sources:
+    manifest: Path, stacks: Path, labels: Path, settings: StageSettings,
+    dates: Path | None = None, lock: Path | None = None,
+) -> Sources:  # fmt: skip
     """Read the manifest and keep what is published.
 
     Raises:
@@ -55,17 +58,22 @@ def open_sources(
             f"{manifest}: none of {len(table)} patches is kept, so there is nothing to publish; "
             f"most frequent reasons: {reasons}. Add scenes or lower patches.min_valid_…"
         )
-    return Sources(kept, stacks, labels, settings, load_legend(settings.reference.legend), dates)
+    return Sources(
+        kept, stacks, labels, settings, load_legend(settings.reference.legend), dates, lock
+    )
 
 
-def write_tables(folder: Path, sources: Sources, names: Sequence[str], line: str = "{}") -> None:
+def write_tables(
+    folder: Path, sources: Sources, names: Sequence[str], lines: Sequence[str] | None = None
+) -> None:
     """Write `patches.parquet`, `dates.parquet`, `classes.csv` and `splits/*.txt`.
 
     Args:
         folder: the dataset's folder.
         sources: what it is made from.
         names: the dataset's own name of each patch.
-        line: form of a line in the split files; patches without split are in none.
+        lines: line of each patch in the split files, its name if absent; patches without split
+            are in none.
     """
     write_geoparquet(sources.table.assign(id=list(names)), folder / "patches.parquet")
     if sources.dates is not None:
@@ -75,8 +83,8 @@ def write_tables(folder: Path, sources: Sources, names: Sequence[str], line: str
     (folder / "splits").mkdir()
     split_of = sources.table["split"].tolist()
     for split in SPLITS:
-        lines = [line.format(name) for name, s in zip(names, split_of, strict=True) if s == split]
-        write_text(folder / "splits" / f"{split}.txt", "".join(f"{text}\n" for text in lines))
+        texts = [text for text, s in zip(lines or names, split_of, strict=True) if s == split]
+        write_text(folder / "splits" / f"{split}.txt", "".join(f"{text}\n" for text in texts))
 
 
 def split_sizes(sources: Sources) -> dict[str, int]:

@@ -18,6 +18,9 @@ from ..recipe import StageSettings
 
 SPLITS = ("train", "val", "test")
 
+PUBLISHED_STEP_PX = 257
+"""Step of MultiSenGE's windows. Source: RECIPES §2.1, step 16."""
+
 _NEAR_PERCENT_POINTS = 1.0
 """Class shares that agree to this are called alike: two seasons of one map differ by more."""
 
@@ -54,6 +57,10 @@ def deviations(
         comparison += _form(layout)
         comparison += _classes(legend, statistics["classes"])
         comparison += _bands(settings, statistics["modalities"])
+    if layout["layout"] == "multisenge":
+        comparison += _multisenge_sizes(layout)
+        comparison += _multisenge_tiles(settings, layout["tiles"])
+        comparison += _multisenge_classes(layout)
     return {
         "mode": settings.mode,
         "published_in_force": settings.mode == "published",
@@ -75,12 +82,7 @@ def _sizes(layout: Mapping[str, Any]) -> list[dict[str, Any]]:
     published = {row["what"]: int(row["patches"]) for row in _table("cerradata4mm_patches")}
     ours = {"all": layout["patches"], **layout["splits"]}
     names = {"all": "patches"} | {split: f"patches in {split}" for split in SPLITS}
-    rows = []
-    for key, name in names.items():
-        same = published[key] == ours[key]
-        share = f"{100 * ours[key] / published[key]:.1f} % of the published number"
-        rows.append(_row("size", name, published[key], ours[key], "equal" if same else share))
-    return rows
+    return [_count("size", name, published[key], ours[key]) for key, name in names.items()]
 
 
 def _form(layout: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -150,6 +152,77 @@ def _value_verdict(
         ours, note = ours + 1000.0, " once the +1000 offset of the published values is added"
     off = 100 * (ours - published) / published
     return f"{off:+.1f} %{note}"
+
+
+def _multisenge_sizes(layout: Mapping[str, Any]) -> list[dict[str, Any]]:
+    whole = sum(int(row["patches"]) for row in _table("multisenge_tiles"))
+    rows = [_count("size", "patches", whole, layout["patches"])]
+    for row in _table("multisenge_images"):
+        modality, folder = row["modality"], "s" + row["modality"][-1]
+        ours = layout["files"].get(folder, 0)
+        rows.append(_count("size", f"{modality} images", int(row["images"]), ours))
+        bands = layout["bands"].get(modality, [])
+        verdict = "equal" if bands == row["bands"].split() else "other bands, or another order"
+        rows.append(_row("form", f"{modality} bands", row["bands"], " ".join(bands), verdict))
+    return rows
+
+
+def _multisenge_tiles(
+    settings: StageSettings, tiles: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Counts of each published tile, and where its first and last windows begin, in pixels."""
+    rows = []
+    published = _table("multisenge_tiles")
+    for entry in published:
+        tile = entry["tile"]
+        ours = tiles.get(tile)
+        rows.append(
+            _count(
+                "tiles", f"{tile} patches", int(entry["patches"]), (ours or {}).get("patches", 0)
+            )
+        )
+        if ours is None:
+            continue
+        for modality in settings.modalities:
+            theirs, here = int(entry[f"dates_{modality}"]), ours[f"dates_{modality}"]
+            rows.append(_count("tiles", f"{tile} {modality} dates", theirs, here))
+        same = "equal" if int(entry["epsg"]) == ours["epsg"] else "another zone"
+        rows.append(_row("tiles", f"{tile} EPSG", int(entry["epsg"]), ours["epsg"], same))
+        for axis in ("x", "y"):
+            for end, here in zip(("first", "last"), ours[axis], strict=True):
+                theirs = int(entry[f"{axis}_{end}"]) * PUBLISHED_STEP_PX
+                what = f"{tile} {end} {axis} offset"
+                rows.append(
+                    _row("tiles", what, theirs, here, _offset_verdict(theirs, here, settings))
+                )
+    more = sorted(set(tiles) - {entry["tile"] for entry in published})
+    counts = [(f"{tile} patches", tiles[tile]["patches"]) for tile in more]
+    rows += [_row("tiles", what, 0, count, "not published") for what, count in counts]
+    return rows
+
+
+def _offset_verdict(theirs: int, ours: int, settings: StageSettings) -> str:
+    if theirs == ours:
+        return "equal"
+    steps = (ours - theirs) / settings.sampling.step_px
+    return f"{steps:+.0f} windows" if steps == round(steps) else "on another grid of windows"
+
+
+def _multisenge_classes(layout: Mapping[str, Any]) -> list[dict[str, Any]]:
+    whole = sum(int(row["patches"]) for row in _table("multisenge_tiles"))
+    rows = []
+    for entry in _table("multisenge_classes"):
+        count = layout["patches_with_class"].get(entry["class"], 0)
+        before, after = 100 * int(entry["patches"]) / whole, 100 * count / max(1, layout["patches"])
+        what = f"{entry['name']}, % of patches with it"
+        verdict = _share_verdict(before, after, count)
+        rows.append(_row("classes", what, round(before, 3), round(after, 3), verdict))
+    return rows
+
+
+def _count(group: str, what: str, published: int, ours: int) -> dict[str, Any]:
+    share = "absent here" if not ours else f"{100 * ours / published:.1f} % of the published number"
+    return _row(group, what, published, ours, "equal" if ours == published else share)
 
 
 def _table(name: str) -> list[dict[str, str]]:

@@ -215,6 +215,9 @@ def reasons_of(text: object) -> list[str]:
     for part in text.split("; "):
         layer = part.split(":")[0].strip()
         incomplete = re.search(r"observed < (.+)$", part)
+        if layer == "overlap":
+            kinds.append("overlap: shows ground of a patch of another tile")
+            continue
         name = SENSORS.get(layer, {"label": "Label"}.get(layer, layer))
         kinds.append(f"{name}: less than {incomplete[1]} observed" if incomplete else part)
     return kinds

@@ -71,6 +71,8 @@ class SimulateSettings(Section):
     """How far the scenes reach past the area, in metres; whole tiles where `whole_tiles`."""
     whole_tiles: bool = False
     """Write full 10980 x 10980 tiles instead of crops around the area (minutes per scene)."""
+    references: Literal["terraclass", "french"] = "terraclass"
+    """`french`: beside TerraClass also OCSGE2, BD TOPO, and MultiSenGE's classes as they truly are."""
     impulses: tuple[tuple[float, float], ...] = ()
     """Point targets (longitude, latitude), for measuring how well the layers agree: bright in both
     sensors, a disc of urban land of 100 m radius on the map, still water around."""
@@ -221,6 +223,11 @@ class SplitsSettings(Section):
     """Seed of the test split (and of the blocks)."""
     val_seed: Annotated[int, Field(ge=0)] = 666
     """Seed of the train/val split (`published`)."""
+    overlap: Literal["none", "polygons", "published"] = "none"
+    """Patches of neighbouring tiles on one ground: `polygons` keeps that of the tile which comes
+    first in `tile_priority`; `published` does as MultiSenGE's release, tile pair by tile pair."""
+    tile_priority: tuple[Annotated[str, Field(pattern=r"^\d{2}[C-X][A-Z]{2}$")], ...] = ()
+    """Tiles whose patches stay, the first wins; tiles that are not named follow by name."""
 
     @model_validator(mode="after")
     def _sum(self) -> SplitsSettings:
@@ -233,13 +240,13 @@ class LayoutsSettings(Section):
     """The form in which the dataset is published."""
 
     version: Literal[1] = 1
-    name: Literal["native", "cerradata4mm"] = "native"
+    name: Literal["native", "cerradata4mm", "multisenge"] = "native"
     """Layout of `dataset/`."""
     folders: Literal["kaggle", "loader"] = "kaggle"
     """cerradata4mm: folder names of the release (`msi_images`) or of its loaders (`opt_images`)."""
-    compression: Literal["none", "deflate", "zstd"] = "zstd"
-    """Compression of GeoTIFF images (masks: always deflate, which every reader has). zstd takes a
-    quarter of deflate's time; GDAL reads it from version 2.3 on."""
+    compression: Literal["none", "lzw", "deflate", "zstd"] = "zstd"
+    """Compression of GeoTIFF images (masks: always one that every reader has). zstd takes a tenth
+    of lzw's and deflate's time and is the smallest; GDAL reads it from version 2.3 on."""
 
 
 class PublishSettings(Section):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .. import grid, recipe, tables
 from ..errors import InputError
-from . import grd, references, sentinel1, sentinel2, stac, theia
+from . import french, grd, references, sentinel1, sentinel2, stac, theia
 from .landscape import Landscape, make_landscape, plane_of
 from .safe_metadata import Product
 from .schedule import passes1, passes2, processings
@@ -66,6 +66,8 @@ def simulate(
             items += _raw_sentinel1(folder, landscape, area, outline, given.simulate, threads)
             references.write_heights(folder / "dem" / "heights.tif", landscape)
         items.append(_reference(folder, landscape, outline, given.simulate))
+        if given.simulate.references == "french":
+            french.write(folder, landscape, outline, tiles, given.simulate)
         stac.write_catalogue(folder, items)
 
 
@@ -89,7 +91,7 @@ def _sentinel2(
     items = []
     lon, lat = area.centroid.x, area.centroid.y
     for number, tile in enumerate(tiles):
-        part = None if settings.whole_tiles else _zone_part(tile, outline)
+        part = _part(tile, outline, settings)
         geobox = sentinel2.scene_geobox(tile, part)
         if geobox is None:
             continue
@@ -114,6 +116,16 @@ def _sentinel2(
                 )
                 items.append(stac.sentinel2_item(product, content))
     return items
+
+
+def _part(
+    tile: str, outline: BaseGeometry, settings: SimulateSettings
+) -> BaseGeometry | None:  # fmt: skip
+    """What a tile's scenes show; None for all of it."""
+    if settings.whole_tiles:
+        return None
+    # Datasets on tiles want them to overlap, as they do, and one mosaic both to be needed.
+    return outline if settings.references == "french" else _zone_part(tile, outline)
 
 
 def _zone_part(tile: str, outline: BaseGeometry) -> BaseGeometry:

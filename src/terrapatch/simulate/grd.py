@@ -29,7 +29,7 @@ from ..tables import storage_error
 from . import grd_metadata
 from .grd_metadata import Product
 from .grd_tables import AMPLITUDE, Luts, luts, noise_plane
-from .landscape import Landscape, feature_numbers, in_swath, transformer
+from .landscape import Landscape, feature_numbers, in_swath
 from .noise import hash01
 from .passage import Passage, Slice, earth_fixed, geodetic, make_passage
 from .relief import surface
@@ -78,7 +78,7 @@ def passage_over(landscape: Landscape, item: Pass1, outline: BaseGeometry, whole
     import shapely
 
     relief = landscape.relief
-    lon, lat = transformer(landscape.crs, grid.GEOGRAPHIC).transform(0.0, 0.0)
+    lon, lat = grid.transformer(landscape.crs, grid.GEOGRAPHIC).transform(0.0, 0.0)
     height = float(np.round(relief.z.mean()))
     shown = None
     if not whole:
@@ -130,7 +130,7 @@ def reflectors(view: View) -> tuple[Floats, Floats, Floats]:
     landscape = view.landscape
     x, y = landscape.impulses.T
     z = landscape.relief.heights(x, y)
-    lon, lat = transformer(landscape.crs, grid.GEOGRAPHIC).transform(x, y)
+    lon, lat = grid.transformer(landscape.crs, grid.GEOGRAPHIC).transform(x, y)
     line, sample = view.passage.image_place(earth_fixed(np.array(lon), np.array(lat), z))
     return line, sample, z
 
@@ -198,7 +198,7 @@ def _nodes(view: View, line0: int, sample0: int, rows: int, cols: int) -> tuple[
     for height in (low, middle, high):
         lon, lat, _ = geodetic(passage.orbit.project(t, slant, height))
         level.append(
-            np.stack(transformer(grid.GEOGRAPHIC, view.landscape.crs).transform(lon, lat), -1)
+            np.stack(grid.transformer(grid.GEOGRAPHIC, view.landscape.crs).transform(lon, lat), -1)
         )
     first, second = (level[2] - level[0]) / (2 * half), level[2] - 2 * level[1] + level[0]
     parabola = np.stack([level[1], first, second / (2 * half**2)], axis=-1)

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compiled import kernel
-from ..grid import GEOGRAPHIC
+from ..grid import GEOGRAPHIC, transformer
 from .facts import covers
-from .parcels import Features, blob, lay_out
+from .parcels import Features, Ways, blob, lay_out
 from .relief import MainRiver, Relief, main_river, make_relief
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class Landscape:
     features: Features
     tracks: NDArray[np.object_]
     """Dirt tracks (polygons): seen by the optical sensor, in no map."""
+    ways: Ways
+    """Centre lines of roads and tracks."""
     unobserved: NDArray[np.object_]
     """Polygons that the reference map declares as not observed."""
     impulses: NDArray[np.float64]
@@ -96,11 +98,11 @@ def make_landscape(
     targets = np.empty((0, 2))
     if impulses:
         targets = np.column_stack(transformer(GEOGRAPHIC, crs).transform(*np.array(impulses).T))
-    features, tracks = lay_out(wide, courses, river, seed, targets)
+    features, tracks, ways = lay_out(wide, courses, river, seed, targets)
     corner = np.array([inner[2], inner[3]]) - 0.02 * size
     radius = float(np.clip(0.018 * size, 60.0, 220.0))
     return Landscape(
-        crs, seed, size, float(np.abs(bounds).max()), relief, river, features, tracks,
+        crs, seed, size, float(np.abs(bounds).max()), relief, river, features, tracks, ways,
         _hidden(corner, radius, wide, seed), targets,
     )  # fmt: skip
 
@@ -121,14 +123,6 @@ def _hidden(
             if rng.random() < 0.3 and np.abs(place - corner).max() > 16_000:
                 spots.append(blob(place, rng.uniform(150, 600), rng))
     return np.array(spots, object)
-
-
-@lru_cache(maxsize=64)
-def transformer(source: str, target: str) -> Any:
-    """Transformer between two coordinate systems, east before north; made once."""
-    from pyproj import Transformer
-
-    return Transformer.from_crs(source, target, always_xy=True)
 
 
 @lru_cache(maxsize=4)

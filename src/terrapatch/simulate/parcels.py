@@ -48,6 +48,19 @@ class Features:
     """(n, 4): greenness (normal), brightness (normal), sandiness (0..1), calendar (0..1)."""
 
 
+@dataclass(frozen=True, eq=False)
+class Ways:
+    """Centre lines of what is laid for traffic, on the landscape's plane."""
+
+    roads: NDArray[np.object_]
+    """(n,) shapely lines, in the order of the features whose cover is `road`."""
+    ranks: NDArray[np.int64]
+    """(n,) number of the chain that each road is a link of: even from west to east, odd from south
+    to north; links of one chain meet in its towns."""
+    tracks: NDArray[np.object_]
+    """(m,) dirt tracks, straight lines."""
+
+
 class Layers:
     """Features as they are laid, one over the other."""
 
@@ -72,7 +85,7 @@ def lay_out(
     river: MainRiver,
     seed: int,
     impulses: NDArray[np.float64],
-) -> tuple[Features, NDArray[np.object_]]:
+) -> tuple[Features, NDArray[np.object_], Ways]:
     """Lay out a landscape.
 
     Args:
@@ -83,7 +96,7 @@ def lay_out(
         impulses: (n, 2) places of point targets.
 
     Returns:
-        features and dirt tracks (polygons).
+        features, dirt tracks (polygons), and centre lines of both kinds of way.
     """
     import shapely
 
@@ -106,12 +119,13 @@ def lay_out(
     layers.geometry += over.geometry
     layers.cover += over.cover
     _water(layers, courses, river, bounds, seed)
-    _roads(layers, bounds, seed)
+    roads, ranks = _roads(layers, bounds, seed)
     for place in impulses:
         point = shapely.Point(place)
         layers.lay("basin", point.buffer(IMPULSE_PAD_M, 64))
         layers.lay("target", point.buffer(IMPULSE_DISC_M, 64))
-    return _features(layers, seed), shapely.buffer(tracks, 5.0, cap_style="flat")
+    ways = Ways(np.array(roads, object), np.array(ranks, np.int64), np.array(tracks, object))
+    return _features(layers, seed), shapely.buffer(tracks, 5.0, cap_style="flat"), ways
 
 
 def _features(layers: Layers, seed: int) -> Features:
@@ -314,15 +328,20 @@ def _water(
             layers.lay("lake", blob(np.array([x, y]), dam.uniform(60, 170), dam))
 
 
-def _roads(layers: Layers, bounds: Bounds, seed: int) -> None:
-    """Roads from town to town, over the rivers."""
+def _roads(
+    layers: Layers, bounds: Bounds, seed: int
+) -> tuple[list[BaseGeometry], list[int]]:  # fmt: skip
+    """Roads from town to town, over the rivers; returns their lines and chains, see `Ways`."""
     import shapely
 
+    lines: list[BaseGeometry] = []
+    ranks = []
     group = 3 * SIDE_M
     for gi in range(math.floor(bounds[0] / group) - 1, math.ceil(bounds[2] / group) + 1):
         for gj in range(math.floor(bounds[1] / group) - 1, math.ceil(bounds[3] / group) + 1):
             start = _town(gi, gj, seed)
-            for end in (_town(gi + 1, gj, seed), _town(gi, gj + 1, seed)):
+            ends = (_town(gi + 1, gj, seed), _town(gi, gj + 1, seed))
+            for end, rank in zip(ends, (2 * gj, 2 * gi + 1), strict=True):
                 t = np.linspace(0, 1, 60)[:, None]
                 points = start + t * (end - start)
                 x, y = points.T
@@ -330,7 +349,10 @@ def _roads(layers: Layers, bounds: Bounds, seed: int) -> None:
                     [fractal_field(x, y, 2_800.0, 2, seed + 80 + k) for k in (0, 1)]
                 )
                 points = points + 420 * np.sin(np.pi * t) * bend
-                layers.lay("road", shapely.LineString(points).buffer(13.0, 4))
+                lines.append(shapely.LineString(points))
+                ranks.append(rank)
+                layers.lay("road", lines[-1].buffer(13.0, 4))
+    return lines, ranks
 
 
 def _town(gi: int, gj: int, seed: int) -> NDArray[np.float64]:

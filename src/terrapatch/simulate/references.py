@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import grid, rasters
-from .landscape import Landscape, ground_places, map_codes, transformer
+from .landscape import Landscape, ground_places, map_codes
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -71,7 +71,7 @@ def write_heights(path: Path, landscape: Landscape) -> None:
         relief.x0 + np.linspace(0, far[0], 33) * relief.step,
         relief.y0 + np.linspace(0, far[1], 33) * relief.step,
     )
-    lon, lat = transformer(landscape.crs, grid.GEOGRAPHIC).transform(x, y)
+    lon, lat = grid.transformer(landscape.crs, grid.GEOGRAPHIC).transform(x, y)
     geobox = grid.snapped_geobox(
         (lon.min(), lat.min(), lon.max(), lat.max()), grid.GEOGRAPHIC, relief.step / 432_000
     )

@@ -3,7 +3,7 @@
 
 Laws:
 1. The manifest has every patch of every unit, sorted by unit, row and col; patches that are not
-   kept are in no split.
+   kept are in no split. Which of several patches of one ground are kept is decided here.
 2. The leakage of both methods is always measured, whichever is used.
 """
 
@@ -23,6 +23,7 @@ from ..recipe import SplitsSettings, read_settings
 from ..tables import read_geoparquet, write_geoparquet, write_json
 from .blocks import SPLITS, Blocks, block_split, lay_blocks
 from .distance import leakage, metric_outlines, tolerance_m
+from .overlap import drop_overlaps
 from .published import PUBLISHED_SHARES, published_split
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def splits(
     wanted = read_settings(settings).splits
     table = join_units(patches)
     refuse_empty(table)
+    drop_overlaps(table, wanted.overlap, wanted.tile_priority)
     outlines = metric_outlines(table.geometry.to_numpy())
     touch_m = tolerance_m(outlines, int(table["size_px"].iloc[0]))
     kept = table["kept"].to_numpy(bool)

@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The layout of MultiSenGE: one GeoTIFF a patch and date, series of any length, one JSON a patch.
+
+    ground_reference/{tile}_GR_{x}_{y}.tif         1 band Byte, class codes, 0 missing
+    s2/{tile}_{YYYYMMDD}_S2_{x}_{y}.tif            Int16, 10000 × reflectance, −10000 missing
+    s1/{tile}_{YYYYMMDD}_S1_{x}_{y}.tif            Float32, 0 missing
+    labels/{tile}_{x}_{y}.json                     which files belong together, CRS, classes
+    images.parquet                                 one row a patch and date
+
+Laws:
+1. A patch has the dates that its row in the table of dates calls kept, each once; a JSON file names
+   exactly the files that are there, in order of time.
+2. Two passes of one day have one name: the image with more observed pixels of that patch gets it,
+   the earlier one where both have as many. `images.parquet` has a row for both.
+3. −10000 and 0 mean missing and nothing else in Int16 and in codes: values above 32767 become
+   32767, and what was not observed is known from `source`, not from its value.
+
+Source: RECIPES §2.1 and §2.3; keys, their order and the WKT as in the release's JSON files.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ..batches import Batch, batches, read_labels, read_patches
+from ..errors import RecipeError
+from ..legend import NODATA
+from ..patchfiles import PatchForm, patch_form
+from ..sections import S2_BANDS
+from ..stacks import Stack, StackInfo, open_stack
+from .images import Images, choose_images
+from .sources import Sources, split_sizes, write_tables
+
+SENSORS = {"sentinel2": ("s2", "S2"), "sentinel1": ("s1", "S1")}
+"""Modality → its folder, and its mark in names."""
+LABELS, REFERENCE, NO_CLASS = "labels", "ground_reference", 0
+S2_NODATA, S2_MOST = -10_000, 32_767
+TILE = re.compile(r"\d{2}[C-HJ-NP-X][A-Z]{2}")
+PIECE = 16
+"""Patches read at a time: 21 MB of ten Int16 bands of 256 x 256 px."""
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """One folder of GeoTIFFs."""
+
+    folder: str
+    dtype: str
+    bands: tuple[str, ...]
+    nodata: float
+    order: tuple[int, ...] = (0,)
+    """Positions of `bands` in the stack."""
+
+
+@dataclass
+class _Writer:
+    """Writes files of one dataset; safe to call from several threads."""
+
+    folder: Path
+    sources: Sources
+    kinds: dict[str, _Kind]
+    images: Images
+    crs: list[str] = field(init=False)
+    corners: list[tuple[float, ...]] = field(init=False)
+    form: Callable[..., PatchForm] = field(init=False)
+
+    def __post_init__(self) -> None:
+        table, compression = self.sources.table, self.sources.settings.layouts.compression
+        self.crs = table["crs"].tolist()
+        self.corners = [tuple(t) for t in table["transform"]]
+
+        @cache
+        def form(key: str, size_px: int, crs: str, pixel: tuple[float, ...]) -> PatchForm:
+            kind = self.kinds[key]
+            a, b, d, e = pixel
+            # Plain readers, which know deflate and lzw alone, read masks too.
+            plain = "deflate" if compression == "zstd" else compression
+            return patch_form(
+                dtype=kind.dtype, size_px=size_px, crs=crs, transform=(a, b, 0.0, d, e, 0.0),
+                descriptions=kind.bands, nodata=kind.nodata,
+                compression=plain if key == REFERENCE else compression,
+            )  # fmt: skip
+
+        self.form = form
+
+    def write(self, key: str, row: int, name: str, pixels: NDArray[Any], size_px: int) -> int:
+        """Write one file; returns its bytes."""
+        a, b, left, d, e, top = self.corners[row]
+        kind = self.kinds[key]
+        values = np.ascontiguousarray(pixels, kind.dtype)
+        data = self.form(key, size_px, self.crs[row], (a, b, d, e)).encode(values, left, top)
+        with open(self.folder / kind.folder / name, "wb") as file:
+            file.write(data)
+        return len(data)
+
+
+def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
+    """Write all files of the layout; returns what `.layout.json` says.
+
+    Raises:
+        RecipeError: units, legend, dates or values do not fit the layout.
+        IncompleteError: there is no table of dates.
+        StorageError: the table of dates is one of other patches.
+    """
+    table, modalities = sources.table, sources.settings.modalities
+    infos = {modality: _infos(sources, modality) for modality in modalities}
+    _check(sources, infos)
+    tiles = table["unit"].tolist()
+    names = [
+        f"{tile}_{x}_{y}" for tile, x, y in zip(tiles, table["x_px"], table["y_px"], strict=True)
+    ]
+    images = choose_images(sources, {m: SENSORS[m][1] for m in modalities})
+    writer = _Writer(folder, sources, _kinds(infos), images)
+    for kind in writer.kinds.values():
+        (folder / kind.folder).mkdir()
+    (folder / LABELS).mkdir()
+    present = np.zeros((len(table), 256), bool)
+    jobs: list[Callable[[], int]] = [job for m in modalities for job in _image_jobs(writer, m)]
+    jobs += [
+        _LabelJob(writer, batch, names, present)
+        for batch in batches(table, sources.stacks, modalities[0])
+    ]
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        done = pool.map(lambda job: job(), jobs)
+        total = sum(tqdm(done, "layout", len(jobs), unit="step", disable=None, leave=False))
+    _write_json(writer, names, present)
+    images.write(folder / "images.parquet", sources)
+    lines = [f"{t}_*_{n.removeprefix(f'{t}_')}" for t, n in zip(tiles, names, strict=True)]
+    write_tables(folder, sources, names, lines)
+    _check_written(writer, names)
+    return _summary(sources, writer, present, total)
+
+
+class _LabelJob:
+    """The masks of a batch; notes which classes each patch has."""
+
+    def __init__(
+        self, writer: _Writer, batch: Batch, names: list[str], present: NDArray[np.bool_]
+    ) -> None:
+        self.given = writer, batch, names, present
+
+    def __call__(self) -> int:
+        writer, batch, names, present = self.given
+        sources = writer.sources
+        total = 0
+        for piece in batch.pieces():
+            finest = sources.legend.finest.name
+            codes = read_labels(sources.labels / f"{batch.unit}.tif", piece, [finest])
+            codes[codes == NODATA] = NO_CLASS
+            for row, mask in zip(piece.rows.tolist(), codes, strict=True):
+                present[row] = np.bincount(mask.reshape(-1), minlength=256) > 0
+                tile, _, place = names[row].partition("_")
+                name = f"{tile}_GR_{place}.tif"
+                total += writer.write(REFERENCE, row, name, mask, batch.size_px)
+        return total
+
+
+@dataclass(frozen=True)
+class _ImageJob:
+    """The images of a batch at one time step."""
+
+    writer: _Writer
+    stack: Stack
+    batch: Batch
+    modality: str
+    step: int
+    chosen: NDArray[np.bool_]
+    """(patch,) whether this step's image of the patch goes out."""
+
+    def __call__(self) -> int:
+        writer, batch, kind = self.writer, self.batch, self.writer.kinds[self.modality]
+        part = Batch(
+            batch.unit, batch.rows[self.chosen], batch.numbers[self.chosen],
+            batch.y_px[self.chosen], batch.x_px[self.chosen], batch.size_px,
+        )  # fmt: skip
+        images, total = writer.images, 0
+        for piece in part.pieces(PIECE):
+            data = read_patches(self.stack, piece.numbers, "data", self.step)
+            rows = piece.rows.tolist()
+            source = None
+            if not images.all_whole(self.modality, piece.rows, self.step):
+                source = read_patches(self.stack, piece.numbers, "source", self.step)
+            names = images.names_of(self.modality, piece.rows, self.step)
+            for number, (row, name) in enumerate(zip(rows, names, strict=True)):
+                pixels = data[number, list(kind.order)]
+                seen = None if source is None else source[number] > 0
+                values = to_int16(pixels, seen) if self.modality == "sentinel2" else pixels
+                total += writer.write(self.modality, row, name, values, batch.size_px)
+            if self.stack.info.scl:
+                scl = read_patches(self.stack, piece.numbers, "scl", self.step)
+                images.set_clouds(self.modality, piece.rows, self.step, scl)
+        return total
+
+
+def to_int16(pixels: NDArray[Any], seen: NDArray[np.bool_] | None) -> NDArray[np.int16]:
+    """Pixels of a Sentinel-2 stack as Theia has them.
+
+    Args:
+        pixels: (band, y, x) DN, reflectance = DN / 10000; of any number type.
+        seen: (y, x) what was observed; None for all.
+
+    Returns:
+        (band, y, x) int16; fractions rounded to even, −10000 where not observed. Observed values
+        lie in −9999 … 32767 (uint16 has brighter ones where clouds and saturation are).
+    """
+    if pixels.dtype.kind == "f":
+        pixels = np.rint(np.nan_to_num(pixels, nan=0.0))
+    values = np.clip(pixels, S2_NODATA + 1 if pixels.dtype.kind != "u" else 0, S2_MOST)
+    found: NDArray[np.int16] = values.astype(np.int16)
+    if seen is not None:
+        found[:, ~seen] = S2_NODATA
+    return found
+
+
+def _image_jobs(writer: _Writer, modality: str) -> Iterator[_ImageJob]:
+    sources = writer.sources
+    stacks = {
+        unit: open_stack(sources.stacks / unit / f"{modality}.zarr")
+        for unit in dict.fromkeys(sources.table["unit"])
+    }
+    for batch in batches(sources.table, sources.stacks, modality):
+        stack = stacks[batch.unit]
+        for step in range(len(stack.info.times)):
+            chosen = writer.images.chosen(modality, batch.rows, step)
+            if chosen.any():
+                yield _ImageJob(writer, stack, batch, modality, step, chosen)
+
+
+def _infos(sources: Sources, modality: str) -> list[StackInfo]:
+    units = dict.fromkeys(sources.table["unit"])
+    return [open_stack(sources.stacks / unit / f"{modality}.zarr").info for unit in units]
+
+
+def _kinds(infos: dict[str, list[StackInfo]]) -> dict[str, _Kind]:
+    kinds = {REFERENCE: _Kind(REFERENCE, "uint8", (REFERENCE,), NO_CLASS)}
+    for modality, (info, *_) in infos.items():
+        optical = modality == "sentinel2"
+        natural = sorted(info.bands, key=list(S2_BANDS).index) if optical else info.bands
+        kinds[modality] = _Kind(
+            SENSORS[modality][0], "int16" if optical else "float32", tuple(natural),
+            S2_NODATA if optical else 0, tuple(info.bands.index(band) for band in natural),
+        )  # fmt: skip
+    return kinds
+
+
+def _check(sources: Sources, infos: dict[str, list[StackInfo]]) -> None:
+    """All that cannot be put into this layout, in one message."""
+    findings = []
+    wrong = [unit for unit in dict.fromkeys(sources.table["unit"]) if not TILE.fullmatch(unit)]
+    if wrong:
+        findings.append(
+            f"sampling.kind: names begin with an MGRS tile, and {wrong[0]!r} is none; take tiles"
+        )
+    finest = sources.legend.finest
+    if NO_CLASS in finest.codes:
+        findings.append(
+            f"reference.legend: {sources.legend.name!r} has a class with code 0, which means "
+            "outside in this layout; give its classes codes from 1 on"
+        )
+    for modality, found in infos.items():
+        periods = [t for info in found for t in info.times if not _one_day(t, info)]
+        if periods:
+            findings.append(
+                f"{modality}.time: a name holds one day, and {periods[0]!r} is none; take series"
+            )
+        if len({info.bands for info in found}) > 1:
+            findings.append(f"{modality}: units have other bands; delete the stacks, build again")
+        if any(info.unit_of_values.strip().lower().startswith("db") for info in found):
+            findings.append(
+                f"{modality}.scale: 0 means missing in this layout, and is a value in dB; take "
+                "linear"
+            )
+    if findings:
+        raise RecipeError(
+            f"recipe {sources.settings.name!r} does not fit layouts.name: multisenge\n  "
+            + "\n  ".join(findings)
+            + "\n  or take layouts.name: native"
+        )
+
+
+def _one_day(label: str, info: StackInfo) -> bool:
+    day = bool(re.match(r"\d{4}-\d{2}-\d{2}(?![\d/])", label))
+    return day and (info.series or len(label) == 10)
+
+
+def _write_json(writer: _Writer, names: list[str], present: NDArray[np.bool_]) -> None:
+    import rasterio
+
+    @cache
+    def wkt(crs: str) -> str:
+        return str(rasterio.CRS.from_user_input(crs).to_wkt(version="WKT1_GDAL"))
+
+    for row, name in enumerate(names):
+        files = {m: writer.images.files(m, row) for m in SENSORS}
+        classes = [code for code in np.flatnonzero(present[row]).tolist() if code != NO_CLASS]
+        record = {
+            "corresponding_s2": ";".join(files["sentinel2"]),
+            "corresponding_s1": ";".join(files["sentinel1"]),
+            "projection": wkt(writer.crs[row]),
+            "labels": ";".join(map(str, classes)),
+        }
+        text = json.dumps(record, ensure_ascii=False)
+        (writer.folder / LABELS / f"{name}.json").write_text(text, encoding="utf-8")
+
+
+def _check_written(writer: _Writer, names: list[str]) -> None:
+    for key, kind in writer.kinds.items():
+        found = {path.name for path in (writer.folder / kind.folder).iterdir()}
+        if key == REFERENCE:
+            wanted = {f"{t}_GR_{rest}.tif" for t, _, rest in (n.partition("_") for n in names)}
+        else:
+            wanted = {name for row in range(len(names)) for name in writer.images.files(key, row)}
+        assert found == wanted, f"{kind.folder}: other files than the tables name"
+
+
+def _summary(
+    sources: Sources, writer: _Writer, present: NDArray[np.bool_], total: int
+) -> dict[str, Any]:
+    table, images = sources.table, writer.images
+    tiles: dict[str, Any] = {}
+    for tile in sorted(set(table["unit"])):
+        rows = np.flatnonzero(table["unit"].to_numpy(object) == tile)
+        places = {axis: table[f"{axis}_px"].to_numpy(np.int64)[rows] for axis in ("x", "y")}
+        tiles[tile] = {
+            "patches": len(rows),
+            "epsg": int(str(writer.crs[rows[0]]).rpartition(":")[2]),
+            **{f"dates_{m}": images.days(m, rows) for m in sources.settings.modalities},
+            **{axis: [int(at.min()), int(at.max())] for axis, at in places.items()},
+        }
+    counts = {m: images.count(m) for m in sources.settings.modalities}
+    return {
+        "bands": {m: list(writer.kinds[m].bands) for m in sources.settings.modalities},
+        "bytes": total,
+        "files": {REFERENCE: len(table), LABELS: len(table)}
+        | {SENSORS[m][0]: number for m, number in counts.items()},
+        "patches": len(table),
+        "patches_with_class": {
+            str(code): int(present[:, code].sum()) for code in sources.legend.finest.codes
+        },
+        "same_day": images.lost,
+        "splits": split_sizes(sources),
+        "tiles": tiles,
+        "units_of_values": {"sentinel2": "DN, reflectance = DN / 10000", "sentinel1": "linear"},
+    }
