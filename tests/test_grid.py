@@ -4,6 +4,7 @@
 import re
 
 import pytest
+from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
@@ -16,6 +17,7 @@ from terrapatch.grid import (
     mgrs_tile_geobox,
     mgrs_tiles,
     mosaic_units,
+    occupied,
     patch_windows,
     patches_along,
     snapped_geobox,
@@ -144,3 +146,11 @@ def test_the_published_grid_of_multisenge_has_42_offsets_an_axis():
 def test_an_area_without_a_whole_patch_is_an_error():
     with pytest.raises(GridError, match="holds no patch of 16 px"):
         mosaic_units(area(15, 100), size_px=16, stride_px=16, unit_patches=4)
+
+
+def test_what_patches_take_up_of_a_unit_is_their_box():
+    geobox = GeoBox((100, 80), Affine(10, 0, 500_000, 0, -10, 5_000_000), "EPSG:32631")
+    part = occupied(geobox, [(20, 50), (40, 10)], 16)
+    assert part.shape == (36, 56)
+    assert (part.affine.c, part.affine.f) == (500_100, 4_999_800)
+    assert occupied(geobox, [], 16) == geobox

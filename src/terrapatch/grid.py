@@ -267,6 +267,22 @@ def patch_windows(unit: Unit, *, size_px: int, stride_px: int) -> list[Window]:
     ]
 
 
+def occupied(geobox: GeoBox, corners: Sequence[tuple[int, int]], size_px: int) -> GeoBox:
+    """The smallest part of a unit that holds its patches.
+
+    Args:
+        geobox: the unit.
+        corners: first row and column of each patch; without any, it is the whole unit.
+        size_px: side of a patch.
+    """
+    if not corners:
+        return geobox
+    rows, cols = zip(*corners, strict=True)
+    return geobox[
+        int(min(rows)) : int(max(rows)) + size_px, int(min(cols)) : int(max(cols)) + size_px
+    ]
+
+
 def windows_in_area(
     windows: Sequence[Window], geobox: GeoBox, area: BaseGeometry, rule: str
 ) -> list[Window]:

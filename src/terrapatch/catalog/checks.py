@@ -9,23 +9,24 @@ Laws:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import shapely
+from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
 
 from ..errors import IncompleteError, InputError, SceneError, TerrapatchError
-from ..grid import geobox_from_dict, share_surface
+from ..grid import share_surface
 from ..heights import HeightModel
 from ..radar.annotation import Annotation
 from ..radar.orbit import read_eof
 from ..radar.orbitfiles import best_orbit, orbit_paths
 from ..radar.product import read_sidecars
 from ..recipe import Sentinel1Settings
-from ..tables import Exclusion, LockedFile, LockedItem, LockedUnit
+from ..tables import Exclusion, LockedFile, LockedItem
 from .scene import Files, Scene, portable
 
 _APART_S = 2.0
@@ -193,24 +194,24 @@ def _orbit_of(item: LockedItem, annotation: Annotation, paths: Sequence[Path]) -
 
 
 def check_heights(
-    model: HeightModel, units: Sequence[LockedUnit], *, sea: bool
+    model: HeightModel, boxes: Mapping[str, GeoBox], *, sea: bool
 ) -> list[TerrapatchError]:
     """Whether height files cover the units.
 
     Args:
         model: height files that fit together.
-        units: units of the plan.
+        boxes: by unit, what its patches take up.
         sea: whether places without a file are open sea.
 
     Returns:
         What is wrong; units that are not covered are summed up in one finding.
     """
     lacking: list[tuple[str, TerrapatchError]] = []
-    for unit in units:
+    for unit, box in sorted(boxes.items()):
         try:
-            model.check(geobox_from_dict(unit.geobox), sea=sea)
+            model.check(box, sea=sea)
         except TerrapatchError as error:
-            lacking.append((unit.id, error))
+            lacking.append((unit, error))
     if not lacking:
         return []
     name, first = lacking[0]

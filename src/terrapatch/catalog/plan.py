@@ -17,6 +17,7 @@ from typing import Any
 
 import shapely
 from odc.geo import CRS
+from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
 
 from ..errors import (
@@ -33,6 +34,7 @@ from ..grid import (
     geobox_to_dict,
     mgrs_tiles,
     mosaic_units,
+    occupied,
     patch_windows,
     reprojected,
     share_surface,
@@ -115,7 +117,7 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         errors += faults
     if errors:
         raise together(errors)
-    units, left_out = _units(resolved, items, vectors, wanted, area, area_crs)
+    units, left_out, boxes = _units(resolved, items, vectors, wanted, area, area_crs)
     used = {(sensor, i) for unit in units for sensor, ids in unit.items.items() for i in ids}
     excluded += [
         Exclusion(id=item.id, sensor=item.sensor, reason="its pixels meet no patch of the area")
@@ -126,7 +128,7 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         reasons = [f"unit {unit}: {reason}" for unit, reason in left_out.items()]
         raise _empty("no unit has scenes of all sensors", excluded, found, reasons)
     if beside.model is not None:
-        errors = check_heights(beside.model, units, sea=resolved.sentinel1.dem_sea)
+        errors = check_heights(beside.model, boxes, sea=resolved.sentinel1.dem_sea)
         if errors:
             raise together(errors)
     items = [item for item in items if (item.sensor, item.id) in used]
@@ -256,21 +258,26 @@ def _units(
     wanted: Sequence[str],
     area: BaseGeometry,
     area_crs: str,
-) -> tuple[tuple[LockedUnit, ...], dict[str, str]]:
-    """Units that hold a patch and a scene of every sensor, and the others with their reasons."""
+) -> tuple[tuple[LockedUnit, ...], dict[str, str], dict[str, GeoBox]]:
+    """Units that hold a patch and a scene of every sensor, the others with their reasons.
+
+    And the part of each unit that its patches take up: on tile grids often a corner of it.
+    """
     sampling = settings.sampling
     footprints = {(i.sensor, i.id): shapely.geometry.shape(i.footprint) for i in items}
     areas: dict[str, BaseGeometry] = {}
-    units, left_out = [], {}
+    units, left_out, boxes = [], {}, {}
     for unit in _grid_units(sampling, items, footprints, area, area_crs):
         geobox = geobox_to_dict(unit.geobox)
         crs = str(geobox["crs"])
         if crs not in areas:
             areas[crs] = reprojected(area, area_crs, crs)
         windows = patch_windows(unit, size_px=sampling.size_px, stride_px=sampling.step_px)
-        if not windows_in_area(windows, unit.geobox, areas[crs], sampling.area_rule):
+        inside = windows_in_area(windows, unit.geobox, areas[crs], sampling.area_rule)
+        if not inside:
             continue
-        outline = reprojected(unit.geobox.extent.geom, crs, GEOGRAPHIC)
+        box = occupied(unit.geobox, [(w.y_px, w.x_px) for w in inside], sampling.size_px)
+        outline = reprojected(box.extent.geom, crs, GEOGRAPHIC)
         here = [
             item
             for item in items
@@ -285,13 +292,14 @@ def _units(
         if lacking:
             left_out[unit.id] = _lacks(lacking, settings)
             continue
+        boxes[unit.id] = box
         units.append(
             LockedUnit(
                 id=unit.id, geobox=geobox, first_row=unit.first_row, first_col=unit.first_col,
                 items={s: ids for s, ids in by_sensor.items() if ids}, vectors=polygons,
             )
         )  # fmt: skip
-    return tuple(sorted(units, key=lambda u: u.id)), left_out
+    return tuple(sorted(units, key=lambda u: u.id)), left_out, boxes
 
 
 def _lacks(sensors: Sequence[str], settings: StageSettings) -> str:

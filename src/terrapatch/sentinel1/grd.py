@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
 from ..errors import SceneError
+from ..grid import occupied
 from ..mosaic import Grid, Layer, Patches, SceneLike, Step
 from ..mosaic import Scene as GeocodedScene
 from ..radar.annotation import Annotation, with_ground_range_of
@@ -113,7 +114,7 @@ class Raw:
         geobox = grid.geobox
         channels = [self._channel(item, band) for band in layer.bands]
         annotation, settings = self._annotation(item, layer.bands[0]), self.settings
-        heights, ground = self._relief(geobox)
+        heights, ground = self._relief(geobox, patches)
         if ground is None:
             image = ground_control(geobox, annotation)
         else:
@@ -127,12 +128,13 @@ class Raw:
         bands = GrdBands(
             channels, image, heights, patches, following, nearest=settings.kernel == "nearest",
         )  # fmt: skip
-        layers = self._terrain(item, layer, bands, annotation, geobox)
+        box = _box(geobox, patches)
+        layers = self._terrain(item, layer, bands, annotation, geobox, box)
         return GrdScene(number, (bands, *layers), bands.needs[:, 1] > 0)
 
     def _terrain(
         self, item: LockedItem, layer: Layer, bands: GrdBands, annotation: Annotation,
-        geobox: GeoBox,
+        geobox: GeoBox, box: GeoBox,
     ) -> tuple[TerrainLayers, ...]:  # fmt: skip
         """Have the bands flattened, and make the layers of terrain, where they are wanted."""
         settings = self.settings
@@ -143,7 +145,7 @@ class Raw:
         needs = bands.needs[bands.needs[:, 1] > 0]
         rows, cols = ((int(needs[:, k].min()), int(needs[:, k + 1].max())) for k in (0, 2))
         if self._surroundings is None:
-            self._surroundings = Surroundings(settings, geobox)
+            self._surroundings = Surroundings(settings, box)
         surroundings = self._surroundings
         profiles = surroundings.profiles(item.id, annotation, orbit, rows, cols)
         if flatten:
@@ -171,14 +173,14 @@ class Raw:
                 angles = np.where(np.isnan(angles), self._angles.get(item.id, np.nan), angles)
         return angles.astype(np.float32)
 
-    def _relief(self, geobox: GeoBox) -> tuple[Heights, Ground | None]:
+    def _relief(self, geobox: GeoBox, patches: Patches) -> tuple[Heights, Ground | None]:
         """Heights and nodes of the unit, computed with the first scene and kept for all."""
         if self._heights is None:
             if self.settings.geometry == "gcp":
                 self._heights = Heights.none()
             else:
                 dem = read_dem(
-                    self.settings.dem, geobox, vertical=self.settings.dem_vertical,
+                    self.settings.dem, _box(geobox, patches), vertical=self.settings.dem_vertical,
                     geoid=self.settings.geoid, sea=self.settings.dem_sea,
                 )  # fmt: skip
                 self._heights = Heights.of(dem, geobox)
@@ -224,6 +226,11 @@ class Raw:
                     for b, pair in zip(bands, pairs, strict=True)
                 ]
         return []
+
+
+def _box(geobox: GeoBox, patches: Patches) -> GeoBox:
+    """What the patches take up: heights are asked for there alone, not in a whole tile."""
+    return occupied(geobox, [(int(y), int(x)) for y, x in patches.corners], patches.size_px)
 
 
 def _angles(
