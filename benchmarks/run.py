@@ -141,10 +141,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("results/benchmarks"))
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--only", default=",".join(NAMES))
+    parser.add_argument("--only", default=",".join([*NAMES, "labels"]))
     parser.add_argument("--output", type=Path, default=HERE.parent / "docs" / "benchmarks.md")
     args = parser.parse_args()
     names = [name for name in NAMES if name in args.only.split(",")]
+    if "labels" in args.only.split(","):
+        more = ["--folder", args.folder, "--repeats", str(args.repeats), "--output", args.output]
+        subprocess.run([sys.executable, HERE / "bench_labels.py", *more], check=True)
+        if not names:
+            return
     if "gdal" in names and not shutil.which("gdal_retile.py"):
         print("gdal-bin is not installed: the GDAL command line is left out")
         names.remove("gdal")

@@ -14,6 +14,16 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from .base import Section as Section
+from .cleaning import ClassCode, chain_findings
+from .cleaning import CleanStep as CleanStep
+from .cleaning import ClosingStep as ClosingStep
+from .cleaning import FillStep as FillStep
+from .cleaning import MajorityStep as MajorityStep
+from .cleaning import MmuStep as MmuStep
+from .cleaning import NetworksStep as NetworksStep
+from .cleaning import OpeningStep as OpeningStep
+from .cleaning import SettleStep as SettleStep
+from .cleaning import SieveStep as SieveStep
 from .training import TrainingSettings as TrainingSettings
 
 S2_BANDS = {
@@ -252,6 +262,16 @@ class ReferenceSettings(Section):
     """Packaged legend, or a CSV with level, code, abbrev, name, parent, color."""
     edges: Literal["none", "thin", "inner", "outer", "thick", "distance"] = "thin"
     """Edge layer per level: `thin` marks pixels that differ from their right or lower neighbour."""
+    clean: tuple[CleanStep, ...] = ()
+    """Steps that clean the label raster, in this order."""
+    protect: tuple[ClassCode, ...] = ()
+    """Classes whose pixels no step changes."""
+
+    @model_validator(mode="after")
+    def _steps(self) -> ReferenceSettings:
+        if findings := chain_findings(self.clean):
+            raise ValueError("clean: " + "; ".join(findings))
+        return self
 
 
 class PatchesSettings(Section):
