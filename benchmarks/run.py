@@ -158,10 +158,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("results/benchmarks"))
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--only", default="sentinel2,sentinel1")
+    parser.add_argument("--only", default="sentinel2,sentinel1,labels")
     parser.add_argument("--output", type=Path, default=HERE.parent / "docs" / "benchmarks.md")
     args = parser.parse_args()
     only = args.only.split(",")
+    if "labels" in only:
+        more = ["--folder", args.folder, "--repeats", str(args.repeats), "--output", args.output]
+        subprocess.run([sys.executable, HERE / "bench_labels.py", *more], check=True)
     args.folder.mkdir(parents=True, exist_ok=True)
     folder = args.folder.resolve()
     texts = {}

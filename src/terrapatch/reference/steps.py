@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where cleaning steps meet the label raster: their halo, and their run.
 
-Networks are burnt last: over the cleaned labels where steps are given, else over the labels.
+Where no steps are given, networks are burnt over the labels; else where the step `networks` stands.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ if TYPE_CHECKING:
 
 def clean_halo(wanted: ReferenceSettings, geobox: GeoBox) -> int:
     """Pixels around a unit that its cleaned labels depend on."""
-    steps = getattr(wanted, "clean", ())
-    if not steps:
+    if not wanted.clean:
         return 0
-    from . import clean  # type: ignore[attr-defined]
+    from . import clean
 
-    return int(clean.halo_px(steps, pixel_size_m(geobox)))
+    return clean.halo_px(wanted.clean, pixel_size_m(geobox))
 
 
 def cleaned(
@@ -48,14 +47,13 @@ def cleaned(
     Returns:
         (y, x) uint8.
     """
-    steps = getattr(wanted, "clean", ())
-    if steps:
-        from . import clean  # type: ignore[attr-defined]
+    if wanted.clean:
+        from . import clean
 
-        result: NDArray[np.uint8] = clean.run(
-            labels, steps, pixel_m=pixel_size_m(geobox), codes=legend.finest.codes, network=network
-        )
-        return result
+        return clean.run(
+            labels, wanted.clean, pixel_m=pixel_size_m(geobox), codes=legend.finest.codes,
+            protect=wanted.protect, network=network,
+        )  # fmt: skip
     if network is not None:
         np.copyto(labels, network, where=network != NODATA)
     return labels

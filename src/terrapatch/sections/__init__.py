@@ -14,6 +14,16 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from .base import Section as Section
+from .cleaning import ClassCode, chain_findings
+from .cleaning import CleanStep as CleanStep
+from .cleaning import ClosingStep as ClosingStep
+from .cleaning import FillStep as FillStep
+from .cleaning import MajorityStep as MajorityStep
+from .cleaning import MmuStep as MmuStep
+from .cleaning import NetworksStep as NetworksStep
+from .cleaning import OpeningStep as OpeningStep
+from .cleaning import SettleStep as SettleStep
+from .cleaning import SieveStep as SieveStep
 from .sensors import L2A_12 as L2A_12
 from .sensors import S2_BANDS as S2_BANDS
 from .sensors import THEIA_10 as THEIA_10
@@ -189,6 +199,19 @@ class ReferenceSettings(Section):
     """Packaged legend, or a CSV with level, code, abbrev, name, parent, color."""
     edges: Literal["none", "thin", "inner", "outer", "thick", "distance"] = "thin"
     """Edge layer per level: `thin` marks pixels that differ from their right or lower neighbour."""
+    clean: tuple[CleanStep, ...] = ()
+    """Steps that clean the label raster, in this order."""
+    protect: tuple[ClassCode, ...] = ()
+    """Classes whose pixels no step changes."""
+
+    @model_validator(mode="after")
+    def _steps(self) -> ReferenceSettings:
+        findings = chain_findings(self.clean)
+        if self.networks and self.clean and not any(s.step == "networks" for s in self.clean):
+            findings.append("networks are given and no step burns them: add {step: networks}")
+        if findings:
+            raise ValueError("clean: " + "; ".join(findings))
+        return self
 
 
 class PatchesSettings(Section):
