@@ -268,8 +268,8 @@ class LayoutsSettings(Section):
     folders: Literal["kaggle", "loader"] = "kaggle"
     """cerradata4mm: folder names of the release (`msi_images`) or of its loaders (`opt_images`)."""
     compression: Literal["none", "lzw", "deflate", "zstd"] = "zstd"
-    """Compression of GeoTIFF images (masks: always one that every reader has). zstd takes a tenth
-    of lzw's and deflate's time and is the smallest; GDAL reads it from version 2.3 on."""
+    """Compression of GeoTIFF images (masks: always one that every reader has). zstd takes a quarter
+    of deflate's time and half of lzw's, and is the smallest; GDAL reads it from version 2.3 on."""
 
 
 class PublishSettings(Section):
