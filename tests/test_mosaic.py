@@ -5,6 +5,7 @@ import errno
 import hashlib
 import os
 from collections import Counter
+from concurrent.futures import Executor, Future
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from terrapatch import mosaic, rasters, stacks
 from terrapatch.errors import GridError, SceneError, SourceError, StorageError
 from terrapatch.grid import snapped_geobox
 from terrapatch.mosaic import engine, sources
+from terrapatch.rasters import BlockReader, read_header
 from terrapatch.tables import read_columns
 
 DEGREES = 8.983152841195215e-05
@@ -421,3 +423,30 @@ def test_patches_outside_the_unit_or_of_several_sizes_are_refused(scene, unit, t
     with pytest.raises(StorageError, match="no readable table"):
         read_columns(unit.folder / "footprints.parquet", ["patch_id", "colour"])
     assert read_columns(unit.folder / "footprints.parquet", ["y_px"]) == {"y_px": [0, 430]}
+
+
+class AtOnce(Executor):
+    """Does what is submitted before it returns: no race is faster."""
+
+    def submit(self, function, /, *args, **kwargs):
+        future = Future()
+        try:
+            future.set_result(function(*args, **kwargs))
+        except SceneError as error:
+            future.set_exception(error)
+        return future
+
+
+def test_a_block_that_fails_before_anyone_waits_is_still_told(tmp_path):
+    """A fast failure must not leave memory that was never written for pixels."""
+    path = tmp_path / "B02.tif"
+    grid = Affine(10, 0, 600_000, 0, -10, 9_000_000)
+    asset = write_asset(path, np.ones((64, 64), "uint16"), grid, UTM, jp2=False)
+    blocks = sources.Blocks([asset], np.array([[0, 64, 0, 64]]), "uint16")
+    read_header(str(path))  # opens well, as a file does that breaks while it is used
+    path.write_bytes(b"II*\x00")
+    with BlockReader() as reader:
+        waiting = list(blocks.decode(np.array([0]), reader, AtOnce()))
+    assert len(waiting) == 1
+    with pytest.raises(SceneError, match=r"B02\.tif"):
+        waiting[0].result()

@@ -141,7 +141,12 @@ class Blocks:
                 future = pool.submit(self._read, number, run, reader)
                 tasks.update(dict.fromkeys(run, future))
                 self.resident += sum(self._bytes(number, block) for block in run)
-            waiting |= {tasks[block] for block in wanted if not tasks[block].done()}
+            # A block may be done by now, and may have failed: who waits for it is to be told.
+            waiting |= {
+                task
+                for task in (tasks[block] for block in wanted)
+                if not task.done() or task.exception() is not None
+            }
         return waiting
 
     def plan_release(self, shards: Sequence[slice]) -> None:

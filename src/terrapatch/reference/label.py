@@ -254,29 +254,39 @@ def label_layers(
     return result, tuple(titles)
 
 
-def reference(lock: Path, unit: str, settings: Path, output: Path) -> None:
-    """Make the label raster of a unit: `labels/UNIT.tif`.
+@dataclass(frozen=True)
+class Burnt:
+    """Labels of a unit as its sources have them, before networks and cleaning."""
 
-    The raster is uint8 with nodata 255 on the unit's grid; its bands are described in
-    docs/plan.md, Label rasters. What became of the features of vector layers stands in its tag
-    `TERRAPATCH_REFERENCE` as JSON: features, repaired, empty, left_out by source, and the share of
-    the unit's pixels without label before networks and cleaning.
+    labels: NDArray[np.uint8]
+    """(y, x) uint8 codes of the finest level with the halo; 255 is nodata."""
+    network: NDArray[np.uint8] | None
+    """(y, x) uint8 with the halo, 255 where there is none; None without networks."""
+    geobox: GeoBox
+    """The unit, without halo."""
+    halo: int
+    legend: Legend
+    files: VectorFiles
+
+    @property
+    def nodata_share(self) -> float:
+        """Share of the unit's pixels without label."""
+        height, width = self.labels.shape
+        inside = self.labels[self.halo : height - self.halo, self.halo : width - self.halo]
+        return float((inside == NODATA).mean())
+
+
+def burnt(lock: Path, unit: str, wanted: ReferenceSettings) -> Burnt:
+    """Bring all sources of a unit onto its grid.
 
     Args:
         lock: the lock; the maps are the assets `map` of the unit's items of sensor `reference`,
             the polygons and networks are its `vectors`.
         unit: id of the unit.
-        settings: the stage's settings.
-        output: the GeoTIFF to write.
+        wanted: the recipe's section.
 
-    Raises:
-        IncompleteError: the lock names neither map nor polygons for the unit.
-        LegendError: a source holds codes that the crosswalk does not list.
-        SceneError: a source cannot be read.
-        SourceError: a vector file has changed since it was planned.
-        StorageError: the result cannot be written.
+    Raises: see `reference`.
     """
-    wanted = read_settings(settings).reference
     plan = read_lock(lock)
     items, polygons = plan.items_of(unit, "reference"), plan.vectors_of(unit)
     if not items and not polygons:
@@ -306,14 +316,38 @@ def reference(lock: Path, unit: str, settings: Path, output: Path) -> None:
         raise LegendError(_unknown_codes(unknown, load_crosswalk(wanted.crosswalk)))
     if wanted.background is not None:
         files.fill_background(labels, wanted.background)
-    inside = labels[halo : labels.shape[0] - halo, halo : labels.shape[1] - halo]
-    nodata_share = float((inside == NODATA).mean())
-    network = files.network(around)
-    labels = cleaned(labels, network, wanted, legend, geobox)
-    layers, names = label_layers(labels, legend, wanted.edges, halo)
+    return Burnt(labels, files.network(around), geobox, halo, legend, files)
+
+
+def reference(lock: Path, unit: str, settings: Path, output: Path) -> None:
+    """Make the label raster of a unit: `labels/UNIT.tif`.
+
+    The raster is uint8 with nodata 255 on the unit's grid; its bands are described in
+    docs/plan.md, Label rasters. What became of the features of vector layers stands in its tag
+    `TERRAPATCH_REFERENCE` as JSON: features, repaired, empty, left_out by source, and the share of
+    the unit's pixels without label before networks and cleaning.
+
+    Args:
+        lock: the lock, see `burnt`.
+        unit: id of the unit.
+        settings: the stage's settings.
+        output: the GeoTIFF to write.
+
+    Raises:
+        IncompleteError: the lock names neither map nor polygons for the unit.
+        LegendError: a source holds codes that the crosswalk does not list.
+        SceneError: a source cannot be read.
+        SourceError: a vector file has changed since it was planned.
+        StorageError: the result cannot be written.
+    """
+    wanted = read_settings(settings).reference
+    found = burnt(lock, unit, wanted)
+    tags = found.files.report(found.nodata_share)
+    labels = cleaned(found.labels, found.network, wanted, found.legend, found.geobox)
+    layers, names = label_layers(labels, found.legend, wanted.edges, found.halo)
     write_geotiff(
-        output, layers, geobox, nodata=NODATA, descriptions=names, compression="deflate", tile=256,
-        tags=files.report(nodata_share),
+        output, layers, found.geobox, nodata=NODATA, descriptions=names, compression="deflate",
+        tile=256, tags=tags,
     )  # fmt: skip
 
 
