@@ -28,7 +28,7 @@ from terrapatch import mosaic, rasters, stacks
 from terrapatch.errors import GridError, SceneError, SourceError, StorageError
 from terrapatch.grid import snapped_geobox
 from terrapatch.mosaic import engine, sources
-from terrapatch.rasters import BlockReader, read_header
+from terrapatch.rasters import BlockReader
 from terrapatch.tables import read_columns
 
 DEGREES = 8.983152841195215e-05
@@ -439,14 +439,20 @@ class AtOnce(Executor):
 
 def test_a_block_that_fails_before_anyone_waits_is_still_told(tmp_path):
     """A fast failure must not leave memory that was never written for pixels."""
-    path = tmp_path / "B02.tif"
+
+    class Broken(sources.Blocks):
+        def load(self, number, window, out, reader):
+            raise SceneError("B02.tif: cannot be read")
+
     grid = Affine(10, 0, 600_000, 0, -10, 9_000_000)
-    asset = write_asset(path, np.ones((64, 64), "uint16"), grid, UTM, jp2=False)
-    blocks = sources.Blocks([asset], np.array([[0, 64, 0, 64]]), "uint16")
-    read_header(str(path))  # opens well, as a file does that breaks while it is used
-    path.write_bytes(b"II*\x00")
+    asset = write_asset(
+        tmp_path / "B02.tif", np.ones((64, 64), "uint16"), grid, UTM, block=16, jp2=False
+    )
+    blocks = Broken([asset], np.array([[0, 64, 0, 64], [0, 64, 0, 64]]), "uint16")
     with BlockReader() as reader:
-        waiting = list(blocks.decode(np.array([0]), reader, AtOnce()))
-    assert len(waiting) == 1
-    with pytest.raises(SceneError, match=r"B02\.tif"):
-        waiting[0].result()
+        # Also whoever needs the same block later.
+        for patch in (0, 1):
+            waiting = blocks.decode(np.array([patch]), reader, AtOnce())
+            assert waiting
+            with pytest.raises(SceneError, match=r"B02\.tif"):
+                waiting.pop().result()
