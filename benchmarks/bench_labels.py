@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+import bench_vectors
 from measure import Cost, run
 
 HERE = Path(__file__).parent
@@ -38,12 +39,13 @@ NAMES = {
     "sieve": "GDAL's sieve (rasterio): small parts and filling at once, no closing",
     "plain": "SciPy and scikit-image: label per class, distance transform, closing per class",
     "authors": f"authors' method on {PART} × {PART} px: scikit-image per class, KNN imputer",
+    "stage": "terrapatch, the whole stage: GeoPackage → burnt, mmu, fill, closing, roads → GeoTIFF",
+    "gdal": "GDAL's commands: gdal_rasterize, gdal_sieve, roads buffered and burnt; no closing",
 }
 
 
-def draw(side: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Labels 1…14 and roads (5, 255 none) of a made-up landscape."""
-    from rasterio.features import rasterize
+def landscape(side: int, seed: int = 0) -> tuple[list, list[int], np.ndarray]:
+    """Polygons of a made-up landscape with their classes 1…14, in burning order; lines of roads."""
     from scipy.spatial import Voronoi
     from shapely import buffer, linestrings, points, polygons
 
@@ -64,10 +66,19 @@ def draw(side: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     specks, slivers = round(25_000 * share), round(12_500 * share)
     shapes += list(buffer(points(rng.random((specks, 2)) * side), rng.uniform(0.7, 8, specks)))
     shapes += list(buffer(lines(slivers, 10, 60), rng.uniform(0.4, 1.2, slivers)))
-    pairs = zip(shapes, classes(len(shapes)), strict=True)
-    labels = rasterize(pairs, out_shape=(side, side), fill=255, dtype="uint8")
-    roads = [(line, 5) for line in buffer(lines(round(3_000 * share) + 1, 50, 400), 1.5)]
-    return labels, rasterize(roads, out_shape=(side, side), fill=255, dtype="uint8")
+    codes = classes(len(shapes))
+    return shapes, codes, lines(round(3_000 * share) + 1, 50, 400)
+
+
+def draw(side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels 1…14 and roads (5, 255 none) of that landscape."""
+    from rasterio.features import rasterize
+    from shapely import buffer
+
+    shapes, codes, roads = landscape(side)
+    size = {"out_shape": (side, side), "fill": 255, "dtype": "uint8"}
+    labels = rasterize(zip(shapes, codes, strict=True), **size)
+    return labels, rasterize([(line, 5) for line in buffer(roads, 1.5)], **size)
 
 
 def steps(settled: bool):
@@ -149,6 +160,15 @@ def chain(name: str, folder: Path, side: int) -> None:
         for layer, values in zip(("labels", "roads"), draw(side), strict=True):
             np.save(folder / f"{layer}.npy", values)
         return
+    if name == "vectors":
+        bench_vectors.write(folder, *landscape(side), side)
+        return
+    if name == "stage":
+        bench_vectors.stage(folder)
+        return
+    if name == "gdal":
+        bench_vectors.gdal(folder)
+        return
     labels = np.load(folder / "labels.npy", mmap_mode="r")[:side, :side]
     roads = np.load(folder / "roads.npy", mmap_mode="r")[:side, :side]
     labels, roads = np.ascontiguousarray(labels), np.ascontiguousarray(roads)
@@ -186,7 +206,8 @@ def table(costs: dict[str, list[Cost]], folder: Path) -> str:
     ours = middle["ours"][0]
     lines = ["| chain | CPU s | wall s | peak MiB | CPU / ours |", "|---|---:|---:|---:|---:|"]
     for name, (cpu, wall, peak) in middle.items():
-        ratio = "" if name == "authors" else f"{cpu / ours:.1f}"
+        beside = middle["stage"][0] if name in ("stage", "gdal") else ours
+        ratio = "" if name == "authors" else f"{cpu / beside:.1f}"
         lines.append(f"| {NAMES[name]} | {cpu:.1f} | {wall:.1f} | {peak:.0f} | {ratio} |")
     seconds = json.loads((folder / "authors.log").read_text().splitlines()[-1])
     times = SIDE / PART
@@ -241,10 +262,11 @@ def main() -> None:
     args = parser.parse_args()
     folder = args.folder / "labels"
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "roads.npy").is_file():
-        # In a process of its own: a child is charged with the memory its parent ever had.
-        command = [sys.executable, HERE / "bench_labels.py", "chain", "draw", folder, str(SIDE)]
-        run(command, folder / "draw.log")
+    for made, file in (("draw", "roads.npy"), ("vectors", "settings.json")):
+        if not (folder / file).is_file():
+            # In a process of its own: a child is charged with the memory its parent ever had.
+            command = [sys.executable, HERE / "bench_labels.py", "chain", made, folder, str(SIDE)]
+            run(command, folder / f"{made}.log")
     text = table(measured(folder, args.repeats), folder)
     print(f"\n{text}")
     if args.output.is_file() and BEGIN in args.output.read_text(encoding="utf-8"):

@@ -83,14 +83,18 @@ def main() -> None:
         wanted = load_recipe("multisenge-sample", {"mode": mode}).reference
         given = read_settings(results.settings("reference")).reference
         wanted = given.model_copy(update={"clean": wanted.clean, "protect": wanted.protect})
-        print(f"\n{mode}\n| after | right | without label | mean F1 | least F1 |\n|---|--:|--:|--:|---|")
+        print(
+            f"\n{mode}\n| after | right | without label | mean F1 | least F1 |\n|---|--:|--:|--:|---|"
+        )
         pictures = []
         for name, labels, found in states(results, args.unit, wanted.clean, wanted.protect, wanted):
             col, row = (round(v) for v in ~found.geobox.affine * (at.c, at.f))
             here = labels[row : row + truth.shape[0], col : col + truth.shape[1]]
             right, empty, mean, worst, scores = figures(here, truth, found.legend.finest.codes)
             title = next(c.name for c in found.legend.finest.classes if c.code == worst)
-            print(f"| {name} | {right:.2%} | {empty:.2%} | {mean:.3f} | {scores[worst]:.3f} {title} |")
+            print(
+                f"| {name} | {right:.2%} | {empty:.2%} | {mean:.3f} | {scores[worst]:.3f} {title} |"
+            )
             y, x = (np.array(truth.shape) - SHOWN_PX) // 2
             window = slice(y, y + SHOWN_PX), slice(x, x + SHOWN_PX)
             pictures.append((name, here[window]))
