@@ -35,6 +35,7 @@ LEAST_PX = 250
 NAMES = {
     "floor": "floor: read the rasters, write one",
     "ours": "terrapatch: mmu, fill, closing, networks",
+    "quarter": "terrapatch: the same on a quarter of the tile",
     "settled": "terrapatch: the same with settle (one pass more, and the check)",
     "sieve": "GDAL's sieve (rasterio): small parts and filling at once, no closing",
     "plain": "SciPy and scikit-image: label per class, distance transform, closing per class",
@@ -175,6 +176,7 @@ def chain(name: str, folder: Path, side: int) -> None:
     result = {
         "floor": lambda *_: labels,
         "ours": clean_ours,
+        "quarter": clean_ours,
         "settled": lambda *both: clean_ours(*both, settled=True),
         "sieve": clean_sieve,
         "plain": clean_plain,
@@ -190,7 +192,7 @@ def measured(folder: Path, repeats: int) -> dict[str, list[Cost]]:
         run([*command, name, folder, "300"], folder / "warm.log")
     for _ in range(repeats):
         for name, found in costs.items():
-            side = PART if name == "authors" else SIDE
+            side = {"authors": PART, "quarter": SIDE // 2}.get(name, SIDE)
             found.append(run([*command, name, folder, str(side)], folder / f"{name}.log"))
             print(f"{name:8} CPU {found[-1].cpu_s:6.1f} s  peak {found[-1].peak_mib:.0f} MiB",
                   flush=True)  # fmt: skip
@@ -207,7 +209,7 @@ def table(costs: dict[str, list[Cost]], folder: Path) -> str:
     lines = ["| chain | CPU s | wall s | peak MiB | CPU / ours |", "|---|---:|---:|---:|---:|"]
     for name, (cpu, wall, peak) in middle.items():
         beside = middle["stage"][0] if name in ("stage", "gdal") else ours
-        ratio = "" if name == "authors" else f"{cpu / beside:.1f}"
+        ratio = "" if name in ("authors", "quarter") else f"{cpu / beside:.1f}"
         lines.append(f"| {NAMES[name]} | {cpu:.1f} | {wall:.1f} | {peak:.0f} | {ratio} |")
     seconds = json.loads((folder / "authors.log").read_text().splitlines()[-1])
     times = SIDE / PART
