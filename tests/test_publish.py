@@ -17,7 +17,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers_patches import utm_geobox, write_stack
 from helpers_results import make_tree
+from terrapatch.batches import Batch
 from terrapatch.errors import IncompleteError, StorageError
 from terrapatch.layouts import layouts
 from terrapatch.legend import Level, load_legend
@@ -25,8 +27,9 @@ from terrapatch.publish import charts, pictures, publish, report
 from terrapatch.publish.checksums import checksums
 from terrapatch.publish.deviations import changes
 from terrapatch.publish.facts import reasons_of
-from terrapatch.publish.quicklooks import choose
+from terrapatch.publish.quicklooks import _best_date, choose
 from terrapatch.publish.statistics import PERCENTILES, class_weights, joined, summarise, tally
+from terrapatch.stacks import open_stack
 from terrapatch.tables import read_geoparquet, write_geoparquet, write_json
 
 PUBLISHED_RECIPE = {
@@ -554,3 +557,19 @@ def test_the_report_shows_the_dataset_of_a_single_modality(tmp_path):
     page = run_report(tree, Path(tree.results.report))
     assert len(Page(page).images) == 6 * 6
     assert read_geoparquet(Path(tree.results.dataset) / "patches.parquet").shape[0] == 23
+
+
+def test_quick_looks_of_a_series_show_whole_dates_of_middling_brightness(tmp_path):
+    """A cloud is bright, winter dark, and a date that breaks off shows less."""
+    geobox = utm_geobox((16, 16))
+    levels = {"winter": 100, "broken": 480, "summer": 500, "cloud": 9000}
+    data = np.stack([np.full((1, 2, 16, 16), v, "uint16") for v in levels.values()], axis=1)
+    source = np.ones((1, 4, 16, 16), "uint8")
+    source[0, 1, :3] = 0
+    write_stack(
+        tmp_path / "s.zarr", geobox, ["a"], data=data, source=source,
+        items=[[name] for name in levels],
+    )  # fmt: skip
+    one = np.array([0])
+    batch = Batch("u1", one, one, one, one, 16)
+    assert (_best_date(open_stack(tmp_path / "s.zarr"), batch) == 500).all()

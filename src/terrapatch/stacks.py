@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     import xarray as xr
     import zarr
 
+LAYERS = frozenset({"local_incidence", "ellipsoid_incidence", "layover_shadow"})
+"""Bands that no sensor measured, see `Sentinel1Settings.layers`."""
 INCIDENCE = "incidence"
 _LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
 _EMPTY = 2**64 - 1
@@ -72,7 +74,7 @@ class StackInfo:
     @property
     def measured(self) -> list[int]:
         """Numbers of the bands that a sensor measured; layers of angles and masks are the others."""
-        return [number for number, band in enumerate(self.bands) if band.upper() == band]
+        return [number for number, band in enumerate(self.bands) if band not in LAYERS]
 
     @property
     def arrays(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:

@@ -105,20 +105,31 @@ def read_layers(
 
 
 def _best_date(stack: Stack, batch: Batch) -> NDArray[np.float64]:
-    """(patch, band, y, x), NaN where missing: of each patch the first date that has most of it."""
-    best = np.full(batch.rows.size, -1)
-    found = np.zeros(0)
-    for time in range(len(stack.info.times)):
-        if (best == batch.size_px**2).all():
-            break
+    """(patch, band, y, x), NaN where missing, of the date that shows each patch best.
+
+    That is one of those with most of it: of these the one of middling brightness, which is neither
+    cloudy nor in winter's dusk, whatever the sensor.
+    """
+    times = range(len(stack.info.times))
+    seen = np.zeros((len(times), batch.rows.size))
+    bright = np.full(seen.shape, np.inf)
+    for time in times:
         source = read_patches(stack, batch.numbers, "source", time)
-        seen = (source > 0).sum(axis=(1, 2))
-        better = seen > best
-        if better.any():
-            data = read_patches(stack, batch.numbers, "data", time).astype(np.float64)
-            data[np.broadcast_to((source == 0)[:, None], data.shape)] = np.nan
-            found = data if found.size == 0 else np.where(better[:, None, None, None], data, found)
-            best = np.maximum(best, seen)
+        seen[time] = (source > 0).sum(axis=(1, 2))
+        if len(times) > 1:
+            data = read_patches(stack, batch.numbers, "data", time)
+            bright[time] = np.median(data[:, : len(stack.info.measured)], axis=(1, 2, 3))
+    bright[seen < seen.max(axis=0)] = np.inf
+    whole = np.isfinite(bright).sum(axis=0)
+    order = np.argsort(bright, axis=0, kind="stable")
+    chosen = order[np.maximum(whole - 1, 0) // 2, np.arange(batch.rows.size)]
+    found = np.zeros(0)
+    for time in np.unique(chosen).tolist():
+        data = read_patches(stack, batch.numbers, "data", time).astype(np.float64)
+        source = read_patches(stack, batch.numbers, "source", time)
+        data[np.broadcast_to((source == 0)[:, None], data.shape)] = np.nan
+        here = (chosen == time)[:, None, None, None]
+        found = data if found.size == 0 else np.where(here, data, found)
     return found
 
 
