@@ -199,10 +199,12 @@ def _blend(v00, v01, v10, v11, across, along, nodata, offset, low, high, value):
 def _store(value, half, free, good, target):
     for x in range(value.size):
         good[x] &= value[x] == value[x]
-    for x in range(value.size):
-        # Downwards, also below zero: a cast alone would turn −0.7 into 0.
-        old, new = target[x], np.floor(value[x] + half) if half > 0 else value[x]
-        target[x] = new if free[x] else old
+    if half > 0.0:
+        for x in range(value.size):  # downwards: a cast alone would turn −0.7 into 0
+            target[x] = np.floor(value[x] + half) if free[x] else target[x]
+    else:
+        for x in range(value.size):
+            target[x] = value[x] if free[x] else target[x]
 
 
 @kernel
@@ -413,7 +415,6 @@ def seal(out, filled):
                 gap |= filled[p, y, x] == 0
             if not gap:
                 continue
-            for n in range(out.shape[1]):
-                for x in range(out.shape[3]):
-                    if filled[p, y, x] == 0:
-                        out[p, n, y, x] = 0
+            for x in range(out.shape[3]):
+                if filled[p, y, x] == 0:
+                    out[p, :, y, x] = 0
