@@ -106,7 +106,7 @@ def collect(slant, angle, moments, table, first, line, left, out):
     Args:
         slant: (sample,) slant range in m, NaN where unknown.
         angle: (sample,) look angle in radians.
-        moments: see `kernels.pixel_at`, as are the next two.
+        moments: see `kernels.pixels_at`, as are the next two.
         table: …
         first: …
         line: of the image.
@@ -174,7 +174,7 @@ def _spread(area, begin, end, amount):
 def _table_of_line(moments, table, line):
     """Slant ranges of a table's steps in a line, and steps for each metre.
 
-    They are those of `kernels.pixel_at`.
+    They are those of `kernels.pixels_at`.
     """
     record = min(max(np.searchsorted(moments, line, side="right") - 1, 0), moments.size - 1)
     after = min(record + 1, moments.size - 1)
