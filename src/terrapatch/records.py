@@ -19,6 +19,16 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
+class LockedFile(_Record):
+    """A file that goes in, by itself or beside another."""
+
+    href: str
+    size: int | None = None
+    sha256: str | None = None
+    beside: tuple[LockedFile, ...] = ()
+    """What is read with it: sidecars, and the sources of a VRT with theirs."""
+
+
 class LockedAsset(_Record):
     """One file (or one band of a file) of a scene, with all that reading it takes."""
 
@@ -30,6 +40,8 @@ class LockedAsset(_Record):
     """Bytes of the file (of the archive for /vsizip/)."""
     sha256: str | None = None
     """Hash of the file (of the archive for /vsizip/), where recorded."""
+    beside: tuple[LockedFile, ...] = ()
+    """What is read with it: sidecars, the sources of a VRT with theirs, annotations."""
     crs: str
     """Empty for radar geometry (Sentinel-1 GRD), whose transform is the identity."""
     transform: tuple[float, float, float, float, float, float]
@@ -101,14 +113,6 @@ class Exclusion(_Record):
     id: str
     sensor: Sensor
     reason: str
-
-
-class LockedFile(_Record):
-    """A file that goes in beside the scenes."""
-
-    href: str
-    size: int | None = None
-    sha256: str | None = None
 
 
 class Gap(_Record):

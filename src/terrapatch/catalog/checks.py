@@ -160,9 +160,8 @@ def check_raw(
             except SceneError as error:
                 errors.append(error)
             else:
-                size, digest = files.record(path)
                 href = portable(path)
-                used[href] = LockedFile(href=href, size=size, sha256=digest)
+                used[href] = files.locked(path)
                 result[-1] = item.model_copy(update={"orbit_file": href})
     return result, [used[href] for href in sorted(used)], errors
 

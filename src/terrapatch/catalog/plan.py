@@ -44,6 +44,7 @@ from ..grid import (
 )
 from ..heights import HeightModel
 from ..recipe import SamplingSettings, StageSettings, read_settings
+from ..sums import Sums
 from ..tables import (
     Exclusion,
     Lock,
@@ -87,7 +88,8 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
     """
     resolved = read_settings(settings)
     area, area_crs = read_area(resolved.area)
-    files = Files(resolved.catalog.hash_files)
+    sums = Sums(settings.parent.parent)
+    files = Files(resolved.catalog.hash_files, sums)
     vectors = find_vectors(
         resolved.reference, area, area_crs, files, archive=archive,
         unpack_to=settings.parent.parent / "unpacked",
@@ -106,7 +108,6 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         if sensor == "reference" and resolved.reference.vectors:
             continue  # polygons stand in for maps
         _require(sensor, [s.id for s in chosen if s.sensor == sensor], excluded, found)
-    files = Files(resolved.catalog.hash_files)
     items, errors = _locked(chosen, _bands(resolved), files)
     beside = _Auxiliary()
     if "sentinel1" in wanted and resolved.sentinel1.level == "GRD":
@@ -115,6 +116,7 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
             errors += missing_slices(chosen, found.scenes, excluded, outline)
         items, beside, faults = _beside(resolved, archive, items, files)
         errors += faults
+    sums.save()
     if errors:
         raise together(errors)
     units, left_out, boxes = _units(resolved, items, vectors, wanted, area, area_crs)
@@ -195,8 +197,8 @@ def _beside(
 def _locked_file(path: Path, what: str, field: str, files: Files) -> LockedFile:
     if not path.is_file():
         raise InputError(f"{path}: no such {what}; correct sentinel1.{field} in the recipe")
-    size, digest = files.record(path)
-    return LockedFile(href=str(path), size=size, sha256=digest)
+    found = files.locked(path, str(path))
+    return found.model_copy(update={"beside": files.beside(str(path))})
 
 
 def _found(settings: StageSettings, archive: Path | None) -> Found:
