@@ -147,6 +147,7 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         vectors=vectors.vectors,
         excluded=tuple(sorted(excluded, key=lambda e: (rank[e.sensor], e.id, e.reason))),
         units_left_out=left_out,
+        latitude=_latitude(resolved.sampling, area, area_crs),
         gaps=gaps(
             items, units, resolved.catalog.period,
             series=resolved.catalog.scenes_per_tile is None,
@@ -364,6 +365,14 @@ def _mosaic(sampling: SamplingSettings, area: BaseGeometry, area_crs: str) -> li
         stride_px=sampling.step_px,
         unit_patches=sampling.unit_patches,
     )
+
+
+def _latitude(sampling: SamplingSettings, area: BaseGeometry, area_crs: str) -> float | None:
+    """Middle of the area on a grid in degrees; it does not depend on how units are cut."""
+    if sampling.kind != "mosaic" or not CRS(sampling.crs).geographic:
+        return None
+    _, south, _, north = reprojected(area, area_crs, sampling.crs).bounds
+    return round(float(south + north) / 2, 6)
 
 
 def _crosses_antimeridian(area: BaseGeometry) -> bool:
