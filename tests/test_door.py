@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers_door import small_recipe, terrapatch
 
+from helpers_door import small_recipe, terrapatch
 from terrapatch.errors import InputError, RecipeError
 from terrapatch.recipe import workflow_recipe
 from terrapatch.results import Results
@@ -91,7 +91,7 @@ def test_home_is_found_in_an_option_too(monkeypatch):
 
 @pytest.mark.parametrize("output", [7, 1e3, True, None])
 def test_an_output_that_snakemake_took_for_a_number_is_refused(output):
-    with pytest.raises(RecipeError, match="output=./NAME"):
+    with pytest.raises(RecipeError, match=r"output=\./NAME"):
         workflow_recipe({"recipe": "demo", "output": output}, [])
 
 
