@@ -27,7 +27,8 @@ from ..radar.orbitfiles import best_orbit, orbit_paths
 from ..radar.product import read_sidecars
 from ..recipe import Sentinel1Settings
 from ..tables import Exclusion, LockedFile, LockedItem
-from .scene import Files, Scene, portable
+from .files import Files, portable
+from .scene import Scene
 
 _APART_S = 2.0
 """Slices further apart than this in time have something missing between them; neighbours begin a

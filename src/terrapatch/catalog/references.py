@@ -33,7 +33,7 @@ from ..vectors import (
     read_box,
     source_paths,
 )
-from .scene import Files
+from .files import Files
 
 
 @dataclass(frozen=True)
