@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ..batches import Batch, batches, read_labels, read_patches
+from ..batches import Batch, batches, check_series, read_labels, read_patches
 from ..errors import RecipeError
 from ..legend import NODATA
 from ..patchfiles import PatchForm, patch_form
@@ -180,17 +180,14 @@ class _ImageJob:
 
     def __call__(self) -> int:
         writer, batch, kind = self.writer, self.batch, self.writer.kinds[self.modality]
-        part = Batch(
-            batch.unit, batch.rows[self.chosen], batch.numbers[self.chosen],
-            batch.y_px[self.chosen], batch.x_px[self.chosen], batch.size_px,
-        )  # fmt: skip
+        part = batch.part(self.chosen)
         images, total = writer.images, 0
         for piece in part.pieces(PIECE):
-            data = read_patches(self.stack, piece.numbers, "data", self.step)
+            data = read_patches(self.stack, piece, "data", self.step)
             rows = piece.rows.tolist()
             source = None
             if not images.all_whole(self.modality, piece.rows, self.step):
-                source = read_patches(self.stack, piece.numbers, "source", self.step)
+                source = read_patches(self.stack, piece, "source", self.step)
             names = images.names_of(self.modality, piece.rows, self.step)
             for number, (row, name) in enumerate(zip(rows, names, strict=True)):
                 pixels = data[number, list(kind.order)]
@@ -198,9 +195,21 @@ class _ImageJob:
                 values = to_int16(pixels, seen) if self.modality == "sentinel2" else pixels
                 total += writer.write(self.modality, row, name, values, batch.size_px)
             if self.stack.info.scl:
-                scl = read_patches(self.stack, piece.numbers, "scl", self.step)
+                scl = read_patches(self.stack, piece, "scl", self.step)
                 images.set_clouds(self.modality, piece.rows, self.step, scl)
         return total
+
+
+@dataclass(frozen=True)
+class _CheckJob:
+    """All dates of a batch, held against the manifest: images are read one by one."""
+
+    stack: Stack
+    batch: Batch
+
+    def __call__(self) -> int:
+        check_series(self.stack, self.batch)
+        return 0
 
 
 def to_int16(pixels: NDArray[Any], seen: NDArray[np.bool_] | None) -> NDArray[np.int16]:
@@ -223,7 +232,7 @@ def to_int16(pixels: NDArray[Any], seen: NDArray[np.bool_] | None) -> NDArray[np
     return found
 
 
-def _image_jobs(writer: _Writer, modality: str) -> Iterator[_ImageJob]:
+def _image_jobs(writer: _Writer, modality: str) -> Iterator[_CheckJob | _ImageJob]:
     sources = writer.sources
     stacks = {
         unit: open_stack(sources.stacks / unit / f"{modality}.zarr")
@@ -231,6 +240,7 @@ def _image_jobs(writer: _Writer, modality: str) -> Iterator[_ImageJob]:
     }
     for batch in batches(sources.table, sources.stacks, modality):
         stack = stacks[batch.unit]
+        yield _CheckJob(stack, batch)
         for step in range(len(stack.info.times)):
             chosen = writer.images.chosen(modality, batch.rows, step)
             if chosen.any():

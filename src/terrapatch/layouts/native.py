@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ..batches import Batch, group, locate, read_labels, read_patches
+from ..batches import Batch, check_series, group, locate, read_labels, read_patches
 from ..errors import RecipeError
 from ..legend import NODATA
 from ..rasters import read_header
@@ -147,7 +147,9 @@ def _modality(sources: Sources, modality: str) -> tuple[StackInfo, Read]:
         stack, step = stacks[batch.unit], members[time].get(batch.unit)
         if step is None:
             return None
-        found = {name: read_patches(stack, batch.numbers, name, step) for name in stack.info.arrays}
+        if step == 0:
+            check_series(stack, batch)
+        found = {name: read_patches(stack, batch, name, step) for name in stack.info.arrays}
         table = _source_table(stack.info.items[step], items[time], counted)
         found["source"] = table[found["source"]]
         return found

@@ -248,7 +248,7 @@ def over_batches(parts: Sequence[Batch], stacks: Path, modality: str, threads: i
         stack = open_stack(stacks / batch.unit / f"{modality}.zarr")
         most = max(1, 64 // max(1, len(stack.info.times)))  # a series is long
         parts = (
-            tally(read_patches(stack, p.numbers), read_patches(stack, p.numbers, "source"))
+            tally(read_patches(stack, p), read_patches(stack, p, "source"))
             for p in batch.pieces(most)
         )
         return reduce(joined, parts)

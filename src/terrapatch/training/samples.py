@@ -11,7 +11,7 @@ Laws:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,11 +171,7 @@ def _pieces(shard: Where, channels: int) -> Iterator[Where]:
     """Parts of a shard that fit into `_BATCH_BYTES`."""
     most = max(1, _BATCH_BYTES // (4 * channels * shard.size_px**2))
     for first in range(0, len(shard.rows), most):
-        part = slice(first, first + most)
-        yield replace(
-            shard, rows=shard.rows[part], numbers=shard.numbers[part],
-            y_px=shard.y_px[part], x_px=shard.x_px[part],
-        )  # fmt: skip
+        yield shard.part(slice(first, first + most))
 
 
 def _read_batch(
@@ -183,10 +179,10 @@ def _read_batch(
 ) -> Batch:
     layers, observed = [], []
     for stack in opened:
-        data = read_patches(stack, where.numbers)
+        data = read_patches(stack, where)
         if len(stack.info.measured) < len(stack.info.bands):
             data = data[:, :, stack.info.measured]
-        source = read_patches(stack, where.numbers, "source")
+        source = read_patches(stack, where, "source")
         values, valid = composite(data, source, _in_decibel(stack.info))
         layers.append(values)
         observed.append(valid)
