@@ -10,7 +10,8 @@ Laws:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import SceneError, StorageError
+from .dates import published_steps
+from .errors import IncompleteError, SceneError, StorageError
 from .rasters import read_bands, read_header
 from .results import remedy
 from .stacks import Stack, open_stack
@@ -47,8 +49,8 @@ class Batch:
     hashes: Mapping[str, NDArray[np.object_]] = field(default_factory=dict)
     """Modality, or `label` → (patch,) SHA-256 of the pixels according to the manifest."""
 
-    def part(self, which: slice | NDArray[Any]) -> Batch:
-        """Some of the patches."""
+    def where(self, which: slice | NDArray[np.bool_]) -> Batch:
+        """Some of these patches."""
         return replace(
             self, rows=self.rows[which], numbers=self.numbers[which],
             y_px=self.y_px[which], x_px=self.x_px[which],
@@ -62,7 +64,7 @@ class Batch:
         larger ones are mapped anew each time, which doubles the time of reading.
         """
         for start in range(0, self.rows.size, most):
-            yield self.part(slice(start, start + most))
+            yield self.where(slice(start, start + most))
 
 
 def locate(table: gpd.GeoDataFrame, stacks: Path, modality: str) -> NDArray[np.int64]:
@@ -143,13 +145,45 @@ def batches(table: gpd.GeoDataFrame, stacks: Path, modality: str) -> list[Batch]
     return [batch for part in group(table, numbers, keys).values() for batch in part]
 
 
+def published(
+    table: gpd.GeoDataFrame, stacks: Path, modality: str, dates: Path | None, *, one_a_day: bool
+) -> NDArray[np.bool_]:
+    """Which images of the patches are published: (row, step in the stack of its unit) bool.
+
+    Args:
+        table: kept rows of a manifest.
+        stacks: folder with UNIT/MODALITY.zarr.
+        modality: sentinel2 or sentinel1.
+        dates: table of dates; not needed where patches have one image alone, which is published.
+        one_a_day: whether the layout publishes only one image of a day.
+
+    Raises:
+        IncompleteError: several images a patch, and no table of dates.
+        StorageError: a stack or the table is missing, or lacks a patch.
+    """
+    units = dict.fromkeys(table["unit"])
+    steps = max(
+        len(open_stack(stacks / unit / f"{modality}.zarr").info.times) for unit in units
+    )  # fmt: skip
+    if steps <= 1:
+        return np.ones((len(table), steps), bool)
+    if dates is None:
+        raise IncompleteError(
+            f"{modality} has {steps} images a patch, and the table of dates says which of them are "
+            "complete; run `terrapatch splits` and give its dates.parquet"
+        )
+    found = np.zeros((len(table), steps), bool)
+    chosen = published_steps(dates, table["patch_id"].tolist(), modality, one_a_day=one_a_day)
+    found[:, : chosen.shape[1]] = chosen
+    return found
+
+
 def read_patches(
     stack: Stack, batch: Batch, name: str = "data", time: int | None = None
 ) -> NDArray[Any]:
     """Patches of a stack: (patch, time, …) of the array `name`, or (patch, …) of one time step.
 
-    Pixels of all steps are held against the manifest; who reads a series step by step calls
-    `check_series` first.
+    Pixels of stacks of one step are held against the manifest; for series there is `check_series`.
 
     Runs of patches are read at once, across small gaps; picking them one by one takes ten times
     as long.
@@ -165,34 +199,51 @@ def read_patches(
         part = stack.read(slice(first, last), name, time)
         parts.append(part if last - first == run.size else part[run - first])
     found: NDArray[Any] = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    if name == "data" and (time is None or len(stack.info.times) == 1):
-        _compare(stack, batch, [found])
+    if name == "data" and len(stack.info.times) == 1:
+        _compare(stack, batch, hashes_of(found))
     return found
 
 
-def check_series(stack: Stack, batch: Batch) -> None:
-    """Hold all steps of a series against the manifest; a stack of one step is read so anyway.
+def check_series(
+    table: gpd.GeoDataFrame, stacks: Path, modality: str, dates: Path | None, threads: int = 1
+) -> None:
+    """Hold the kept dates of series against the manifest; stacks of one step are as they are read.
+
+    Args:
+        table: kept rows of a manifest.
+        stacks: folder with UNIT/MODALITY.zarr.
+        modality: sentinel2 or sentinel1.
+        dates: see `published`.
+        threads: batches read at a time.
 
     Raises:
-        StorageError: the stack is damaged, or holds other pixels than the manifest describes.
+        IncompleteError: see `published`.
+        StorageError: a stack is damaged, or holds other pixels than the manifest describes.
     """
-    if len(stack.info.times) > 1 and stack.info.modality in batch.hashes:
+    kept = published(table, stacks, modality, dates, one_a_day=False)
+
+    def one(batch: Batch) -> None:
+        stack = open_stack(stacks / batch.unit / f"{modality}.zarr")
         for piece in batch.pieces():
-            steps = range(len(stack.info.times))
-            _compare(stack, piece, (read_patches(stack, piece, "data", step) for step in steps))
+            digests = np.array([hashlib.sha256() for _ in piece.rows], object)
+            for step in range(len(stack.info.times)):
+                here = kept[piece.rows, step]
+                if here.any():
+                    pixels = read_patches(stack, piece.where(here), "data", step)
+                    for digest, patch in zip(digests[here], pixels, strict=True):
+                        digest.update(plain_bytes(patch))
+            _compare(stack, piece, [digest.hexdigest() for digest in digests])
+
+    if kept.shape[1] > 1 and f"hash_{modality}" in table.columns:
+        with ThreadPoolExecutor(max(1, threads)) as pool:
+            list(pool.map(one, batches(table, stacks, modality)))
 
 
-def _compare(stack: Stack, batch: Batch, steps: Iterable[NDArray[Any]]) -> None:
-    """Compare pixels, given as one array or step by step, with the manifest."""
-    wanted = batch.hashes.get(stack.info.modality)
-    if wanted is None:
-        return
-    digests = [hashlib.sha256() for _ in wanted]
-    for pixels in steps:
-        for digest, patch in zip(digests, pixels, strict=True):
-            digest.update(plain_bytes(patch))
-    names = [stack.info.patch_ids[number] for number in batch.numbers.tolist()]
-    _same(stack.path, names, wanted.tolist(), [digest.hexdigest() for digest in digests])
+def _compare(stack: Stack, batch: Batch, found: Sequence[str]) -> None:
+    """Compare the hashes of a batch's pixels with those of the manifest."""
+    if stack.info.modality in batch.hashes:
+        names = [stack.info.patch_ids[number] for number in batch.numbers.tolist()]
+        _same(stack.path, names, batch.hashes[stack.info.modality].tolist(), found)
 
 
 def _same(path: Path, names: Sequence[str], wanted: Sequence[Any], found: Sequence[str]) -> None:

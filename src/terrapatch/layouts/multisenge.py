@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ..batches import Batch, batches, check_series, read_labels, read_patches
+from ..batches import Batch, batches, read_labels, read_patches
 from ..errors import RecipeError
 from ..legend import NODATA
 from ..patchfiles import PatchForm, patch_form
@@ -180,7 +180,7 @@ class _ImageJob:
 
     def __call__(self) -> int:
         writer, batch, kind = self.writer, self.batch, self.writer.kinds[self.modality]
-        part = batch.part(self.chosen)
+        part = batch.where(self.chosen)
         images, total = writer.images, 0
         for piece in part.pieces(PIECE):
             data = read_patches(self.stack, piece, "data", self.step)
@@ -198,18 +198,6 @@ class _ImageJob:
                 scl = read_patches(self.stack, piece, "scl", self.step)
                 images.set_clouds(self.modality, piece.rows, self.step, scl)
         return total
-
-
-@dataclass(frozen=True)
-class _CheckJob:
-    """All dates of a batch, held against the manifest: images are read one by one."""
-
-    stack: Stack
-    batch: Batch
-
-    def __call__(self) -> int:
-        check_series(self.stack, self.batch)
-        return 0
 
 
 def to_int16(pixels: NDArray[Any], seen: NDArray[np.bool_] | None) -> NDArray[np.int16]:
@@ -232,7 +220,7 @@ def to_int16(pixels: NDArray[Any], seen: NDArray[np.bool_] | None) -> NDArray[np
     return found
 
 
-def _image_jobs(writer: _Writer, modality: str) -> Iterator[_CheckJob | _ImageJob]:
+def _image_jobs(writer: _Writer, modality: str) -> Iterator[_ImageJob]:
     sources = writer.sources
     stacks = {
         unit: open_stack(sources.stacks / unit / f"{modality}.zarr")
@@ -240,7 +228,6 @@ def _image_jobs(writer: _Writer, modality: str) -> Iterator[_CheckJob | _ImageJo
     }
     for batch in batches(sources.table, sources.stacks, modality):
         stack = stacks[batch.unit]
-        yield _CheckJob(stack, batch)
         for step in range(len(stack.info.times)):
             chosen = writer.images.chosen(modality, batch.rows, step)
             if chosen.any():

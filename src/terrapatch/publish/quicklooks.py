@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batches import Batch, check_series, group, locate, read_labels, read_patches
+from ..batches import Batch, group, locate, read_labels, read_patches
 from ..legend import Legend, Level
 from ..rasters import read_header
 from ..stacks import Stack, open_stack
@@ -110,7 +110,6 @@ def _best_date(stack: Stack, batch: Batch) -> NDArray[np.float64]:
     That is one of those with most of it: of these the one of middling brightness, which is neither
     cloudy nor in winter's dusk, whatever the sensor.
     """
-    check_series(stack, batch)
     times = range(len(stack.info.times))
     seen = np.zeros((len(times), batch.rows.size))
     bright = np.full(seen.shape, np.inf)
