@@ -37,12 +37,14 @@ from ..grid import (
     occupied,
     patch_windows,
     reprojected,
+    same_crs,
     share_surface,
     snapped_geobox,
     tile_units,
     windows_in_area,
 )
 from ..heights import HeightModel
+from ..legend import load_crosswalk
 from ..recipe import SamplingSettings, StageSettings, read_settings
 from ..tables import (
     Exclusion,
@@ -51,9 +53,9 @@ from ..tables import (
     LockedItem,
     LockedUnit,
     Sensor,
-    read_area,
     write_lock,
 )
+from ..vectors import read_area
 from .checks import check_heights, check_raw, missing_slices, together
 from .folder import Found, search
 from .gaps import gaps
@@ -86,7 +88,8 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         IncompleteError: nothing is left to build from; says why for each scene.
     """
     resolved = read_settings(settings)
-    area, area_crs = read_area(resolved.area)
+    notes: list[str] = []
+    area, area_crs = read_area(resolved.area, notes)
     files = Files(resolved.catalog.hash_files)
     vectors = find_vectors(
         resolved.reference, area, area_crs, files, archive=archive,
@@ -133,6 +136,8 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
             raise together(errors)
     items = [item for item in items if (item.sensor, item.id) in used]
     needed = {item.orbit_file for item in items}
+    if any(item.sensor == "reference" for item in items):
+        load_crosswalk(resolved.reference.crosswalk)  # a broken table is told before any pixel
     rank = {sensor: number for number, sensor in enumerate(SENSORS)}
     lock = Lock(
         name=resolved.name,
@@ -151,6 +156,7 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
             items, units, resolved.catalog.period,
             series=resolved.catalog.scenes_per_tile is None,
         ),
+        notes=tuple(notes),
     )  # fmt: skip
     if output is not None:
         write_lock(lock, output)
@@ -329,7 +335,7 @@ def _grid_units(
             # A scene without tile lies on the grid of the tiles of its own zone.
             crs = next(iter(item.assets.values())).crs
             around = mgrs_tiles(footprints[item.sensor, item.id].intersection(geographic))
-            tiles |= {u.id for u in tile_units(around) if geobox_to_dict(u.geobox)["crs"] == crs}
+            tiles |= {u.id for u in tile_units(around) if same_crs(str(u.geobox.crs), crs)}
     return tile_units([tile.removeprefix("T") for tile in tiles])
 
 
