@@ -19,6 +19,16 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
+class LockedFile(_Record):
+    """A file that goes in, by itself or beside another."""
+
+    href: str
+    size: int | None = None
+    sha256: str | None = None
+    beside: tuple[LockedFile, ...] = ()
+    """What is read with it: sidecars, and the sources of a VRT with theirs."""
+
+
 class LockedAsset(_Record):
     """One file (or one band of a file) of a scene, with all that reading it takes."""
 
@@ -30,6 +40,8 @@ class LockedAsset(_Record):
     """Bytes of the file (of the archive for /vsizip/)."""
     sha256: str | None = None
     """Hash of the file (of the archive for /vsizip/), where recorded."""
+    beside: tuple[LockedFile, ...] = ()
+    """What is read with it: sidecars, the sources of a VRT with theirs, annotations."""
     crs: str
     """Empty for radar geometry (Sentinel-1 GRD), whose transform is the identity."""
     transform: tuple[float, float, float, float, float, float]
@@ -103,14 +115,6 @@ class Exclusion(_Record):
     reason: str
 
 
-class LockedFile(_Record):
-    """A file that goes in beside the scenes."""
-
-    href: str
-    size: int | None = None
-    sha256: str | None = None
-
-
 class Gap(_Record):
     """A stretch of the period in which a track was seen less often than usual."""
 
@@ -182,6 +186,9 @@ class Lock(_Record):
     excluded: tuple[Exclusion, ...] = ()
     units_left_out: dict[str, str] = {}
     """Units that the area has and no job makes, with the reason: a sensor has no scene there."""
+    latitude: float | None = None
+    """Middle of the area of a grid in degrees: lengths and areas in metres are settled there once,
+    for all units (absent in locks of before: the middle of all units)."""
     gaps: tuple[Gap, ...] = ()
     """Where the series of passes has holes; for people, no stage reads it."""
     notes: tuple[str, ...] = ()

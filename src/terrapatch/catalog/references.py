@@ -24,7 +24,7 @@ from ..grid import reprojected
 from ..legend import load_legend
 from ..recipe import ReferenceSettings
 from ..sections import NetworkSource, VectorSource
-from ..tables import LockedFile, LockedVector
+from ..tables import LockedVector
 from ..vectors import (
     IGNORE,
     IN_COLLECTION,
@@ -37,7 +37,7 @@ from ..vectors import (
     read_box,
     source_paths,
 )
-from .scene import Files
+from .files import Files
 
 _LISTED = 8
 """Reasons that a message names."""
@@ -205,10 +205,10 @@ class _Seen:
 def _locked(name: str, path: str, source: Source, found: _Looked, files: Files) -> LockedVector:
     # An archive stands for what is in it; a shapefile is several files.
     parts = (path,) if Path(path).suffix.lower() in (".zip", ".7z") else source.layer.files
-    recorded = []
-    for part in parts:
-        size, digest = files.record(Path(part))
-        recorded.append(LockedFile(href=part, size=size, sha256=digest))
+    # What SQLite has written and not yet moved into a GeoPackage is read, too.
+    log = Path(f"{source.layer.path}-wal")
+    if path == source.layer.path and log.is_file() and log.stat().st_size:
+        parts = (*parts, str(log))
     return LockedVector(
         id=name,
         href=path,
@@ -217,5 +217,5 @@ def _locked(name: str, path: str, source: Source, found: _Looked, files: Files) 
         fields=source.fields,
         features=len(found.boxes),
         left_out=dict(sorted(found.left_out.items())),
-        files=tuple(recorded),
+        files=tuple(files.locked(Path(part), part) for part in parts),
     )

@@ -180,10 +180,7 @@ class _ImageJob:
 
     def __call__(self) -> int:
         writer, batch, kind = self.writer, self.batch, self.writer.kinds[self.modality]
-        part = Batch(
-            batch.unit, batch.rows[self.chosen], batch.numbers[self.chosen],
-            batch.y_px[self.chosen], batch.x_px[self.chosen], batch.size_px,
-        )  # fmt: skip
+        part = batch.where(self.chosen)
         images, total = writer.images, 0
         for piece in part.pieces(PIECE):
             data = read_patches(self.stack, piece.numbers, "data", self.step)

@@ -17,7 +17,7 @@ from ..crs import GEOGRAPHIC, apart_m, crs_name, same_crs, short_name
 from ..errors import GridError, InputError, SceneError
 from .archives import ARCHIVES, JSON, TABLES, unpacked
 from .geometry import surfaces, type_name
-from .reading import PARQUET, Layer, in_degrees, read_boxes, unreadable
+from .reading import PARQUET, Layer, in_degrees, quiet, read_boxes, unreadable
 from .schema import ANY, Schema
 from .text import BYTES, decoded, stated_encoding
 
@@ -95,7 +95,8 @@ def _layer_names(path: Path) -> list[str]:
     import pyogrio
 
     try:
-        names = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
+        with quiet():
+            names = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
     except (RuntimeError, ValueError) as error:
         raise _not_opened(str(path), error) from error
     if not names and path.suffix.lower() == ".fgb":  # its head is not whole
@@ -121,10 +122,12 @@ def _described(path: Path, name: str, *, bare: bool = False) -> Layer:
 
     shapefile = path.suffix.lower() == ".shp"
     try:
-        info = pyogrio.read_info(
-            path, layer=name, force_feature_count=True, force_total_bounds=path.suffix.lower() in JSON,
-            encoding=BYTES if shapefile else None,
-        )  # fmt: skip
+        with quiet():
+            info = pyogrio.read_info(
+                path, layer=name, force_feature_count=True,
+                force_total_bounds=path.suffix.lower() in JSON,
+                encoding=BYTES if shapefile else None,
+            )  # fmt: skip
     except (RuntimeError, ValueError) as error:
         raise _not_opened(f"{path}, layer {name}", error) from error
     fields = tuple(map(str, info["fields"]))

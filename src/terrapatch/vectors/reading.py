@@ -8,7 +8,9 @@ Arrow.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -123,9 +125,10 @@ def _straight(layer: Layer, ids: NDArray[np.int64]) -> NDArray[Any]:
     import pyogrio
 
     try:
-        _, found, wkb, _ = pyogrio.raw.read(
-            layer.path, layer=layer.name, fids=ids, columns=[], return_fids=True
-        )
+        with quiet():
+            _, found, wkb, _ = pyogrio.raw.read(
+                layer.path, layer=layer.name, fids=ids, columns=[], return_fids=True
+            )
     except (OSError, RuntimeError, ValueError) as error:
         raise unreadable(layer.path, error) from error
     place = {number: at for at, number in enumerate(found)}
@@ -152,12 +155,22 @@ def _tables(
             return
         import pyogrio
 
-        with pyogrio.open_arrow(
-            layer.path, layer=layer.name, columns=names, bbox=box, batch_size=_BATCH,
-            use_pyarrow=True, return_fids=True, encoding=None if layer.encoding is None else BYTES,
-        ) as (meta, reader):  # fmt: skip
+        with ExitStack() as stack:
+            with quiet():
+                meta, reader = stack.enter_context(
+                    pyogrio.open_arrow(
+                        layer.path, layer=layer.name, columns=names, bbox=box, batch_size=_BATCH,
+                        use_pyarrow=True, return_fids=True,
+                        encoding=None if layer.encoding is None else BYTES,
+                    )
+                )  # fmt: skip
             geometry = meta["geometry_name"] or "wkb_geometry"
-            for part in reader:
+            batches = iter(reader)
+            while True:
+                with quiet():
+                    part = next(batches, None)
+                if part is None:
+                    break
                 table, wkb = _split(pa.Table.from_batches([part]), geometry, layer)
                 number = next(i for i, n in enumerate(table.column_names) if n not in names)
                 ids = table.column(number).to_numpy().astype(np.int64)
@@ -231,6 +244,14 @@ def in_degrees(crs: str) -> bool:
     from pyproj import CRS
 
     return bool(CRS.from_user_input(crs).is_geographic)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without GDAL's warnings: what is wrong with a geometry is counted or named by us."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield
 
 
 class UnreadableError(SceneError):
