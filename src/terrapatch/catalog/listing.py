@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from ..crs import short_name
 from ..tables import Lock, LockedFile, LockedItem, LockedVector
-from .gaps import words
 
 _REASONS = 4
 """Reasons for left-out features that a line names."""
@@ -26,7 +25,12 @@ def describe(lock: Lock) -> str:
     lines += ["", *_aligned([_HEAD, *rows])]
     if lock.gaps:
         lines += ["", f"{_count(lock.gaps, 'gap')} in the series of passes"]
-        lines += _aligned([words(gap, lock.units) for gap in lock.gaps])
+        lines += _aligned(
+            [
+                (g.sensor, g.track, f"{g.start} to {g.end}", g.words(len(lock.units)))
+                for g in lock.gaps
+            ]
+        )
     if lock.vectors:
         lines += ["", _count(lock.vectors, "vector file")]
         lines += _aligned(
