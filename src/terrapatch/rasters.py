@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from .errors import SceneError, SourceError
+from .archives import split_address
+from .errors import SceneError, SourceError, remedy
 from .tables import LockedAsset, LockedFile, atomic, storage_error
 
 if TYPE_CHECKING:
@@ -119,10 +120,7 @@ class BlockReader:
 
     HANDLES = 64
     """Open files per thread; the one used longest ago is closed first."""
-    _OPTIONS: ClassVar[dict[str, Any]] = {
-        "GDAL_NUM_THREADS": "1", "GDAL_CACHEMAX": 64 * 2**20,
-        "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    }  # fmt: skip
+    _OPTIONS: ClassVar[dict[str, Any]] = {"GDAL_NUM_THREADS": "1", "GDAL_CACHEMAX": 64 * 2**20}
 
     def __init__(self) -> None:
         self._open: dict[int, OrderedDict[str, rasterio.DatasetReader]] = {}
@@ -160,7 +158,7 @@ class BlockReader:
         if dataset is None:
             if len(handles) >= self.HANDLES:
                 handles.popitem(last=False)[1].close()
-            dataset = rasterio.open(asset.href)
+            dataset = _opened(asset.href)
         handles[asset.href] = dataset
         if dataset.shape != asset.shape:
             raise SourceError(
@@ -168,6 +166,16 @@ class BlockReader:
                 "changed since it was planned: run `terrapatch plan` again"
             )
         return dataset
+
+
+def _opened(href: str) -> rasterio.DatasetReader:
+    """A dataset with what lies beside it: the header of an ENVI file, a mask, `.aux.xml`.
+
+    JP2 files of products have nothing of that, and looking for it takes as long as opening them.
+    """
+    alone = href.lower().endswith(".jp2")
+    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR" if alone else "FALSE"):
+        return rasterio.open(href)
 
 
 def check_unchanged(assets: Iterable[LockedAsset | LockedFile]) -> None:
@@ -198,13 +206,8 @@ def check_unchanged(assets: Iterable[LockedAsset | LockedFile]) -> None:
 
 def _file_of(href: str) -> Path | None:
     """The file behind an address: itself, or the archive of a /vsizip/ member."""
-    if not href.startswith("/vsi"):
-        return Path(href)
-    if not href.startswith("/vsizip/"):
-        return None
-    inside = Path(href.removeprefix("/vsizip/"))
-    archives = [p for p in (inside, *inside.parents) if p.suffix.lower() == ".zip"]
-    return next((p for p in archives if p.is_file()), archives[-1] if archives else None)
+    path, member = split_address(href)
+    return None if href.startswith("/vsi") and member is None else path
 
 
 def unreadable(href: str, error: Exception) -> str:
@@ -212,10 +215,8 @@ def unreadable(href: str, error: Exception) -> str:
     path = href.removeprefix("/vsizip/")
     # rasterio's own words are "Read failed. See previous exception for details."
     told = str(error.__cause__ or error).strip() or type(error).__name__
-    return (
-        f"{path}: cannot be read ({told}); the file is "
-        "missing, truncated or damaged: fetch the product again and run once more"
-    )
+    damaged = "the file is missing, truncated or damaged: fetch the product again and run once more"
+    return f"{path}: cannot be read ({told}); {remedy(split_address(href)[0], None, damaged)}"
 
 
 def write_geotiff(

@@ -8,6 +8,7 @@ A new family is one row in `FAMILIES`. Files that no row knows stand in the reci
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,10 +29,8 @@ from .scene import (
     iso_utc,
     missing_bands,
     platform_name,
+    portable,
 )
-
-SUFFIXES = (".tif", ".tiff", ".jp2")
-"""Names of raster files, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ FAMILIES = (
     Family(
         "BigEarthNet-S1",
         re.compile(
-            r"(?P<scene>(?P<platform>S1[A-Z])_IW_GRDH_1SDV_(?P<start>\d{8}T\d{6})_"
+            r"(?P<scene>(?P<platform>S1[A-Z])_IW_GRDH_1SDV_(?P<start>\d{8}T\d{5,6})_"
             r"(?P<frame>(?P<tile>\d{2}[A-Z]{3})_\d+_\d+))_(?P<band>VV|VH)\.tif"
         ),
         "sentinel1",
@@ -74,10 +73,11 @@ FAMILIES = (
         scale="db",
     ),
     # Source: BigEarthNet guide: Level-2A of 2017 and 2018, of before baseline 04.00: no offset.
+    # Names of version 1 write the time as a number: T93020 is 09:30:20.
     Family(
         "BigEarthNet-S2",
         re.compile(
-            r"(?P<scene>(?P<platform>S2[A-Z])_MSIL2A_(?P<start>\d{8}T\d{6})_"
+            r"(?P<scene>(?P<platform>S2[A-Z])_MSIL2A_(?P<start>\d{8}T\d{5,6})_"
             r"(?:N9999_R(?P<orbit>\d{3})_T(?P<tile>\d{2}[A-Z]{3})_)?(?P<frame>\d+_\d+))_"
             r"(?P<band>B\d[\dA])\.tif"
         ),
@@ -133,7 +133,7 @@ def _family_scene(family: Family, match: re.Match[str], bands: Mapping[str, Path
         id=part["scene"],
         sensor=family.sensor,
         level=family.level,
-        datetime=iso_utc(part["start"]),
+        datetime=iso_utc(_padded(part["start"])),
         footprint=footprint_of(file_geobox(str(path))),
         files=partial(_wanted, part["scene"], str(path.parent), files),
         where=str(path.parent),
@@ -147,6 +147,11 @@ def _family_scene(family: Family, match: re.Match[str], bands: Mapping[str, Path
         processor="esa" if family.sensor == "sentinel2" else None,
         unusable=family.unusable,
     )
+
+
+def _padded(start: str) -> str:
+    day, time = start.split("T")
+    return f"{day}T{time:0>6}"
 
 
 def _labelled_tile(path: Path) -> str | None:
@@ -181,6 +186,7 @@ def described_scenes(sources: Sequence[RasterSource], level: str) -> list[Scene]
     """
     findings: list[str] = []
     scenes = []
+    described: dict[int, Mapping[str, BandFile]] = {}
     for number, source in enumerate(sources):
         if source.sensor == "reference":
             scenes.append(
@@ -191,7 +197,9 @@ def described_scenes(sources: Sequence[RasterSource], level: str) -> list[Scene]
         found = _open_points(source, bands)
         findings += [f"  catalog.rasters.{number}.{text}" for text in found]
         if not found:
-            scenes.append(_described_scene(source, bands, level))
+            described[number] = _described_files(source, bands)
+            scenes.append(_described_scene(source, described[number], level))
+    findings += _claims(sources, described)
     if findings:
         raise RecipeError(f"{len(findings)} finding(s):\n" + "\n".join(findings))
     return scenes
@@ -218,15 +226,50 @@ def map_scene(
     """
     file = _existing(path)
     name = scene_id or file.stem
+    pixels = BandFile(path=file, nodata=nodata)
     return Scene(
         id=name,
         sensor="reference",
         level="map",
         datetime=iso_utc(day.isoformat()) if day else "",
         footprint=footprint_of(file_geobox(path)),
-        files=partial(_wanted, name, path, {"map": BandFile(path=file, nodata=nodata)}),
+        files=partial(_wanted, name, path, {"map": pixels}),
         where=path,
+        origin=_origin(path, {"map": pixels}),
+        named=(os.path.abspath(file),),
     )
+
+
+def _origin(path: str, files: Mapping[str, BandFile]) -> str:
+    """Where the pixels of a scene come from, as `Scene.origin` has it."""
+    return f"{portable(Path(path))}#{','.join(str(file.band) for file in files.values())}"
+
+
+def _claims(
+    sources: Sequence[RasterSource], files: Mapping[int, Mapping[str, BandFile]]
+) -> list[str]:
+    """Entries that claim the pixels, or the id, of another one."""
+    found = []
+    pixels: dict[tuple[str, Path, int], int] = {}
+    ids: dict[tuple[str, str], int] = {}
+    for number, bands in files.items():
+        source = sources[number]
+        claimed = [pixels.setdefault((source.sensor, f.path, f.band), number) for f in bands.values()]
+        other = next((n for n in claimed if sources[n].date != source.date), None)
+        if other is not None:
+            found.append(
+                f"  catalog.rasters.{number}.date: {source.path} is described with two dates, "
+                f"{sources[other].date} (catalog.rasters.{other}) and {source.date}; pixels are "
+                "of one date"
+            )
+        if source.id is not None:
+            other = ids.setdefault((source.sensor, source.id), number)
+            if (sources[other].path, sources[other].date) != (source.path, source.date):
+                found.append(
+                    f"  catalog.rasters.{number}.id: {source.id} is the id of "
+                    f"catalog.rasters.{other} as well; give each scene its own"
+                )
+    return found
 
 
 def _open_points(source: RasterSource, bands: Sequence[str]) -> list[str]:
@@ -246,19 +289,22 @@ def _open_points(source: RasterSource, bands: Sequence[str]) -> list[str]:
     return found
 
 
-def _described_scene(source: RasterSource, bands: Sequence[str], level: str) -> Scene:
+def _described_files(source: RasterSource, bands: Sequence[str]) -> dict[str, BandFile]:
     nodata = 0.0 if source.sensor == "sentinel2" and source.nodata is None else source.nodata
-    files = {}
-    for number, band in enumerate(bands, start=1):
-        path = _existing(source.path.replace("{band}", band))
-        files[band] = BandFile(
-            path=path,
+    return {
+        band: BandFile(
+            path=_existing(source.path.replace("{band}", band)),
             band=1 if "{band}" in source.path else number,
             add_offset=0.0 if band == "SCL" else source.add_offset or 0.0,
             nodata=nodata,
             scale=source.scale,
         )
-    first = str(files[bands[0]].path)
+        for number, band in enumerate(bands, start=1)
+    }
+
+
+def _described_scene(source: RasterSource, files: Mapping[str, BandFile], level: str) -> Scene:
+    first = str(next(iter(files.values())).path)
     stem = Path(source.path).stem.replace("{band}", "").strip("_-.")
     tile = re.search(r"(?:^|_)(T\d{2}[A-Z]{3})_", f"{Path(source.path).name}_")
     return Scene(
@@ -269,11 +315,13 @@ def _described_scene(source: RasterSource, bands: Sequence[str], level: str) -> 
         footprint=footprint_of(file_geobox(first)),
         files=partial(_wanted, source.id or stem, source.path, files),
         where=source.path,
+        origin=_origin(source.path, files),
+        named=tuple(os.path.abspath(file.path) for file in files.values()),
         tile=tile[1] if tile and source.sensor == "sentinel2" else None,
         orbit_direction=source.orbit_direction,
         relative_orbit=source.relative_orbit,
         platform=platform_name(source.platform) if source.platform else None,
-        polarisations=tuple(bands) if source.sensor == "sentinel1" else (),
+        polarisations=tuple(files) if source.sensor == "sentinel1" else (),
     )
 
 

@@ -15,8 +15,6 @@ import math
 import os
 import re
 import warnings
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -29,6 +27,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.errors import NotGeoreferencedWarning
 from shapely.geometry.base import BaseGeometry
 
+from ..archives import address, members, open_archive, read_member
 from ..errors import GridError, SceneError
 from ..grid import GEOGRAPHIC, geobox_from_dict, reprojected, same_crs
 from ..rasters import Header, read_header, read_window
@@ -68,7 +67,7 @@ class BandFile:
     def href(self) -> str:
         """What GDAL opens: relative to the working directory where the file lies under it."""
         path = portable(self.path)
-        return path if self.member is None else f"/vsizip/{path}/{self.member}"
+        return path if self.member is None else address(path, self.member)
 
 
 @dataclass(frozen=True)
@@ -100,6 +99,8 @@ class Scene:
     """Gives the files of the wanted bands, or raises `SceneError` for what is missing."""
     where: str = ""
     """The product's path, for messages."""
+    origin: str = ""
+    """Address of the pixels where the id is only a file's name; empty where metadata give it."""
     tile: str | None = None
     platform: str | None = None
     processing_baseline: str | None = None
@@ -116,7 +117,7 @@ class Scene:
     polarisations: tuple[str, ...] = ()
     """Sentinel-1: what was measured, or at least is there."""
     named: tuple[str, ...] = ()
-    """Absolute paths of local files that the metadata name (STAC items)."""
+    """Absolute paths of local files that the metadata or the recipe name."""
     processor: str | None = None
     """Sentinel-2: who made the product, `esa` or `theia`; None where nothing says it."""
     uncovered: Callable[[BaseGeometry], float] | None = field(default=None, compare=False)
@@ -146,51 +147,18 @@ class Files:
             self._records[path] = path.stat().st_size, digest
         return self._records[path]
 
-    def check_archive(self, path: Path, members: Sequence[str]) -> None:
+    def check_archive(self, path: Path, wanted: Sequence[str]) -> None:
         """Read members of a zip archive to their end (all of them where files are hashed).
 
         Raises:
             SceneError: the archive is truncated, or a member's checksum does not fit.
         """
         with open_archive(path) as archive:
-            names = archive.namelist() if self.hash_files else members
+            names = [*members(archive)] if self.hash_files else wanted
             for name in names:
                 if (path, name) not in self._sound:
                     read_member(archive, path, name, keep=False)
                     self._sound.add((path, name))
-
-
-def open_archive(path: Path) -> zipfile.ZipFile:
-    """Open a zip archive.
-
-    Raises:
-        SceneError: no zip file, or truncated.
-    """
-    try:
-        return zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise SceneError(
-            f"{path}: no complete zip archive ({error}); the download broke off: fetch it again"
-        ) from error
-
-
-def read_member(archive: zipfile.ZipFile, path: Path, name: str, *, keep: bool = True) -> bytes:
-    """Read a member of a zip archive; its CRC-32 is checked on the way.
-
-    Raises:
-        SceneError: the member is broken.
-    """
-    parts = []
-    try:
-        with archive.open(name) as stream:
-            while chunk := stream.read(_CHUNK):
-                if keep:
-                    parts.append(chunk)
-    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise SceneError(
-            f"{path}: the member {name!r} is broken ({error}); fetch the archive again"
-        ) from error
-    return b"".join(parts)
 
 
 def _sha256(path: Path) -> str:
@@ -294,11 +262,11 @@ def locked_item(scene: Scene, bands: Sequence[str], files: Files) -> LockedItem:
         GridError: a file has no CRS, or another one than the metadata say.
     """
     found = scene.files(bands)
-    members: dict[Path, list[str]] = {}
+    packed: dict[Path, list[str]] = {}
     for file in found.values():
         if file.member is not None:
-            members.setdefault(file.path, []).append(file.member)
-    for path, names in members.items():
+            packed.setdefault(file.path, []).append(file.member)
+    for path, names in packed.items():
         files.check_archive(path, names)
     assets = {name: _asset(file, files) for name, file in found.items()}
     _same_crs_throughout(scene, assets)

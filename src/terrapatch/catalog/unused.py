@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was found and is of no scene, in words: a line a folder and kind."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+
+from ..tables import Exclusion
+from .scene import portable
+
+_OTHERS = (
+    (re.compile(r"L[COTEM]0[4-9]_L\d|L[COTEM][4-9]\d{13}"), "Landsat"),
+    (re.compile(r"HLS\.[SL]30\."), "HLS"),
+    (re.compile(r"S3[A-D_]_(?:OL|SL|SR|SY)_"), "Sentinel-3"),
+    (re.compile(r"S5P_"), "Sentinel-5P"),
+    (re.compile(r"(?:MOD|MYD|MCD|VNP|VJ1)\w{2,5}\.A\d{7}"), "MODIS or VIIRS"),
+    (re.compile(r"ALOS|ALPSR|PALSAR", re.IGNORECASE), "ALOS"),
+    (re.compile(r"\d{8}_\d{6}_\w+_(?:3B|1B|1A)_|PSScene", re.IGNORECASE), "PlanetScope"),
+    (re.compile(r"s1[a-z]-(?:iw|ew|s[1-6]|wv)\d?-(?:grd|slc|ocn)-"), "Sentinel-1 SAFE"),
+)
+"""Products of other kinds by how their names begin."""
+
+_UNKNOWN = "of no known kind: describe under catalog.rasters what is to be used"
+_MOST_FOLDERS = 10
+"""A kind that lies in more folders than these has one line for all of them."""
+
+
+def unused(
+    rasters: Iterable[Path], excluded: Iterable[Exclusion], used: Collection[str]
+) -> list[Exclusion]:
+    """Rasters that nothing describes and other finds, without what the recipe uses elsewhere.
+
+    Args:
+        rasters: files that no family knows.
+        excluded: other finds that became no scene; their ids are paths.
+        used: absolute paths of files that the recipe names.
+    """
+    groups: dict[str, dict[Path, list[Path]]] = {}
+    for path in rasters:
+        if os.path.abspath(path) not in used:
+            kind = _kind(path)
+            groups.setdefault(kind, {}).setdefault(path.parent, []).append(path)
+    found = [e for e in excluded if e.sensor != "other" or os.path.abspath(e.id) not in used]
+    for kind, folders in sorted(groups.items()):
+        if len(folders) > _MOST_FOLDERS:
+            root = Path(os.path.commonpath([os.path.abspath(folder) for folder in folders]))
+            found.append(_line(kind, root, [p for f in folders for p in folders[f]], len(folders)))
+        else:
+            found += [_line(kind, folder, paths) for folder, paths in sorted(folders.items())]
+    return found
+
+
+def _line(kind: str, folder: Path, paths: Sequence[Path], folders: int = 1) -> Exclusion:
+    told = f"files of {kind}, which is not read" if kind else f"raster(s) {_UNKNOWN}"
+    if len(paths) == 1:
+        return Exclusion(id=portable(paths[0]), sensor="other", reason=f"1 {told}")
+    where = f" in {folders} folders" if folders > 1 else ""
+    first = os.path.relpath(min(paths), folder)
+    reason = f"{len(paths)} {told}{where}, for example {first}"
+    return Exclusion(id=portable(folder), sensor="other", reason=reason)
+
+
+def _kind(path: Path) -> str:
+    """What a file belongs to, by its name or that of its folder; empty if nothing tells it."""
+    for name in (path.name, path.parent.name):
+        for pattern, kind in _OTHERS:
+            if pattern.match(name):
+                return kind
+    return ""
