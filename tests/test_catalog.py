@@ -202,6 +202,7 @@ def test_a_real_plan_of_both_sensors_and_a_label(shared_data, here):
         ("sentinel2", 4), ("sentinel1", 2), ("reference", 1)
     ]  # fmt: skip
     assert {len(ids) for u in lock.units for ids in u.items.values()} == {1}
+    assert lock.latitude == pytest.approx((38.0829 + 38.1288) / 2)  # and not that of a unit
 
 
 def test_a_simulated_archive_is_searched_as_a_whole(here):

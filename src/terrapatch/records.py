@@ -182,6 +182,9 @@ class Lock(_Record):
     excluded: tuple[Exclusion, ...] = ()
     units_left_out: dict[str, str] = {}
     """Units that the area has and no job makes, with the reason: a sensor has no scene there."""
+    latitude: float | None = None
+    """Middle of the area of a grid in degrees: lengths and areas in metres are settled there once,
+    for all units (absent in locks of before: the middle of all units)."""
     gaps: tuple[Gap, ...] = ()
     """Where the series of passes has holes; for people, no stage reads it."""
 

@@ -7,7 +7,11 @@ verbs put names: `Results(root).stack("{unit}", "sentinel2")`.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import InputError
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,29 @@ class Results:
 
     root: str
     """For example `results/demo`."""
+
+    @classmethod
+    def of(cls, output: str, name: str) -> Results:
+        """The results of a recipe in the folder of all results.
+
+        Args:
+            output: that folder; `~` is the user's home, nothing is where one stands.
+            name: the recipe's name.
+
+        Raises:
+            InputError: Snakemake would read the folder's name as a pattern, or no text holds it.
+        """
+        if "{" in output or "}" in output or not output.isprintable():
+            raise InputError(
+                f"output {output!r}: braces, line breaks and bytes that are no text cannot be in "
+                "the name of a folder of results; give another one"
+            )
+        return cls(Path(os.path.normpath(Path(output).expanduser()), name).as_posix())
+
+    @property
+    def argument(self) -> str:
+        """The root as a word of a command line: never taken for an option."""
+        return f"./{self.root}" if self.root.startswith("-") else self.root
 
     def settings(self, stage: str) -> str:
         """Resolved settings of a stage."""

@@ -25,7 +25,7 @@ rule publish:
     params:
         root=results_folder,
     shell:
-        "terrapatch publish {params.root} --threads {threads} 2> {log}"
+        "terrapatch publish {params.root:q} --threads {threads} 2> {log:q}"
 
 
 rule training:
@@ -46,7 +46,7 @@ rule training:
     params:
         root=results_folder,
     shell:
-        "terrapatch training {params.root} --threads {threads} 2> {log}"
+        "terrapatch training {params.root:q} --threads {threads} 2> {log:q}"
 
 
 rule report:
@@ -66,7 +66,7 @@ rule report:
     params:
         root=results_folder,
     shell:
-        "terrapatch report {params.root} 2> {log}"
+        "terrapatch report {params.root:q} 2> {log:q}"
 
 
 # After the report, so that a model that fails can be looked at.
@@ -83,4 +83,4 @@ rule validate:
     params:
         root=results_folder,
     shell:
-        "terrapatch validate {params.root} 2> {log}"
+        "terrapatch validate {params.root:q} 2> {log:q}"

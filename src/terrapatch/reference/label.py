@@ -32,7 +32,7 @@ from ..recipe import ReferenceSettings, read_settings
 from ..resample import CELL, SNAP, Lattice, nodes
 from ..tables import LockedAsset, read_lock, unit_geobox
 from .edges import HALO, edges
-from .steps import clean_halo, cleaned
+from .steps import clean_halo, cleaned, pixel_of
 from .vectors import VectorFiles
 
 if TYPE_CHECKING:
@@ -265,6 +265,8 @@ class Burnt:
     geobox: GeoBox
     """The unit, without halo."""
     halo: int
+    pixel_m: tuple[float, float]
+    """Height and width of a pixel, the same for all units of a grid in degrees."""
     legend: Legend
     files: VectorFiles
 
@@ -296,7 +298,8 @@ def burnt(lock: Path, unit: str, wanted: ReferenceSettings) -> Burnt:
         )
     legend = load_legend(wanted.legend)
     geobox = unit_geobox(plan.unit(unit))
-    halo = HALO[wanted.edges] + clean_halo(wanted, geobox)
+    pixel_m = pixel_of(plan, unit)
+    halo = HALO[wanted.edges] + clean_halo(wanted, pixel_m)
     around = geobox.pad(halo) if halo else geobox
     labels = np.full(around.shape, NODATA, np.uint8)
     files = VectorFiles(wanted, legend, plan.vectors, Path(lock).parent / "unpacked")
@@ -316,7 +319,7 @@ def burnt(lock: Path, unit: str, wanted: ReferenceSettings) -> Burnt:
         raise LegendError(_unknown_codes(unknown, load_crosswalk(wanted.crosswalk)))
     if wanted.background is not None:
         files.fill_background(labels, wanted.background)
-    return Burnt(labels, files.network(around), geobox, halo, legend, files)
+    return Burnt(labels, files.network(around), geobox, halo, pixel_m, legend, files)
 
 
 def reference(lock: Path, unit: str, settings: Path, output: Path) -> None:
@@ -343,7 +346,7 @@ def reference(lock: Path, unit: str, settings: Path, output: Path) -> None:
     wanted = read_settings(settings).reference
     found = burnt(lock, unit, wanted)
     tags = found.files.report(found.nodata_share)
-    labels = cleaned(found.labels, found.network, wanted, found.legend, found.geobox)
+    labels = cleaned(found.labels, found.network, wanted, found.legend, found.pixel_m)
     layers, names = label_layers(labels, found.legend, wanted.edges, found.halo)
     write_geotiff(
         output, layers, found.geobox, nodata=NODATA, descriptions=names, compression="deflate",

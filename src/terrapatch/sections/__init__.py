@@ -160,8 +160,9 @@ class SamplingSettings(Section):
     """`mosaic`: windows over the area on one grid; `tiles`: windows in each MGRS tile."""
     crs: str = "EPSG:4326"
     """CRS of the mosaic grid (tiles: always the tile's UTM zone)."""
-    resolution: Annotated[float, Field(gt=0)] = 8.983152841195215e-05
-    """Pixel size in units of `crs`; the default is 10 m at the equator in degrees."""
+    resolution: Annotated[float, Field(gt=0)] = 8.983152838482056e-05
+    """Pixel size in units of `crs`, rounded to a multiple of 2⁻⁴⁰ degrees (2⁻²⁸ units of a projected
+    CRS), so that bounds of patches are exact; the default is 10 m at the equator in degrees."""
     size_px: Annotated[int, Field(ge=8, le=2048)] = 128
     """Side of a patch in pixels."""
     stride_px: Annotated[int, Field(ge=1, le=8192)] | None = None
