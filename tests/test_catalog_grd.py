@@ -10,12 +10,12 @@ import rasterio
 import shapely
 
 from helpers_grd import copy_of, plan_of, recipe_of, simulate
+from terrapatch.archives import read_address
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.grd import read_product
 from terrapatch.catalog.policy import newest_versions, of_level, with_polarisations
 from terrapatch.catalog.scene import Files, locked_item
 from terrapatch.errors import IncompleteError, SceneError
-from terrapatch.archives import read_address
 from terrapatch.tables import LockedAsset
 
 NO_HASH = Files(False)

@@ -14,13 +14,13 @@ import rasterio
 
 from helpers_grd import plan_of, recipe_of, simulate
 from helpers_scenes import all_corners, pixels, write_footprints
+from terrapatch.archives import read_address
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.grd import read_product
 from terrapatch.catalog.scene import Files, locked_item
 from terrapatch.errors import SceneError
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.luts import read_noise
-from terrapatch.archives import read_address
 from terrapatch.radar.product import read_sidecars
 from terrapatch.sentinel1 import sentinel1
 from terrapatch.stacks import open_stack

@@ -12,7 +12,7 @@ FLOORS = (
     {"errors"},
     {"sections", "grid", "legend", "results", "records"},
     {"recipe"},
-    {"tables", "compiled"},
+    {"tables", "compiled", "archives"},
     {"rasters", "stacks", "resample", "patchfiles", "radar", "dates", "vectors"},
     {"mosaic", "heights", "batches"},
     {

@@ -135,6 +135,7 @@ def search(
     raw: bool = False,
     reflectance: str = "FRE",
     described: Collection[str] = (),
+    besides: Path | None = None,
 ) -> Found:
     """Search files and folders (downwards) for scenes.
 
@@ -146,6 +147,7 @@ def search(
         raw: whether Sentinel-1 products in radar geometry (GRD) are read, or left out.
         reflectance: which images of Theia's products give the bands, FRE or SRE.
         described: absolute paths of rasters that the recipe describes: no finds of their own.
+        besides: a folder to pass over on the way down: our own results.
 
     Raises:
         InputError: a path does not exist.
@@ -153,7 +155,7 @@ def search(
     """
     found = _Search(raw, reflectance)
     errors: list[SceneError] = []
-    for entry in walk.entries(paths):
+    for entry in walk.entries(paths, besides):
         try:
             found.look(entry)
         except SceneError as error:
@@ -161,10 +163,12 @@ def search(
     if errors:
         raise SceneError("\n".join(str(error) for error in errors))
     items = [item for item in found.items if not _inside(item.named, found.roots)]
-    named = {file for item in found.items for file in item.named} | {*described}
+    named = {file for item in found.items for file in item.named}
     families, unknown = geotiff.family_scenes(
         [path for path in found.rasters if os.path.abspath(path) not in named]
     )
+    families = [scene for scene in families if not {*scene.named} & {*described}]
+    unknown = [path for path in unknown if os.path.abspath(path) not in described]
     around = {str(folder) for file in named for folder in Path(file).parents}
     excluded = [
         e for e in found.excluded if e.sensor != "other" or os.path.abspath(e.id) not in around

@@ -137,6 +137,7 @@ def _family_scene(family: Family, match: re.Match[str], bands: Mapping[str, Path
         footprint=footprint_of(file_geobox(str(path))),
         files=partial(_wanted, part["scene"], str(path.parent), files),
         where=str(path.parent),
+        named=tuple(os.path.abspath(file) for file in bands.values()),
         tile=f"T{tile}" if tile else None,
         platform=platform_name(part["platform"]) if part.get("platform") else None,
         relative_orbit=int(part["orbit"]) if part.get("orbit") else None,
@@ -254,7 +255,9 @@ def _claims(
     ids: dict[tuple[str, str], int] = {}
     for number, bands in files.items():
         source = sources[number]
-        claimed = [pixels.setdefault((source.sensor, f.path, f.band), number) for f in bands.values()]
+        claimed = [
+            pixels.setdefault((source.sensor, f.path, f.band), number) for f in bands.values()
+        ]
         other = next((n for n in claimed if sources[n].date != source.date), None)
         if other is not None:
             found.append(

@@ -64,10 +64,10 @@ def product_kind(tree: Tree) -> str:
     Raises:
         SceneError: no manifest, or one that is broken.
     """
-    if MANIFEST not in tree.names:
-        raise SceneError(f"{tree.path}: the product lacks {MANIFEST}; fetch it again")
     if match := re.match(r"S1[A-Z]_\w{2}_(GRD|SLC|OCN|RAW)", tree.name):
         return match[1]
+    if MANIFEST not in tree.names:
+        raise SceneError(f"{tree.path}: the product lacks {MANIFEST}; fetch it again")
     stated = parse(tree, MANIFEST).findtext(".//{*}productType", "").strip().upper()
     return stated if stated in _KINDS else "unknown"
 

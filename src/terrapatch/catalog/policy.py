@@ -94,7 +94,9 @@ def _newest_first(scenes: Sequence[Scene]) -> list[Scene]:
         for number, scene in enumerate(group):
             half = 0.5 * scene.footprint.area
             newer = (o for o in group[:number] if _version(o) > _version(scene))
-            lead = next((o for o in newer if _shared(scene, o) > min(half, 0.5 * o.footprint.area)), None)
+            lead = next(
+                (o for o in newer if _shared(scene, o) > min(half, 0.5 * o.footprint.area)), None
+            )
             if lead is not None:
                 followers.add(id(scene))
                 behind.setdefault(id(lead), []).append(scene)

@@ -78,9 +78,7 @@ def read_items(path: Path) -> tuple[list[Scene], list[Exclusion]]:
     except (ValueError, RecursionError) as error:
         if _STAC not in text:
             return [], []  # JSON of another kind lies in many folders
-        raise SceneError(
-            f"{path}: broken STAC item(s) ({error}); fetch the items again"
-        ) from error
+        raise SceneError(f"{path}: broken STAC item(s) ({error}); fetch the items again") from error
     scenes = []
     others: dict[str, list[str]] = {}
     for feature in features:

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from ..tables import Exclusion
+from .folder import Found
 from .scene import portable
 
 _OTHERS = (
@@ -28,22 +30,35 @@ _MOST_FOLDERS = 10
 """A kind that lies in more folders than these has one line for all of them."""
 
 
-def unused(
-    rasters: Iterable[Path], excluded: Iterable[Exclusion], used: Collection[str]
-) -> list[Exclusion]:
-    """Rasters that nothing describes and other finds, without what the recipe uses elsewhere.
+def left_over(found: Found, wanted: Collection[str], used: Collection[str]) -> list[Exclusion]:
+    """What a search found and no policy judged, without what the recipe uses elsewhere.
 
     Args:
-        rasters: files that no family knows.
-        excluded: other finds that became no scene; their ids are paths.
-        used: absolute paths of files that the recipe names.
+        found: what the source offers.
+        wanted: sensors that the recipe asks for.
+        used: absolute paths of files that the recipe names outside of the catalogue.
     """
+    kept = [
+        e
+        for e in found.excluded
+        if e.sensor in wanted or (e.sensor == "other" and os.path.abspath(e.id) not in used)
+    ]
+    others = Counter(scene.sensor for scene in found.scenes)
+    others.update(e.sensor for e in found.excluded if e.sensor != "other")
+    for sensor, count in sorted(others.items()):
+        if sensor not in wanted:
+            reason = f"the recipe asks for no {sensor} (modalities)"
+            kept.append(Exclusion(id=f"{count} product(s)", sensor=sensor, reason=reason))
+    return kept + _unknown(found.unknown, used)
+
+
+def _unknown(rasters: Iterable[Path], used: Collection[str]) -> list[Exclusion]:
     groups: dict[str, dict[Path, list[Path]]] = {}
     for path in rasters:
         if os.path.abspath(path) not in used:
             kind = _kind(path)
             groups.setdefault(kind, {}).setdefault(path.parent, []).append(path)
-    found = [e for e in excluded if e.sensor != "other" or os.path.abspath(e.id) not in used]
+    found = []
     for kind, folders in sorted(groups.items()):
         if len(folders) > _MOST_FOLDERS:
             root = Path(os.path.commonpath([os.path.abspath(folder) for folder in folders]))

@@ -96,13 +96,14 @@ _AMAZON = (
 )
 
 
-def entries(paths: Sequence[Path]) -> Iterator[Entry]:
-    """What a search finds at and below paths, each thing once.
+def entries(paths: Sequence[Path], besides: Path | None = None) -> Iterator[Entry]:
+    """What a search finds at and below paths, each thing once; not a folder `besides` on the way.
 
     Raises:
         InputError: a path does not exist, or may not be read.
     """
-    seen: set[str] = set()
+    ours = set() if besides is None else {os.path.realpath(besides)}
+    seen = ours - {os.path.realpath(path) for path in paths}
     for path in paths:
         try:
             os.stat(path)
