@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from .archives import split_address
 from .errors import SceneError, SourceError, remedy
-from .tables import LockedAsset, LockedFile, atomic, storage_error
+from .rasterfiles import file_of
+from .tables import LockedAsset, atomic, storage_error
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -178,45 +178,13 @@ def _opened(href: str) -> rasterio.DatasetReader:
         return rasterio.open(href)
 
 
-def check_unchanged(assets: Iterable[LockedAsset | LockedFile]) -> None:
-    """Compare files with the lock: they must exist and have the size that was planned.
-
-    Addresses that are not on this machine's file system are passed over.
-
-    Raises:
-        SourceError: with all findings in one message.
-    """
-    sizes = {_file_of(asset.href): asset.size for asset in assets}
-    findings = []
-    for path, size in sizes.items():
-        if path is None:
-            continue
-        if not path.is_file():
-            findings.append(f"{path}: no longer there")
-        elif size is not None and path.stat().st_size != size:
-            findings.append(
-                f"{path}: changed since it was planned ({path.stat().st_size} bytes, "
-                f"the lock says {size})"
-            )
-    if findings:
-        raise SourceError(
-            "\n".join([*findings, "fetch these files again, or run `terrapatch plan` again"])
-        )
-
-
-def _file_of(href: str) -> Path | None:
-    """The file behind an address: itself, or the archive of a /vsizip/ member."""
-    path, member = split_address(href)
-    return None if href.startswith("/vsi") and member is None else path
-
-
 def unreadable(href: str, error: Exception) -> str:
     """The message for a raster that cannot be opened or decoded."""
     path = href.removeprefix("/vsizip/")
     # rasterio's own words are "Read failed. See previous exception for details."
     told = str(error.__cause__ or error).strip() or type(error).__name__
     damaged = "the file is missing, truncated or damaged: fetch the product again and run once more"
-    return f"{path}: cannot be read ({told}); {remedy(split_address(href)[0], None, damaged)}"
+    return f"{path}: cannot be read ({told}); {remedy(file_of(href) or path, None, damaged)}"
 
 
 def write_geotiff(

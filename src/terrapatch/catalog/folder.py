@@ -20,7 +20,8 @@ from ..archives import members, open_archive
 from ..errors import SceneError, SourceError
 from ..tables import Exclusion
 from . import geotiff, grd, maja, safe, stac, walk
-from .scene import BandFile, Scene, portable
+from .files import portable
+from .scene import BandFile, Scene
 from .tree import Tree, archive_trees, folder_tree
 
 _RAW_REASON = "raw Sentinel-1 product in radar geometry: geocoded backscatter is needed"

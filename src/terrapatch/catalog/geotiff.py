@@ -19,6 +19,7 @@ from typing import Literal
 
 from ..errors import InputError, RecipeError
 from ..recipe import S2_BANDS, RasterSource
+from .files import portable
 from .scene import (
     SENTINEL_LICENCE,
     BandFile,
@@ -29,7 +30,6 @@ from .scene import (
     iso_utc,
     missing_bands,
     platform_name,
-    portable,
 )
 
 

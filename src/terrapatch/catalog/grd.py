@@ -27,6 +27,7 @@ from shapely.geometry.base import BaseGeometry
 from ..archives import address, members, open_archive
 from ..errors import SceneError
 from ..grid import split_at_antimeridian
+from .files import portable
 from .scene import (
     SENTINEL_LICENCE,
     BandFile,
@@ -35,7 +36,6 @@ from .scene import (
     iso_utc,
     missing_bands,
     platform_name,
-    portable,
 )
 from .tree import Tree, archive_trees, folder_tree, parse, sound, text_of
 

@@ -23,6 +23,7 @@ from ..errors import (
 )
 from ..heights import HeightModel
 from ..recipe import StageSettings, read_settings
+from ..sums import Sums
 from ..tables import (
     Exclusion,
     Lock,
@@ -40,12 +41,13 @@ from .checks import (
     swapped,
     together,
 )
+from .files import Files
 from .folder import Found, search
 from .gaps import gaps
 from .geotiff import described_scenes, map_scene
 from .policy import choose
 from .references import FoundVectors, find_vectors
-from .scene import Files, Scene, locked_item
+from .scene import Scene, locked_item
 from .units import locked_units, middle_latitude
 from .unused import left_over
 
@@ -71,7 +73,8 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
     """
     resolved = read_settings(settings)
     area, area_crs = read_area(resolved.area)
-    files = Files(resolved.catalog.hash_files)
+    sums = Sums(settings.parent.parent)
+    files = Files(resolved.catalog.hash_files, sums)
     vectors = find_vectors(
         resolved.reference, area, area_crs, files, archive=archive,
         unpack_to=settings.parent.parent / "unpacked",
@@ -96,7 +99,6 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
             else swapped(outline, found.scenes, sensor)
         )
         _require(sensor, [s.id for s in chosen if s.sensor == sensor], excluded, hints)
-    files = Files(resolved.catalog.hash_files)
     items, errors = _locked(chosen, _bands(resolved), files)
     errors += shared_pixels(items)
     beside = _Auxiliary()
@@ -105,6 +107,7 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
             errors += missing_slices(chosen, found.scenes, excluded, outline)
         items, beside, faults = _beside(resolved, archive, items, files)
         errors += faults
+    sums.save()
     if errors:
         raise together(errors)
     units, left_out, boxes = locked_units(resolved, items, vectors, wanted, area, area_crs)
@@ -138,14 +141,18 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         excluded=tuple(sorted(excluded, key=lambda e: (rank[e.sensor], e.id, e.reason))),
         units_left_out=left_out,
         latitude=middle_latitude(resolved.sampling, area, area_crs),
-        gaps=gaps(
-            items, units, resolved.catalog.period,
-            series=resolved.catalog.scenes_per_tile is None,
-        ),
+        gaps=gaps(items, units, resolved.catalog.period, _series(resolved)),
     )  # fmt: skip
     if output is not None:
         write_lock(lock, output)
     return lock
+
+
+def _series(settings: StageSettings) -> list[str]:
+    """Sensors whose passes make a series; the best few dates a tile are none."""
+    few = {"sentinel2"} if settings.catalog.scenes_per_tile is not None else set()
+    times = {"sentinel2": settings.sentinel2.time, "sentinel1": settings.sentinel1.time}
+    return [s for s in settings.modalities if times[s] == "series" and s not in few]
 
 
 @dataclass(frozen=True)
@@ -186,8 +193,8 @@ def _beside(
 def _locked_file(path: Path, what: str, field: str, files: Files) -> LockedFile:
     if not path.is_file():
         raise InputError(f"{path}: no such {what}; correct sentinel1.{field} in the recipe")
-    size, digest = files.record(path)
-    return LockedFile(href=str(path), size=size, sha256=digest)
+    found = files.locked(path, str(path))
+    return found.model_copy(update={"beside": files.beside(str(path))})
 
 
 def _found(settings: StageSettings, archive: Path | None, ours: Path) -> Found:

@@ -9,10 +9,8 @@ Laws:
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import os
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -27,18 +25,17 @@ from odc.geo.geobox import GeoBox
 from rasterio.errors import NotGeoreferencedWarning
 from shapely.geometry.base import BaseGeometry
 
-from ..archives import address, members, open_archive, read_member
+from ..archives import address
 from ..errors import GridError, SceneError
 from ..grid import GEOGRAPHIC, geobox_from_dict, reprojected, same_crs
 from ..rasters import Header, read_header, read_window
 from ..tables import LockedAsset, LockedItem, Sensor
+from .files import Files, portable
 
 SENTINEL_LICENCE = "Legal notice on the use of Copernicus Sentinel Data and Service Information"
 """Licence of all Sentinel products, where the metadata name no other."""
 
 Transform = tuple[float, float, float, float, float, float]
-
-_CHUNK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -130,50 +127,6 @@ class Scene:
     def day(self) -> date:
         """Day of acquisition in UTC."""
         return date.fromisoformat(self.datetime[:10])
-
-
-class Files:
-    """Size, hash and soundness of files, each looked at once a run."""
-
-    def __init__(self, hash_files: bool) -> None:
-        self.hash_files = hash_files
-        self._records: dict[Path, tuple[int, str | None]] = {}
-        self._sound: set[tuple[Path, str]] = set()
-
-    def record(self, path: Path) -> tuple[int, str | None]:
-        """Bytes of a file, and its SHA-256 where the recipe wants it."""
-        if path not in self._records:
-            digest = _sha256(path) if self.hash_files else None
-            self._records[path] = path.stat().st_size, digest
-        return self._records[path]
-
-    def check_archive(self, path: Path, wanted: Sequence[str]) -> None:
-        """Read members of a zip archive to their end (all of them where files are hashed).
-
-        Raises:
-            SceneError: the archive is truncated, or a member's checksum does not fit.
-        """
-        with open_archive(path) as archive:
-            names = [*members(archive)] if self.hash_files else wanted
-            for name in names:
-                if (path, name) not in self._sound:
-                    read_member(archive, path, name, keep=False)
-                    self._sound.add((path, name))
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def portable(path: Path) -> str:
-    """A path as the lock records it: relative where it lies under the working directory."""
-    absolute = os.path.abspath(path)
-    relative = os.path.relpath(absolute)
-    return absolute if relative.split(os.sep)[0] == os.pardir else relative
 
 
 def iso_utc(text: str) -> str:
@@ -317,6 +270,7 @@ def _asset(file: BandFile, files: Files) -> LockedAsset:
         band=file.band,
         size=size,
         sha256=digest,
+        beside=files.beside(file.href, *(file.sidecars or {}).values()),
         crs=header.crs,
         transform=header.transform,
         shape=header.shape,

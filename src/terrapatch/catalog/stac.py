@@ -26,6 +26,7 @@ from ..errors import SceneError, SourceError, remedy
 from ..grid import split_at_antimeridian
 from ..recipe import S2_BANDS
 from ..tables import Exclusion
+from .files import portable
 from .scene import (
     SENTINEL_LICENCE,
     BandFile,
@@ -33,7 +34,6 @@ from .scene import (
     iso_utc,
     missing_bands,
     platform_name,
-    portable,
 )
 
 COMMON_NAMES = {

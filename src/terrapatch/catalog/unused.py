@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from ..tables import Exclusion
+from .files import portable
 from .folder import Found
-from .scene import portable
 
 _OTHERS = (
     (re.compile(r"L[COTEM]0[4-9]_L\d|L[COTEM][4-9]\d{13}"), "Landsat"),
