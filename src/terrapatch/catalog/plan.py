@@ -61,6 +61,7 @@ from .geotiff import described_scenes, map_scene
 from .policy import choose
 from .references import FoundVectors, find_vectors
 from .scene import Files, Scene, locked_item
+from .statements import wrong_codes
 
 SENSORS = ("sentinel2", "sentinel1", "reference")
 """In the order of the lock."""
@@ -108,6 +109,7 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         _require(sensor, [s.id for s in chosen if s.sensor == sensor], excluded, found)
     files = Files(resolved.catalog.hash_files)
     items, errors = _locked(chosen, _bands(resolved), files)
+    errors += wrong_codes(items, resolved.reference.crosswalk)
     beside = _Auxiliary()
     if "sentinel1" in wanted and resolved.sentinel1.level == "GRD":
         if resolved.catalog.missing_slices == "error":
