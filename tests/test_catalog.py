@@ -202,6 +202,7 @@ def test_a_real_plan_of_both_sensors_and_a_label(shared_data, here):
         ("sentinel2", 4), ("sentinel1", 2), ("reference", 1)
     ]  # fmt: skip
     assert {len(ids) for u in lock.units for ids in u.items.values()} == {1}
+    assert lock.latitude == pytest.approx((38.0829 + 38.1288) / 2)  # and not that of a unit
 
 
 def test_a_simulated_archive_is_searched_as_a_whole(here):
@@ -297,7 +298,7 @@ def test_a_crs_that_does_not_match_stops_the_plan(here):
     [
         ({"catalog": {"paths": ["nowhere"]}}, InputError, "nowhere: no such file or folder"),
         ({"reference": {"path": "no.tif"}}, InputError, r"no\.tif: no such file"),
-        ({"area": {"file": "no.geojson"}}, InputError, r"no\.geojson: cannot be read as a polygon"),
+        ({"area": {"file": "no.geojson"}}, InputError, r"no\.geojson: no such file"),
         ({"sampling": {"crs": "EPSG:99999"}}, RecipeError, "EPSG:99999"),
         (
             {"area": {"bbox": [2.9, -1, 94, 45.1]}, "sampling": {"crs": "EPSG:32631"}},

@@ -3,7 +3,10 @@
 
 import re
 
+import numpy as np
 import pytest
+import rasterio
+import shapely
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +15,7 @@ from shapely.geometry import Point, box
 
 from terrapatch.errors import GridError
 from terrapatch.grid import (
+    exact_step,
     geobox_from_dict,
     geobox_to_dict,
     mgrs_tile_geobox,
@@ -23,6 +27,8 @@ from terrapatch.grid import (
     snapped_geobox,
     tile_units,
 )
+from terrapatch.rasters import write_geotiff
+from terrapatch.sampling import footprints
 
 
 @pytest.mark.parametrize(
@@ -154,3 +160,56 @@ def test_what_patches_take_up_of_a_unit_is_their_box():
     assert part.shape == (36, 56)
     assert (part.affine.c, part.affine.f) == (500_100, 4_999_800)
     assert occupied(geobox, [], 16) == geobox
+
+
+def test_every_edge_of_an_ecoregions_patches_is_a_whole_number_of_pixels():
+    """A sampler of windows that divides bounds by the pixel size found 127.99999999999926 px."""
+    geobox = snapped_geobox(
+        (-49.526, -9.9637, -46.0405, -5.0332), "EPSG:4326", 8.983152838482056e-05
+    )
+    (unit,) = mosaic_units(geobox, size_px=128, stride_px=128, unit_patches=10_000)
+    windows = patch_windows(unit, size_px=128, stride_px=128)
+    table = footprints(unit, windows, "mosaic")
+    step = geobox.affine.a
+    assert step == 8.983152838482056e-05
+    bounds = shapely.bounds(table.geometry.to_numpy())
+    assert len(bounds) == 303 * 428
+    assert (bounds / step == np.round(bounds / step)).all()
+    assert ((bounds[:, 2:] - bounds[:, :2]) / step == 128.0).all()
+    for window in windows[:: len(windows) // 7]:  # as loaders cut them out of the unit
+        cut = unit.geobox[window.y_px : window.y_px + 128, window.x_px : window.x_px + 128]
+        left, bottom, right, top = cut.boundingbox
+        assert (right - left) / step == (top - bottom) / step == 128.0
+
+
+@pytest.mark.parametrize(
+    ("crs", "resolution", "step"),
+    [
+        ("EPSG:4326", 8.983152841195215e-05, 8.983152838482056e-05),
+        ("EPSG:4326", 0.25, 0.25),
+        ("EPSG:4674", 0.0001, 109951163 * 2.0**-40),
+        ("EPSG:32631", 10.0, 10.0),
+        ("EPSG:2154", 3.3, 885837005 * 2.0**-28),
+        ("EPSG:4326", 1e-14, 2.0**-40),
+    ],
+)
+def test_pixel_sizes_are_those_whose_multiples_are_exact(crs, resolution, step):
+    assert exact_step(resolution, crs) == step
+    assert step == pytest.approx(resolution, rel=1e-8, abs=2.0**-40)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.floats(-175, 174), st.floats(-85, 84), st.floats(2e-5, 0.02))
+def test_bounds_are_exact_in_every_degree_grid(x, y, resolution):
+    geobox = snapped_geobox((x, y, x + 0.5, y + 0.5), "EPSG:4326", resolution)
+    edges = geobox.affine.c + geobox.affine.a * np.arange(geobox.shape[1] + 1)
+    assert (edges / geobox.affine.a == np.round(edges / geobox.affine.a)).all()
+
+
+def test_a_written_patch_says_exact_bounds(tmp_path):
+    geobox = snapped_geobox((-48.1, -6.1, -48.0, -6.0), "EPSG:4326", 0.0001)[128:256, 384:512]
+    write_geotiff(tmp_path / "patch.tif", np.ones((1, 128, 128), np.uint8), geobox)
+    with rasterio.open(tmp_path / "patch.tif") as file:
+        bounds, step = file.bounds, file.res[0]
+    assert (bounds.right - bounds.left) / step == (bounds.top - bounds.bottom) / step == 128.0
+    assert bounds.left / step == round(bounds.left / step)

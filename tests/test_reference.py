@@ -18,12 +18,13 @@ from scipy.spatial.distance import cdist
 
 from helpers_patches import map_item, settings_folder, small_lock, utm_geobox, write_map
 from terrapatch.errors import GridError, IncompleteError, LegendError, SceneError
-from terrapatch.grid import snapped_geobox
+from terrapatch.grid import geobox_to_dict, mosaic_units, snapped_geobox
 from terrapatch.legend import NODATA, Crosswalk, load_crosswalk, load_legend
 from terrapatch.recipe import read_settings
 from terrapatch.reference import label, reference
 from terrapatch.reference.edges import HALO, edges
-from terrapatch.tables import LockedAsset, read_lock
+from terrapatch.reference.steps import pixel_of
+from terrapatch.tables import Lock, LockedAsset, LockedUnit, read_lock, write_lock
 
 TERRACLASS = np.array([1, 2, 9, 11, 12, 13, 14, 15, 16, 17, 20, 21, 22, 23])
 DEGREE = 8.983152841195215e-05
@@ -438,3 +439,71 @@ def test_settings_and_lock_are_those_that_the_stage_reads(tmp_path):
     assert read_settings(folder / "reference.json").reference.edges == "thick"
     lock = small_lock(tmp_path, utm_geobox((4, 4)), [])
     assert read_lock(lock).items_of("u1", "reference") == []
+
+
+CLEANING = [
+    {"step": "mmu", "area_m2": 250_000},
+    {"step": "fill", "max_distance_m": 900},
+    {"step": "closing", "size_m": [700, 900]},
+    {"step": "opening", "radius_m": 250},
+    {"step": "majority", "radius_m": 370},
+    {"step": "fill", "method": "vote", "max_distance_m": 800},
+]
+
+
+@pytest.mark.parametrize("latitude", [None, 57.4])
+@pytest.mark.parametrize("steps", [CLEANING[:2], CLEANING[2:4], [CLEANING[0], *CLEANING[4:]]])
+def test_cleaned_labels_of_a_grid_in_degrees_do_not_depend_on_units(tmp_path, steps, latitude):
+    """A mapping unit has one number of pixels, from the southern to the northern unit.
+
+    The pixels are 223 m high, and 128 m wide in the south and 111 m in the north.
+    """
+    grid = snapped_geobox((10, 55, 10.1, 60.12), "EPSG:4326", 2e-3)
+    random_map(tmp_path / "map.tif", grid.pad(400), side=3)
+    item = map_item(tmp_path / "map.tif")
+    settings_ = settings_folder(tmp_path / "settings", reference={"clean": steps})
+
+    def labels(unit_patches):
+        units = mosaic_units(grid, size_px=10, stride_px=10, unit_patches=unit_patches)
+        lock = Lock(
+            name="small", source="local", items=(item,), latitude=latitude,
+            units=tuple(
+                LockedUnit(
+                    id=u.id, geobox=geobox_to_dict(u.geobox), first_row=u.first_row,
+                    first_col=u.first_col, items={"reference": (item.id,)},
+                )
+                for u in units
+            ),
+        )  # fmt: skip
+        write_lock(lock, tmp_path / "lock.json")
+        whole = np.zeros(grid.shape, np.uint8)
+        for unit in units:
+            output = tmp_path / f"{unit.id}.tif"
+            reference(tmp_path / "lock.json", unit.id, settings_ / "reference.json", output)
+            with rasterio.open(output) as dataset:
+                part = dataset.read(1)
+            top, left = unit.first_row * 10, unit.first_col * 10
+            whole[top : top + part.shape[0], left : left + part.shape[1]] = part
+        return whole
+
+    whole = labels(1000)
+    assert len(np.unique(whole)) > 5
+    np.testing.assert_array_equal(labels(64), whole)
+
+
+def test_sizes_in_metres_are_those_of_the_datasets_latitude(tmp_path):
+    """A plan settles them where its area has its middle, however its units are cut."""
+    lock = Lock(
+        name="small", source="local", items=(), latitude=60.0,
+        units=(
+            LockedUnit(
+                id="south", first_row=0, first_col=0, items={},
+                geobox=geobox_to_dict(snapped_geobox((10, 0, 10.1, 0.1), "EPSG:4326", 1e-4)),
+            ),
+        ),
+    )  # fmt: skip
+    height, width = pixel_of(lock, "south")
+    assert width / height == pytest.approx(0.5, abs=0.003)
+    assert pixel_of(lock.model_copy(update={"latitude": None}), "south")[1] == pytest.approx(
+        11.13, abs=0.01
+    )

@@ -9,10 +9,11 @@ import pytest
 import rasterio
 
 from helpers_catalog import make_safe, reference_map, settings_file, write_raster
+from terrapatch.catalog.files import Files
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.geotiff import described_scenes, map_scene
 from terrapatch.catalog.plan import plan
-from terrapatch.catalog.scene import Files, locked_item
+from terrapatch.catalog.scene import locked_item
 from terrapatch.catalog.statements import baseline_number, since_offset
 from terrapatch.errors import RecipeError, SceneError
 from terrapatch.recipe import RasterSource

@@ -15,7 +15,7 @@ import yaml
 
 from .recipe import load_recipe, shipped_recipes
 from .results import Results
-from .tables import write_text
+from .tables import write_json, write_text
 
 
 def workflow_folder() -> Path:
@@ -49,20 +49,22 @@ def build(
         RecipeError: the recipe is wrong; nothing has been started.
     """
     resolved = load_recipe(recipe, changes)
-    results = Results(f"{output}/{resolved.name}")
+    results = Results.of(output, resolved.name)
     # Resolved here, so that the workflow sees what was checked, wherever `extends` pointed; kept
-    # beside the results, where cluster jobs read it too.
-    config = Path(results.settings("recipe")).with_suffix(".yaml")
+    # beside the results, where cluster jobs read it too. The folder stands in a file as well:
+    # `--config output=…` takes what looks like a number or a quotation for one.
+    settings = f"{results.argument}/settings"
+    configs = [f"{settings}/recipe.yaml", f"{settings}/output.json"]
     plain = resolved.model_dump(mode="json", exclude_unset=True)
-    write_text(config, yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+    write_text(configs[0], yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+    write_json(configs[1], {"output": output})
     errors = Path(results.log("errors")).absolute()
     errors.parent.mkdir(parents=True, exist_ok=True)
     errors.unlink(missing_ok=True)
     command = [
         sys.executable, "-m", "snakemake",
         "--snakefile", str(workflow_folder() / "Snakefile"),
-        "--configfile", str(config),
-        "--config", f"output={output}",
+        "--configfile", *configs,
         "--cores", cores,
     ]  # fmt: skip
     if profile:

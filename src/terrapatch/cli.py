@@ -107,7 +107,9 @@ def _settings(args: argparse.Namespace) -> None:
     from .recipe import load_recipe, write_settings
 
     recipe = load_recipe(args.recipe, _changes(args.set))
-    for path in write_settings(recipe, Path(args.output) / recipe.name / "settings"):
+    for path in write_settings(
+        recipe, Path(Results.of(args.output, recipe.name).root) / "settings"
+    ):
         print(path)
 
 
@@ -129,7 +131,7 @@ def _plan(args: argparse.Namespace) -> int:
         r = Results(args.results)
     else:
         recipe = load_recipe(args.recipe, _changes(args.set))
-        r = Results(f"{args.output}/{recipe.name}")
+        r = Results.of(args.output, recipe.name)
         write_settings(recipe, Path(r.root) / "settings")
     from .catalog import changes, describe, plan
 
@@ -246,6 +248,7 @@ def _publish(args: argparse.Namespace) -> None:
     publish(
         Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.labels), Path(r.dataset),
         Path(r.lock), Path(r.settings("publish")), Path(r.deviations), threads=args.threads,
+        dates=Path(r.dates),
     )  # fmt: skip
     print(r.checksums)
 
@@ -257,6 +260,7 @@ def _training(args: argparse.Namespace) -> None:
     training(
         Path(r.manifest), Path(r.stacks), Path(r.labels), Path(r.statistics),
         Path(r.settings("training")), Path(r.metrics), Path(r.predictions), threads=args.threads,
+        dates=Path(r.dates),
     )  # fmt: skip
     print(r.metrics)
 

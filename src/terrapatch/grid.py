@@ -12,23 +12,28 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from affine import Affine
 from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 
+from .crs import GEOGRAPHIC as GEOGRAPHIC
+from .crs import crs_name as crs_name
+from .crs import same_crs as same_crs
+from .crs import transformer as transformer
 from .errors import GridError
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
-GEOGRAPHIC = "EPSG:4326"
-"""CRS of footprints and of areas given as a box: longitude, latitude on WGS 84."""
-
 TILE_SIZE_M = 109_800
 """Side of a Sentinel-2 tile: 10,980 pixels of 10 m. Source: S2 Products Specification, tiling."""
+
+_STEPS = {True: 2.0**-40, False: 2.0**-28}
+"""Pixel sizes are multiples of this, in degrees (1e-7 m on the ground) and in units of a projected
+CRS (4e-9 m): then every edge of a pixel within 8,192 degrees, or 3e7 m, is a float64 without
+rounding, and so are bounds of patches divided by the pixel size."""
 
 _COLUMN_LETTERS = ("ABCDEFGH", "JKLMNPQR", "STUVWXYZ")
 _ROW_LETTERS = "ABCDEFGHJKLMNPQRSTUV"
@@ -61,10 +66,9 @@ class Window:
 
 def geobox_to_dict(geobox: GeoBox) -> dict[str, Any]:
     """Plain form of a geobox: `crs` (authority code or WKT), `transform` (6 floats), `shape`."""
-    epsg = geobox.crs.to_epsg() if geobox.crs is not None else None
     if geobox.crs is None:
         raise GridError("a geobox without CRS cannot be recorded")
-    crs = f"EPSG:{epsg}" if epsg else geobox.crs.to_wkt()
+    crs = crs_name(str(geobox.crs))
     return {"crs": crs, "transform": list(geobox.affine)[:6], "shape": list(geobox.shape)}
 
 
@@ -74,19 +78,35 @@ def geobox_from_dict(data: dict[str, Any]) -> GeoBox:
     return GeoBox((height, width), Affine(*data["transform"]), data["crs"])
 
 
+def exact_step(resolution: float, crs: str) -> float:
+    """The pixel size nearest to `resolution` whose multiples float64 holds without rounding.
+
+    Args:
+        resolution: pixel size in units of `crs`.
+        crs: a geographic or projected CRS.
+
+    Returns:
+        A multiple of 2⁻⁴⁰ degrees, or of 2⁻²⁸ units of a projected CRS; sizes as 10 m and 0.25
+        degrees stay what they are, 0.0001 degrees becomes longer by 2e-13 degrees.
+    """
+    unit = _STEPS[bool(CRS(crs).geographic)]
+    return max(1, round(resolution / unit)) * unit
+
+
 def snapped_geobox(
     bounds: tuple[float, float, float, float], crs: str, resolution: float
 ) -> GeoBox:
-    """Smallest geobox around `bounds` whose pixel edges are multiples of `resolution`.
+    """Smallest geobox around `bounds` whose pixel edges are multiples of the pixel size.
 
     Args:
         bounds: left, bottom, right, top in units of `crs`.
         crs: any CRS that PROJ knows, for example `EPSG:4326`.
-        resolution: pixel size in units of `crs`; the same in x and y.
+        resolution: pixel size in units of `crs`, the same in x and y; `exact_step` rounds it.
     """
     left, bottom, right, top = bounds
     if not (right > left and top > bottom):
         raise GridError(f"empty bounds {bounds!r}; give left < right and bottom < top")
+    resolution = exact_step(resolution, crs)
     # A sliver of 1e-6 pixels is rounding of the bounds, not a pixel that somebody asked for.
     col0 = math.floor(left / resolution + 1e-6)
     col1 = math.ceil(right / resolution - 1e-6)
@@ -96,8 +116,14 @@ def snapped_geobox(
     return GeoBox((row1 - row0, col1 - col0), transform, crs)
 
 
-def pixel_size_m(geobox: GeoBox) -> tuple[float, float]:
-    """Height and width of a pixel in metres; in degrees those of the geobox's middle on WGS 84."""
+def pixel_size_m(geobox: GeoBox, latitude: float | None = None) -> tuple[float, float]:
+    """Height and width of a pixel in metres.
+
+    Args:
+        geobox: a grid.
+        latitude: where the size of a pixel in degrees is taken, on WGS 84; the geobox's middle if
+            absent. Grids in metres have one size everywhere.
+    """
     dy, dx = abs(geobox.affine.e), abs(geobox.affine.a)
     crs = geobox.crs
     if crs is None:
@@ -107,7 +133,8 @@ def pixel_size_m(geobox: GeoBox) -> tuple[float, float]:
     if not crs.geographic:
         factor = pyproj.CRS.from_user_input(str(crs)).axis_info[0].unit_conversion_factor
         return dy * factor, dx * factor
-    latitude = geobox.affine.f + geobox.affine.e * geobox.shape[0] / 2
+    if latitude is None:
+        latitude = geobox.affine.f + geobox.affine.e * geobox.shape[0] / 2
     geod = pyproj.Geod(ellps="WGS84")
     height = geod.inv(0, latitude - dy / 2, 0, latitude + dy / 2)[2]
     return height, geod.inv(0, latitude, dx, latitude)[2]
@@ -336,14 +363,6 @@ def reprojected(geometry: BaseGeometry, source: str, target: str) -> BaseGeometr
     return split_at_antimeridian(moved) if CRS(target).geographic else moved
 
 
-@lru_cache(maxsize=64)
-def transformer(source: str, target: str) -> Any:
-    """Transformer between two coordinate systems, east before north; made once."""
-    from pyproj import Transformer
-
-    return Transformer.from_crs(source, target, always_xy=True)
-
-
 def share_surface(left: BaseGeometry, right: BaseGeometry) -> bool:
     """Whether two polygons in one CRS overlap in more than an edge or a point."""
     return bool(left.intersection(right).area > 0)
@@ -377,8 +396,3 @@ def split_at_antimeridian(geometry: BaseGeometry) -> BaseGeometry:
             parts.append(moved.intersection(world))
     polygons = [p for g in parts for p in shapely.get_parts(g) if p.geom_type == "Polygon"]
     return polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(polygons)
-
-
-def same_crs(left: str | CRS, right: str | CRS) -> bool:
-    """Whether two CRS definitions mean the same system."""
-    return bool(CRS(left) == CRS(right))

@@ -316,7 +316,11 @@ def workflow_recipe(
         configfiles: the files that it came from; `extends` is looked up beside them.
     """
     data = dict(config)
-    output = str(data.pop("output", "results"))
+    output = data.pop("output", "results")
+    if not isinstance(output, str):  # `--config output=1e3` is a number to Snakemake
+        raise RecipeError(
+            f"output: {output!r} was read as a number, not as a folder; write output=./NAME"
+        )
     default = data.pop("recipe", None)
     if "name" in data:
         return resolve(data, [Path(file).parent for file in configfiles]), output

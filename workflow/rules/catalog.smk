@@ -19,7 +19,7 @@ rule simulate:
     params:
         root=results_folder,
     shell:
-        "terrapatch simulate {params.root} --threads {threads} 2> {log}"
+        "terrapatch simulate {params.root:q} --threads {threads} 2> {log:q}"
 
 
 checkpoint plan:
@@ -35,4 +35,4 @@ checkpoint plan:
     params:
         root=results_folder,
     shell:
-        "terrapatch plan --results {params.root} > {log} 2>&1"
+        "terrapatch plan --results {params.root:q} > {log:q} 2>&1"

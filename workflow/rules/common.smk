@@ -5,7 +5,7 @@ from terrapatch.recipe import workflow_recipe, write_settings
 from terrapatch.results import Results
 
 recipe, output_folder = workflow_recipe(config, workflow.configfiles)
-R = Results(f"{output_folder}/{recipe.name}")
+R = Results.of(output_folder, recipe.name)
 write_settings(recipe, Path(R.root) / "settings")
 
 
@@ -16,7 +16,7 @@ wildcard_constraints:
 
 def results_folder(wildcards):
     """What every verb is told: where this recipe's results lie."""
-    return R.root
+    return R.argument
 
 
 def planned_units(wildcards):

@@ -23,7 +23,7 @@ rule patches:
     params:
         root=results_folder,
     shell:
-        "terrapatch patches {params.root} {wildcards.unit} 2> {log}"
+        "terrapatch patches {params.root:q} {wildcards.unit:q} 2> {log:q}"
 
 
 rule splits:
@@ -42,7 +42,7 @@ rule splits:
     params:
         root=results_folder,
     shell:
-        "terrapatch splits {params.root} 2> {log}"
+        "terrapatch splits {params.root:q} 2> {log:q}"
 
 
 rule layouts:
@@ -65,4 +65,4 @@ rule layouts:
     params:
         root=results_folder,
     shell:
-        "terrapatch layouts {params.root} --threads {threads} 2> {log}"
+        "terrapatch layouts {params.root:q} --threads {threads} 2> {log:q}"

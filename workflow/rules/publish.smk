@@ -8,6 +8,7 @@ rule publish:
     input:
         lock=R.lock,
         manifest=R.manifest,
+        dates=R.dates,
         splits=R.splits,
         layout=R.layout,
         settings=R.settings("publish"),
@@ -25,12 +26,13 @@ rule publish:
     params:
         root=results_folder,
     shell:
-        "terrapatch publish {params.root} --threads {threads} 2> {log}"
+        "terrapatch publish {params.root:q} --threads {threads} 2> {log:q}"
 
 
 rule training:
     input:
         manifest=R.manifest,
+        dates=R.dates,
         statistics=R.statistics,
         settings=R.settings("training"),
     output:
@@ -46,7 +48,7 @@ rule training:
     params:
         root=results_folder,
     shell:
-        "terrapatch training {params.root} --threads {threads} 2> {log}"
+        "terrapatch training {params.root:q} --threads {threads} 2> {log:q}"
 
 
 rule report:
@@ -66,7 +68,7 @@ rule report:
     params:
         root=results_folder,
     shell:
-        "terrapatch report {params.root} 2> {log}"
+        "terrapatch report {params.root:q} 2> {log:q}"
 
 
 # After the report, so that a model that fails can be looked at.
@@ -83,4 +85,4 @@ rule validate:
     params:
         root=results_folder,
     shell:
-        "terrapatch validate {params.root} 2> {log}"
+        "terrapatch validate {params.root:q} 2> {log:q}"

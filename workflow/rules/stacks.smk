@@ -17,7 +17,7 @@ rule sampling:
     params:
         root=results_folder,
     shell:
-        "terrapatch sampling {params.root} {wildcards.unit} 2> {log}"
+        "terrapatch sampling {params.root:q} {wildcards.unit:q} 2> {log:q}"
 
 
 rule sentinel2:
@@ -37,7 +37,7 @@ rule sentinel2:
     params:
         root=results_folder,
     shell:
-        "terrapatch sentinel2 {params.root} {wildcards.unit} --threads {threads} 2> {log}"
+        "terrapatch sentinel2 {params.root:q} {wildcards.unit:q} --threads {threads} 2> {log:q}"
 
 
 rule sentinel1:
@@ -57,7 +57,7 @@ rule sentinel1:
     params:
         root=results_folder,
     shell:
-        "terrapatch sentinel1 {params.root} {wildcards.unit} --threads {threads} 2> {log}"
+        "terrapatch sentinel1 {params.root:q} {wildcards.unit:q} --threads {threads} 2> {log:q}"
 
 
 rule reference:
@@ -75,4 +75,4 @@ rule reference:
     params:
         root=results_folder,
     shell:
-        "terrapatch reference {params.root} {wildcards.unit} 2> {log}"
+        "terrapatch reference {params.root:q} {wildcards.unit:q} 2> {log:q}"

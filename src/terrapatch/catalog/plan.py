@@ -9,65 +9,46 @@ Laws:
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import shapely
-from odc.geo import CRS
-from odc.geo.geobox import GeoBox
-from shapely.geometry.base import BaseGeometry
-
 from ..errors import (
-    GridError,
     IncompleteError,
     InputError,
-    RecipeError,
     SceneError,
     TerrapatchError,
 )
 from ..grid import (
     GEOGRAPHIC,
-    Unit,
-    geobox_to_dict,
-    mgrs_tiles,
-    mosaic_units,
-    occupied,
-    patch_windows,
     reprojected,
-    share_surface,
-    snapped_geobox,
-    tile_units,
-    windows_in_area,
 )
 from ..heights import HeightModel
-from ..recipe import SamplingSettings, StageSettings, read_settings
+from ..legend import load_crosswalk
+from ..recipe import StageSettings, read_settings
+from ..sums import Sums
 from ..tables import (
     Exclusion,
     Lock,
     LockedFile,
     LockedItem,
-    LockedUnit,
-    Sensor,
-    read_area,
     write_lock,
 )
+from ..vectors import read_area
 from .checks import check_heights, check_raw, missing_slices, together
+from .files import Files
 from .folder import Found, search
 from .gaps import gaps
 from .geotiff import described_scenes, map_scene
 from .policy import choose
-from .references import FoundVectors, find_vectors
-from .scene import Files, Scene, locked_item
+from .references import find_vectors
+from .scene import Scene, locked_item
 from .statements import wrong_codes
+from .units import locked_units, middle_latitude
 
 SENSORS = ("sentinel2", "sentinel1", "reference")
 """In the order of the lock."""
-
-_MOST_UNITS = 100_000
-"""More than any area needs (the box around Brazil has 11,000 at 10 m): a mistake in the resolution."""
 
 
 def plan(settings: Path, output: Path | None = None, archive: Path | None = None) -> Lock:
@@ -87,8 +68,10 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         IncompleteError: nothing is left to build from; says why for each scene.
     """
     resolved = read_settings(settings)
-    area, area_crs = read_area(resolved.area)
-    files = Files(resolved.catalog.hash_files)
+    notes: list[str] = []
+    area, area_crs = read_area(resolved.area, notes)
+    sums = Sums(settings.parent.parent)
+    files = Files(resolved.catalog.hash_files, sums)
     vectors = find_vectors(
         resolved.reference, area, area_crs, files, archive=archive,
         unpack_to=settings.parent.parent / "unpacked",
@@ -107,7 +90,6 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         if sensor == "reference" and resolved.reference.vectors:
             continue  # polygons stand in for maps
         _require(sensor, [s.id for s in chosen if s.sensor == sensor], excluded, found)
-    files = Files(resolved.catalog.hash_files)
     items, errors = _locked(chosen, _bands(resolved), files)
     errors += wrong_codes(items, resolved.reference.crosswalk)
     beside = _Auxiliary()
@@ -117,9 +99,10 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
             errors += missing_slices(chosen, found.scenes, excluded, outline)
         items, beside, faults = _beside(resolved, archive, items, files)
         errors += faults
+    sums.save()
     if errors:
         raise together(errors)
-    units, left_out, boxes = _units(resolved, items, vectors, wanted, area, area_crs)
+    units, left_out, boxes = locked_units(resolved, items, vectors, wanted, area, area_crs)
     used = {(sensor, i) for unit in units for sensor, ids in unit.items.items() for i in ids}
     excluded += [
         Exclusion(id=item.id, sensor=item.sensor, reason="its pixels meet no patch of the area")
@@ -135,6 +118,8 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
             raise together(errors)
     items = [item for item in items if (item.sensor, item.id) in used]
     needed = {item.orbit_file for item in items}
+    if any(item.sensor == "reference" for item in items):
+        load_crosswalk(resolved.reference.crosswalk)  # a broken table is told before any pixel
     rank = {sensor: number for number, sensor in enumerate(SENSORS)}
     lock = Lock(
         name=resolved.name,
@@ -149,14 +134,20 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         vectors=vectors.vectors,
         excluded=tuple(sorted(excluded, key=lambda e: (rank[e.sensor], e.id, e.reason))),
         units_left_out=left_out,
-        gaps=gaps(
-            items, units, resolved.catalog.period,
-            series=resolved.catalog.scenes_per_tile is None,
-        ),
+        latitude=middle_latitude(resolved.sampling, area, area_crs),
+        gaps=gaps(items, units, resolved.catalog.period, _series(resolved)),
+        notes=tuple(notes),
     )  # fmt: skip
     if output is not None:
         write_lock(lock, output)
     return lock
+
+
+def _series(settings: StageSettings) -> list[str]:
+    """Sensors whose passes make a series; the best few dates a tile are none."""
+    few = {"sentinel2"} if settings.catalog.scenes_per_tile is not None else set()
+    times = {"sentinel2": settings.sentinel2.time, "sentinel1": settings.sentinel1.time}
+    return [s for s in settings.modalities if times[s] == "series" and s not in few]
 
 
 @dataclass(frozen=True)
@@ -197,8 +188,8 @@ def _beside(
 def _locked_file(path: Path, what: str, field: str, files: Files) -> LockedFile:
     if not path.is_file():
         raise InputError(f"{path}: no such {what}; correct sentinel1.{field} in the recipe")
-    size, digest = files.record(path)
-    return LockedFile(href=str(path), size=size, sha256=digest)
+    found = files.locked(path, str(path))
+    return found.model_copy(update={"beside": files.beside(str(path))})
 
 
 def _found(settings: StageSettings, archive: Path | None) -> Found:
@@ -251,135 +242,6 @@ def _locked(
         except TerrapatchError as error:
             errors.append(error)
     return items, errors
-
-
-def _units(
-    settings: StageSettings,
-    items: Sequence[LockedItem],
-    vectors: FoundVectors,
-    wanted: Sequence[str],
-    area: BaseGeometry,
-    area_crs: str,
-) -> tuple[tuple[LockedUnit, ...], dict[str, str], dict[str, GeoBox]]:
-    """Units that hold a patch and a scene of every sensor, the others with their reasons.
-
-    And the part of each unit that its patches take up: on tile grids often a corner of it.
-    """
-    sampling = settings.sampling
-    footprints = {(i.sensor, i.id): shapely.geometry.shape(i.footprint) for i in items}
-    areas: dict[str, BaseGeometry] = {}
-    units, left_out, boxes = [], {}, {}
-    for unit in _grid_units(sampling, items, footprints, area, area_crs):
-        geobox = geobox_to_dict(unit.geobox)
-        crs = str(geobox["crs"])
-        if crs not in areas:
-            areas[crs] = reprojected(area, area_crs, crs)
-        windows = patch_windows(unit, size_px=sampling.size_px, stride_px=sampling.step_px)
-        inside = windows_in_area(windows, unit.geobox, areas[crs], sampling.area_rule)
-        if not inside:
-            continue
-        box = occupied(unit.geobox, [(w.y_px, w.x_px) for w in inside], sampling.size_px)
-        outline = reprojected(box.extent.geom, crs, GEOGRAPHIC)
-        here = [
-            item
-            for item in items
-            if _belongs(item, unit, sampling)
-            and share_surface(footprints[item.sensor, item.id], outline)
-        ]
-        by_sensor = {s: tuple(i.id for i in here if i.sensor == s) for s in wanted}
-        polygons = vectors.around(unit.geobox)
-        lacking = [
-            s for s, ids in by_sensor.items() if not ids and not (s == "reference" and polygons)
-        ]
-        if lacking:
-            left_out[unit.id] = _lacks(lacking, settings)
-            continue
-        boxes[unit.id] = box
-        units.append(
-            LockedUnit(
-                id=unit.id, geobox=geobox, first_row=unit.first_row, first_col=unit.first_col,
-                items={s: ids for s, ids in by_sensor.items() if ids}, vectors=polygons,
-            )
-        )  # fmt: skip
-    return tuple(sorted(units, key=lambda u: u.id)), left_out, boxes
-
-
-def _lacks(sensors: Sequence[str], settings: StageSettings) -> str:
-    """Why a unit is left out."""
-    scenes = [s for s in sensors if s != "reference" or not settings.reference.vectors]
-    reasons = [f"no scene of {', '.join(scenes)}"] if scenes else []
-    if len(scenes) < len(sensors):
-        reasons.append("no polygon of reference.vectors lies here")
-    return "; ".join(reasons)
-
-
-def _grid_units(
-    sampling: SamplingSettings,
-    items: Sequence[LockedItem],
-    footprints: Mapping[tuple[Sensor, str], BaseGeometry],
-    area: BaseGeometry,
-    area_crs: str,
-) -> list[Unit]:
-    if sampling.kind == "mosaic":
-        return _mosaic(sampling, area, area_crs)
-    geographic = reprojected(area, area_crs, GEOGRAPHIC)
-    tiles: set[str] = set()
-    for item in items:
-        if item.tile is not None and item.sensor == "sentinel2":
-            tiles.add(item.tile)
-        elif item.sensor == "sentinel2":
-            # A scene without tile lies on the grid of the tiles of its own zone.
-            crs = next(iter(item.assets.values())).crs
-            around = mgrs_tiles(footprints[item.sensor, item.id].intersection(geographic))
-            tiles |= {u.id for u in tile_units(around) if geobox_to_dict(u.geobox)["crs"] == crs}
-    return tile_units([tile.removeprefix("T") for tile in tiles])
-
-
-def _mosaic(sampling: SamplingSettings, area: BaseGeometry, area_crs: str) -> list[Unit]:
-    try:
-        CRS(sampling.crs)
-    except RuntimeError as error:  # pyproj's
-        raise RecipeError(f"sampling.crs: {sampling.crs!r} is no CRS: {error}") from error
-    there = reprojected(area, area_crs, sampling.crs)
-    bounds = there.bounds
-    if CRS(sampling.crs).geographic and _crosses_antimeridian(there):
-        raise GridError(
-            f"sampling.crs: the area crosses the antimeridian, where a grid in {sampling.crs} "
-            "ends; set a projected one, for example the UTM zone of the area"
-        )
-    if not all(math.isfinite(edge) for edge in bounds):
-        raise GridError(
-            f"the area cannot be drawn in {sampling.crs}, it reaches too far from where that CRS "
-            "is valid; choose another sampling.crs"
-        )
-    geobox = snapped_geobox(bounds, sampling.crs, sampling.resolution)
-    side = sampling.step_px * sampling.unit_patches
-    count = math.ceil(geobox.shape[0] / side) * math.ceil(geobox.shape[1] / side)
-    if count > _MOST_UNITS:
-        raise RecipeError(
-            f"sampling.resolution: {sampling.resolution:g} cuts the area into {count} units; it "
-            f"counts in units of {sampling.crs}: is it degrees where metres are meant?"
-        )
-    return mosaic_units(
-        geobox,
-        size_px=sampling.size_px,
-        stride_px=sampling.step_px,
-        unit_patches=sampling.unit_patches,
-    )
-
-
-def _crosses_antimeridian(area: BaseGeometry) -> bool:
-    """Whether an area in degrees lies on both sides of ±180, and not all around the Earth."""
-    west, _, east, _ = area.bounds
-    other_side = shapely.box(-90, -90, 90, 90)
-    return west <= -180 + 1e-9 and east >= 180 - 1e-9 and not area.intersects(other_side)
-
-
-def _belongs(item: LockedItem, unit: Unit, sampling: SamplingSettings) -> bool:
-    """On tile grids a Sentinel-2 scene serves its own tile alone: no warp, no second zone."""
-    if sampling.kind == "mosaic" or item.sensor != "sentinel2" or item.tile is None:
-        return True
-    return item.tile.removeprefix("T") == unit.id
 
 
 def _require(

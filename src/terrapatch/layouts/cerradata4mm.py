@@ -83,6 +83,7 @@ def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
         "bytes": total,
         "files": {layer.folder: len(names) for layer in layers.values()},
         "folders": settings.layouts.folders,
+        "nodata": {layer.folder: layer.nodata for layer in layers.values()},
         "patches": len(names),
         "splits": split_sizes(sources),
         "units_of_values": {m: infos[m].unit_of_values for m in infos},
@@ -134,7 +135,7 @@ def _read(sources: Sources, batch: Batch) -> Iterator[tuple[list[int], dict[str,
     done = 0
     for piece in batch.pieces():
         pixels: dict[str, Any] = {
-            modality: read_patches(stack, piece.numbers)[:, 0] for modality, stack in stacks.items()
+            modality: read_patches(stack, piece)[:, 0] for modality, stack in stacks.items()
         }
         part = codes[done : done + piece.rows.size]
         done += piece.rows.size

@@ -180,17 +180,14 @@ class _ImageJob:
 
     def __call__(self) -> int:
         writer, batch, kind = self.writer, self.batch, self.writer.kinds[self.modality]
-        part = Batch(
-            batch.unit, batch.rows[self.chosen], batch.numbers[self.chosen],
-            batch.y_px[self.chosen], batch.x_px[self.chosen], batch.size_px,
-        )  # fmt: skip
+        part = batch.where(self.chosen)
         images, total = writer.images, 0
         for piece in part.pieces(PIECE):
-            data = read_patches(self.stack, piece.numbers, "data", self.step)
+            data = read_patches(self.stack, piece, "data", self.step)
             rows = piece.rows.tolist()
             source = None
             if not images.all_whole(self.modality, piece.rows, self.step):
-                source = read_patches(self.stack, piece.numbers, "source", self.step)
+                source = read_patches(self.stack, piece, "source", self.step)
             names = images.names_of(self.modality, piece.rows, self.step)
             for number, (row, name) in enumerate(zip(rows, names, strict=True)):
                 pixels = data[number, list(kind.order)]
@@ -198,7 +195,7 @@ class _ImageJob:
                 values = to_int16(pixels, seen) if self.modality == "sentinel2" else pixels
                 total += writer.write(self.modality, row, name, values, batch.size_px)
             if self.stack.info.scl:
-                scl = read_patches(self.stack, piece.numbers, "scl", self.step)
+                scl = read_patches(self.stack, piece, "scl", self.step)
                 images.set_clouds(self.modality, piece.rows, self.step, scl)
         return total
 
@@ -344,6 +341,7 @@ def _summary(
         "bytes": total,
         "files": {REFERENCE: len(table), LABELS: len(table)}
         | {SENSORS[m][0]: number for m, number in counts.items()},
+        "nodata": {kind.folder: kind.nodata for kind in writer.kinds.values()},
         "patches": len(table),
         "patches_with_class": {
             str(code): int(present[:, code].sum()) for code in sources.legend.finest.codes
@@ -351,5 +349,7 @@ def _summary(
         "same_day": images.lost,
         "splits": split_sizes(sources),
         "tiles": tiles,
-        "units_of_values": {"sentinel2": "DN, reflectance = DN / 10000", "sentinel1": "linear"},
+        "units_of_values": {
+            m: _infos(sources, m)[0].unit_of_values for m in sources.settings.modalities
+        },
     }

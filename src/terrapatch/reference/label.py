@@ -30,9 +30,10 @@ from ..legend import NODATA, Crosswalk, Legend, load_crosswalk, load_legend
 from ..rasters import read_masked, write_geotiff
 from ..recipe import ReferenceSettings, read_settings
 from ..resample import CELL, SNAP, Lattice, nodes
+from ..sums import check_unchanged
 from ..tables import LockedAsset, read_lock, unit_geobox
 from .edges import HALO, edges
-from .steps import clean_halo, cleaned
+from .steps import clean_halo, cleaned, pixel_of
 from .vectors import VectorFiles
 
 if TYPE_CHECKING:
@@ -269,6 +270,8 @@ class Burnt:
     geobox: GeoBox
     """The unit, without halo."""
     halo: int
+    pixel_m: tuple[float, float]
+    """Height and width of a pixel, the same for all units of a grid in degrees."""
     legend: Legend
     files: VectorFiles
 
@@ -298,9 +301,13 @@ def burnt(lock: Path, unit: str, wanted: ReferenceSettings) -> Burnt:
             f"{lock}: no reference map for unit {unit!r}; give reference.path, reference.vectors "
             "(or a raster with sensor: reference) that covers the area, and plan again"
         )
+    used = [*polygons, *(vector for vector in plan.vectors if vector.kind == "networks")]
+    maps = [item.assets["map"] for item in items]
+    check_unchanged([*maps, *(file for vector in used for file in vector.files)], lock)
     legend = load_legend(wanted.legend)
     geobox = unit_geobox(plan.unit(unit))
-    halo = HALO[wanted.edges] + clean_halo(wanted, geobox)
+    pixel_m = pixel_of(plan, unit)
+    halo = HALO[wanted.edges] + clean_halo(wanted, pixel_m)
     around = geobox.pad(halo) if halo else geobox
     labels = np.full(around.shape, NODATA, np.uint8)
     files = VectorFiles(wanted, legend, plan.vectors, Path(lock).parent / "unpacked")
@@ -320,7 +327,7 @@ def burnt(lock: Path, unit: str, wanted: ReferenceSettings) -> Burnt:
         raise LegendError(_unknown_codes(unknown, load_crosswalk(wanted.crosswalk)))
     if wanted.background is not None:
         files.fill_background(labels, wanted.background)
-    return Burnt(labels, files.network(around), geobox, halo, legend, files)
+    return Burnt(labels, files.network(around), geobox, halo, pixel_m, legend, files)
 
 
 def reference(lock: Path, unit: str, settings: Path, output: Path) -> None:
@@ -341,13 +348,13 @@ def reference(lock: Path, unit: str, settings: Path, output: Path) -> None:
         IncompleteError: the lock names neither map nor polygons for the unit.
         LegendError: a source holds codes that the crosswalk does not list.
         SceneError: a source cannot be read.
-        SourceError: a vector file has changed since it was planned.
+        SourceError: a file has changed since it was planned.
         StorageError: the result cannot be written.
     """
     wanted = read_settings(settings).reference
     found = burnt(lock, unit, wanted)
     tags = found.files.report(found.nodata_share)
-    labels = cleaned(found.labels, found.network, wanted, found.legend, found.geobox)
+    labels = cleaned(found.labels, found.network, wanted, found.legend, found.pixel_m)
     layers, names = label_layers(labels, found.legend, wanted.edges, found.halo)
     write_geotiff(
         output, layers, found.geobox, nodata=NODATA, descriptions=names, compression="deflate",

@@ -6,26 +6,36 @@ Where no steps are given, networks are burnt over the labels; else where the ste
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ..grid import pixel_size_m
 from ..legend import NODATA, Legend
 from ..recipe import ReferenceSettings
-
-if TYPE_CHECKING:
-    from odc.geo.geobox import GeoBox
+from ..tables import Lock, unit_geobox
 
 
-def clean_halo(wanted: ReferenceSettings, geobox: GeoBox) -> int:
+def pixel_of(lock: Lock, unit: str) -> tuple[float, float]:
+    """Height and width of a pixel in metres, the same for all units on one grid in degrees.
+
+    A unit's own latitude would give a mapping unit of 2.5 ha another number of pixels from one row
+    of units to the next, and labels that depend on where units are cut.
+    """
+    geobox = unit_geobox(lock.unit(unit))
+    latitude = lock.latitude
+    if latitude is None:
+        extents = [unit_geobox(one).boundingbox for one in lock.units]
+        latitude = (min(e.bottom for e in extents) + max(e.top for e in extents)) / 2
+    return pixel_size_m(geobox, latitude)
+
+
+def clean_halo(wanted: ReferenceSettings, pixel_m: tuple[float, float]) -> int:
     """Pixels around a unit that its cleaned labels depend on."""
     if not wanted.clean:
         return 0
     from . import clean
 
-    return clean.halo_px(wanted.clean, pixel_size_m(geobox))
+    return clean.halo_px(wanted.clean, pixel_m)
 
 
 def cleaned(
@@ -33,7 +43,7 @@ def cleaned(
     network: NDArray[np.uint8] | None,
     wanted: ReferenceSettings,
     legend: Legend,
-    geobox: GeoBox,
+    pixel_m: tuple[float, float],
 ) -> NDArray[np.uint8]:
     """Labels after the recipe's cleaning steps and with the network.
 
@@ -42,7 +52,7 @@ def cleaned(
         network: (y, x) uint8, 255 where there is none; None without networks in the recipe.
         wanted: the stage's settings.
         legend: its finest level is that of `labels`.
-        geobox: the unit, without halo.
+        pixel_m: height and width of a pixel, see `pixel_of`.
 
     Returns:
         (y, x) uint8.
@@ -51,7 +61,7 @@ def cleaned(
         from . import clean
 
         return clean.run(
-            labels, wanted.clean, pixel_m=pixel_size_m(geobox), codes=legend.finest.codes,
+            labels, wanted.clean, pixel_m=pixel_m, codes=legend.finest.codes,
             protect=wanted.protect, network=network,
         )  # fmt: skip
     if network is not None:

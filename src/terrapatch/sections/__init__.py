@@ -42,11 +42,15 @@ class AreaSettings(Section):
     """West, south, east, north in degrees (EPSG:4326); west > east crosses the antimeridian."""
     file: str | None = None
     """Polygon file instead of a box (GeoJSON, GeoPackage …, any CRS); relative to where you run."""
+    layer: str | None = None
+    """Layer of the polygon file, where it has several."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> AreaSettings:
         if (self.bbox is None) == (self.file is None):
             raise ValueError("give either bbox (west, south, east, north) or file")
+        if self.layer is not None and self.file is None:
+            raise ValueError("layer names a layer of area.file, and there is no file")
         if self.bbox is not None:
             west, south, east, north = self.bbox
             # Across the antimeridian a box is narrow; a wide one has its sides mixed up.
@@ -185,8 +189,9 @@ class SamplingSettings(Section):
     """`mosaic`: windows over the area on one grid; `tiles`: windows in each MGRS tile."""
     crs: str = "EPSG:4326"
     """CRS of the mosaic grid (tiles: always the tile's UTM zone)."""
-    resolution: Annotated[float, Field(gt=0)] = 8.983152841195215e-05
-    """Pixel size in units of `crs`; the default is 10 m at the equator in degrees."""
+    resolution: Annotated[float, Field(gt=0)] = 8.983152838482056e-05
+    """Pixel size in units of `crs`, rounded to a multiple of 2⁻⁴⁰ degrees (2⁻²⁸ units of a projected
+    CRS), so that bounds of patches are exact; the default is 10 m at the equator in degrees."""
     size_px: Annotated[int, Field(ge=8, le=2048)] = 128
     """Side of a patch in pixels."""
     stride_px: Annotated[int, Field(ge=1, le=8192)] | None = None
@@ -250,9 +255,10 @@ class PatchesSettings(Section):
     min_valid_label: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Smallest share of labelled pixels."""
     min_dates_sentinel2: Annotated[int, Field(ge=1)] = 1
-    """Fewest Sentinel-2 dates that reach `min_valid_sentinel2`; other dates are left out."""
+    """Fewest Sentinel-2 dates that reach `min_valid_sentinel2`. Other dates count nowhere; the layout
+    multisenge leaves them out, `dates.parquet` of the native one says of each whether it is `kept`."""
     min_dates_sentinel1: Annotated[int, Field(ge=1)] = 1
-    """Fewest Sentinel-1 dates that reach `min_valid_sentinel1`; other dates are left out."""
+    """The same for Sentinel-1 and `min_valid_sentinel1`."""
 
 
 class SplitsSettings(Section):
@@ -295,6 +301,11 @@ class LayoutsSettings(Section):
     compression: Literal["none", "lzw", "deflate", "zstd"] = "zstd"
     """Compression of GeoTIFF images (masks: always one that every reader has). zstd takes a quarter
     of deflate's time and half of lzw's, and is the smallest; GDAL reads it from version 2.3 on."""
+
+    @property
+    def one_a_day(self) -> bool:
+        """Whether names hold the day alone, so that of two images of a day one has the file."""
+        return self.name == "multisenge"
 
 
 class PublishSettings(Section):
@@ -353,6 +364,6 @@ STAGES: dict[str, tuple[str, ...]] = {
         "sentinel1",
         "patches",
     ),
-    "training": ("training", "reference"),
+    "training": ("training", "reference", "layouts"),
 }
 """Which sections each stage sees. Adding one here makes its changes rebuild that stage."""
