@@ -137,6 +137,24 @@ class Gap(_Record):
     reason: str | None = None
     """What happened to the satellites, where that explains it."""
 
+    @property
+    def track(self) -> str:
+        """The track in short, for example `R103 desc`; empty for Sentinel-2."""
+        orbit = "" if self.relative_orbit is None else f"R{self.relative_orbit:03d}"
+        return f"{orbit} {(self.orbit_direction or '')[:4]}".strip()
+
+    def words(self, units: int) -> str:
+        """What is missing, where and why; `units` is how many the lock has."""
+        if self.visits:
+            count = f"{self.visits} pass{'' if self.visits == 1 else 'es'}"
+            what = f"{count}, up to {self.longest_days} days apart instead of {self.usual_days}"
+        else:
+            what = f"none for {self.longest_days} days instead of {self.usual_days}"
+        if self.units:
+            some = ", ".join(self.units[:3]) + (", …" if len(self.units) > 3 else "")
+            what += f", in {len(self.units)} of {units} units ({some})"
+        return f"{what}: {self.reason}" if self.reason else what
+
 
 class LockedVector(_Record):
     """One vector file of a reference."""

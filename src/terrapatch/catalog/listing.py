@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..tables import Lock, LockedFile, LockedItem
-from .gaps import words
 
 _HEAD = ("sensor", "scene", "date", "tile", "orbit", "cloud %", "baseline", "units")
 
@@ -23,7 +22,12 @@ def describe(lock: Lock) -> str:
     lines += ["", *_aligned([_HEAD, *rows])]
     if lock.gaps:
         lines += ["", f"{_count(lock.gaps, 'gap')} in the series of passes"]
-        lines += _aligned([words(gap, lock.units) for gap in lock.gaps])
+        lines += _aligned(
+            [
+                (g.sensor, g.track, f"{g.start} to {g.end}", g.words(len(lock.units)))
+                for g in lock.gaps
+            ]
+        )
     if lock.vectors:
         lines += ["", _count(lock.vectors, "vector file")]
         lines += _aligned(

@@ -129,14 +129,18 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         excluded=tuple(sorted(excluded, key=lambda e: (rank[e.sensor], e.id, e.reason))),
         units_left_out=left_out,
         latitude=middle_latitude(resolved.sampling, area, area_crs),
-        gaps=gaps(
-            items, units, resolved.catalog.period,
-            series=resolved.catalog.scenes_per_tile is None,
-        ),
+        gaps=gaps(items, units, resolved.catalog.period, _series(resolved)),
     )  # fmt: skip
     if output is not None:
         write_lock(lock, output)
     return lock
+
+
+def _series(settings: StageSettings) -> list[str]:
+    """Sensors whose passes make a series; the best few dates a tile are none."""
+    few = {"sentinel2"} if settings.catalog.scenes_per_tile is not None else set()
+    times = {"sentinel2": settings.sentinel2.time, "sentinel1": settings.sentinel1.time}
+    return [s for s in settings.modalities if times[s] == "series" and s not in few]
 
 
 @dataclass(frozen=True)

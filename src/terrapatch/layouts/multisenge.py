@@ -341,6 +341,7 @@ def _summary(
         "bytes": total,
         "files": {REFERENCE: len(table), LABELS: len(table)}
         | {SENSORS[m][0]: number for m, number in counts.items()},
+        "nodata": {kind.folder: kind.nodata for kind in writer.kinds.values()},
         "patches": len(table),
         "patches_with_class": {
             str(code): int(present[:, code].sum()) for code in sources.legend.finest.codes
@@ -348,5 +349,7 @@ def _summary(
         "same_day": images.lost,
         "splits": split_sizes(sources),
         "tiles": tiles,
-        "units_of_values": {"sentinel2": "DN, reflectance = DN / 10000", "sentinel1": "linear"},
+        "units_of_values": {
+            m: _infos(sources, m)[0].unit_of_values for m in sources.settings.modalities
+        },
     }

@@ -76,10 +76,18 @@ def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
     return {
         "bands": {name: list(info.bands) for name, (info, _) in stacks.items()},
         "files": {f"{name}.zarr": len(parts) for name in stacks},
+        "nodata": {name: _nodata(info) for name, (info, _) in stacks.items()},
         "patches": len(table),
         "splits": split_sizes(sources),
         "units_of_values": {name: info.unit_of_values for name, (info, _) in stacks.items()},
     }
+
+
+def _nodata(info: StackInfo) -> int | None:
+    """The value that says missing; None where `source` alone says it: 0 is a value there."""
+    if info.modality == "label":
+        return NODATA
+    return 0 if info.modality == "sentinel2" and info.dtype != "int16" else None
 
 
 def _write_stack(

@@ -74,7 +74,7 @@ def publish(
         "patches": facts.split_sizes,
     }
     facts = replace(facts, statistics=figures)
-    compared = compare(facts.settings, facts.legend, facts.layout, figures)
+    compared = compare(facts.settings, facts.legend, facts.layout, figures, facts.used)
     write_json(dataset / "statistics.json", figures)
     write_text(dataset / "README.md", card(facts, compared))
     write_json(deviations, compared)
