@@ -37,6 +37,7 @@ from .scene import (
     missing_bands,
     platform_name,
 )
+from .statements import Statement
 from .tree import Tree, archive_trees, folder_tree, parse, sound, text_of
 
 PRODUCT_NAME = re.compile(r"S1[A-Z]_(?:IW|S[1-6]|EW|WV|EN|N[1-6])_(?:GRD|SLC|OCN|RAW)")
@@ -197,7 +198,7 @@ def _files(tree: Tree, bands: Sequence[str]) -> Mapping[str, BandFile]:
     return {
         band: BandFile(
             *tree.place(found[band, "measurement"]),
-            nodata=0.0,
+            said=(Statement("GRD products say", nodata=0.0),),
             sidecars={
                 kind: _address(tree, found[band, kind])
                 for kind in _SIDECARS

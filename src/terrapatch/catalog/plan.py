@@ -49,6 +49,7 @@ from .geotiff import described_scenes, map_scene
 from .policy import choose
 from .references import FoundVectors, find_vectors
 from .scene import Scene, locked_item
+from .statements import wrong_codes
 from .units import locked_units, middle_latitude
 from .unused import left_over
 
@@ -103,6 +104,7 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         _require(sensor, [s.id for s in chosen if s.sensor == sensor], excluded, hints)
     items, errors = _locked(chosen, _bands(resolved), files)
     errors += shared_pixels(items)
+    errors += wrong_codes(items, resolved.reference.crosswalk)
     beside = _Auxiliary()
     if "sentinel1" in wanted and resolved.sentinel1.level == "GRD":
         if resolved.catalog.missing_slices == "error":

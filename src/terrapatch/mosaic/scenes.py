@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .. import resample
 from ..tables import LockedAsset, LockedItem
 from .sources import Group
+from .values import Values
 
 if TYPE_CHECKING:
     from .sources import Grid, Layer, Patches
@@ -30,7 +31,7 @@ class Mask(Group):
         patches: Patches,
     ) -> None:  # fmt: skip
         """Plan only; values of the uint8 file that are `excluded` count as missing."""
-        super().__init__([asset], _FIRST, lattice, _NEAREST, _PLAIN, np.nan, patches)
+        super().__init__([asset], _FIRST, lattice, _NEAREST, _PLAIN, Values.codes(asset), patches)
         self._excluded = np.isin(np.arange(256), excluded)
 
     def sample(
@@ -59,24 +60,24 @@ class Scene:
             kernel = resample.Kernel(
                 layer.kernel, layer.upsample_first, grid.factor(assets[0], layer)
             )
-            offsets = [asset.add_offset if layer.add_offset else 0.0 for asset in assets]
-            nodata = layer.nodata if assets[0].nodata is None else assets[0].nodata
+            values = Values.of(assets[0], layer)
+            offsets = [
+                asset.add_offset * values.gain if layer.add_offset else 0.0 for asset in assets
+            ]
             radiometry = resample.Radiometry(
-                np.array(offsets, np.float32),
-                np.nan if assets[0].scale == "db" else nodata,
-                *layer.limits,
+                np.array(offsets, np.float32), values.missing, *layer.limits
             )
             self.groups.append(
                 Group(
                     assets, np.array(members, np.int64), grid.lattice(assets[0]), kernel,
-                    radiometry, nodata, patches,
+                    radiometry, values, patches,
                 )
             )  # fmt: skip
         self.classes: Group | None = None
         if layer.classes:
             asset = item.assets[layer.classes]
             self.classes = Group(
-                [asset], _FIRST, grid.lattice(asset), _NEAREST, _PLAIN, np.nan, patches
+                [asset], _FIRST, grid.lattice(asset), _NEAREST, _PLAIN, Values.codes(asset), patches
             )
         for name, excluded in layer.masks.items():
             if excluded and name in item.assets:
@@ -93,4 +94,5 @@ class Scene:
 
 
 def _key(asset: LockedAsset) -> tuple[Any, ...]:
-    return asset.crs, asset.transform, asset.shape, asset.dtype, asset.nodata, asset.scale
+    place = asset.crs, asset.transform, asset.shape
+    return (*place, asset.dtype, asset.nodata, asset.quantification, asset.gain, asset.scale)

@@ -90,6 +90,7 @@ def layer(settings: Sentinel1Settings) -> Layer:
         bands=settings.polarisations,
         kernel=settings.kernel,
         dtype="float32",
+        power=True,
         decibel=settings.scale == "db",
         plain=settings.layers,
     )
