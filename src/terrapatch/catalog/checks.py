@@ -51,7 +51,7 @@ def degrees(area: BaseGeometry, crs: str) -> BaseGeometry:
     if CRS(crs).geographic and (area.bounds[1] < -90 or area.bounds[3] > 90):
         raise InputError(
             f"area: latitudes from {area.bounds[1]:g} to {area.bounds[3]:g}; longitude stands "
-            "first, then latitude: are they swapped in the file?"
+            "first, then latitude, or they are swapped in the file"
         )
     return reprojected(area, crs, GEOGRAPHIC)
 
