@@ -30,7 +30,7 @@ from terrapatch.tables import (
     write_lock,
 )
 
-RESOLUTION = 8.983152841195215e-05
+RESOLUTION = 8.983152838482056e-05
 LAYERS = ("l2", "l1", "edge_l2", "edge_l1")
 
 

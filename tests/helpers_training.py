@@ -121,7 +121,7 @@ def write_settings(path, training, modalities=None):
         json.dumps(
             {"name": "hand-made", "mode": "corrected",
              "modalities": modalities or ["sentinel2", "sentinel1"],
-             "training": training, "reference": {}}
+             "training": training, "reference": {}, "layouts": {}}
         )
     )  # fmt: skip
 

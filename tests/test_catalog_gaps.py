@@ -153,7 +153,7 @@ def test_sentinel_2_is_looked_at_as_a_whole_and_forgives_a_month():
     period = (date(2022, 1, 1), date(2022, 4, 20))
     (found,) = gaps(items, units(items), period)
     assert (found.sensor, found.relative_orbit, found.longest_days) == ("sentinel2", None, 50)
-    assert gaps(items, units(items), period, series=False) == ()
+    assert gaps(items, units(items), period, ["sentinel1"]) == ()
 
 
 @given(st.sets(st.integers(0, 60), min_size=4), st.permutations(range(3)))
@@ -190,6 +190,7 @@ def test_the_plan_prints_and_locks_the_gaps(simulated, tmp_path, capsys):
     recipe = recipe_of(simulated, tmp_path, archive) | {"name": "series"}
     recipe["catalog"] |= {"period": ["2021-11-26", "2022-02-05"], "missing_slices": "allow"}
     recipe["sampling"]["unit_patches"] = 2
+    recipe["sentinel1"] |= {"time": "series"}
     (tmp_path / "series.yaml").write_text(json.dumps(recipe))
     words = ["plan", str(tmp_path / "series.yaml"), "--output", str(tmp_path / "out")]
     assert main(words) == 0
@@ -212,6 +213,11 @@ def test_the_plan_prints_and_locks_the_gaps(simulated, tmp_path, capsys):
     assert main(words) == 0
     assert path.read_bytes() == before
     assert changes(lock, lock.model_copy(update={"gaps": ()})) == []
+    # A mosaic of the same passes is one image: no hole in time is a gap of it.
+    capsys.readouterr()
+    assert main([*words, "--set", "sentinel1.time=mosaic"]) == 0
+    assert "in the series of passes" not in capsys.readouterr().out
+    assert read_lock(path).gaps == ()
 
 
 def test_a_plan_without_gaps_says_nothing_of_them():

@@ -24,7 +24,7 @@ from terrapatch.publish import publish
 from terrapatch.publish.deviations import deviations
 from terrapatch.recipe import read_settings
 from terrapatch.stacks import open_stack
-from terrapatch.tables import read_geoparquet
+from terrapatch.tables import Lock, read_geoparquet
 
 NAME = re.compile(r"\d{2}[A-Z]{3}_\d{8}_S[12]_\d+_\d+\.tif")
 """RECIPES §7: names that the release's JSON files hold."""
@@ -401,7 +401,8 @@ def release_layout():
 def compared(tiles, layout):
     settings = read_settings(tiles.results.settings("publish"))
     settings = settings.model_copy(update={"sampling": settings.sampling.model_copy(update={"stride_px": 257})})  # fmt: skip
-    found = deviations(settings, load_legend("multisenge"), layout, {})["comparison"]
+    lock = Lock(name="tiles", source="local", units=(), items=())
+    found = deviations(settings, load_legend("multisenge"), layout, {}, lock)["comparison"]
     return {row["what"]: row for row in found}
 
 

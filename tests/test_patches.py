@@ -25,9 +25,18 @@ from helpers_patches import (
 from terrapatch.dates import DATES
 from terrapatch.errors import IncompleteError, SceneError, StorageError
 from terrapatch.legend import NODATA, load_legend
-from terrapatch.patches import class_counts, cut, drop_reasons, hashes_of, histograms, patches
+from terrapatch.patches import (
+    class_counts,
+    cut,
+    drop_reasons,
+    hashes_of,
+    histograms,
+    observe,
+    patches,
+)
 from terrapatch.rasters import write_geotiff
 from terrapatch.recipe import PatchesSettings
+from terrapatch.stacks import open_stack
 from terrapatch.tables import read_geoparquet
 
 SIZE = 16
@@ -120,14 +129,17 @@ def test_every_column_agrees_with_a_plain_loop(tmp_path, stride):
     for number, row in enumerate(table.itertuples()):
         ys, xs = world.window(number)
         source = world.source["sentinel2"][number]
-        used = [names[k] for k in (1, 2, 3) if (source == k).any()]
         assert row.valid_sentinel2 == pytest.approx((source > 0).mean())
+        # What is not complete is not published, and has neither scenes nor days nor pixels.
+        whole = {m: world.source[m][number].all() for m in ("sentinel2", "sentinel1")}
+        used = [names[k] for k in (1, 2, 3) if whole["sentinel2"] and (source == k).any()]
         assert list(row.sources_sentinel2) == used
         assert list(row.dates_sentinel2) == sorted({days[name] for name in used})
-        assert list(row.sources_sentinel1) == ["radar"]
-        for name in ("sentinel2", "sentinel1"):
+        assert list(row.sources_sentinel1) == (["radar"] if whole["sentinel1"] else [])
+        for name, published in whole.items():
             digest = hashlib.sha256(world.data[name][number].tobytes()).hexdigest()
-            assert getattr(row, f"hash_{name}") == digest
+            found = getattr(row, f"hash_{name}")
+            assert found == digest if published else pd.isna(found)
         pixels = np.ascontiguousarray(written[:, ys, xs])
         assert row.hash_label == hashlib.sha256(pixels.tobytes()).hexdigest()
         assert row.valid_label == pytest.approx((pixels[0] != NODATA).mean())
@@ -222,6 +234,12 @@ def test_dates_of_a_series_are_judged_one_by_one(tmp_path):
     assert table["kept"].tolist() == [n != 4 for n in range(count)]
     assert list(table["sources_sentinel2"][0]) == ["late", "early"]
     assert table["hash_sentinel2"][7] == hashlib.sha256(data[7].tobytes()).hexdigest()
+    # Of the sixth patch the last date alone is complete, of the fourth the second is not.
+    assert table["hash_sentinel2"][5] == hashlib.sha256(data[5, 2].tobytes()).hexdigest()
+    assert table["hash_sentinel2"][3] == hashlib.sha256(data[3, ::2].tobytes()).hexdigest()
+    assert list(table["sources_sentinel2"][3]) == ["late", "early"]
+    assert pd.isna(table["hash_sentinel2"][4])
+    assert list(table["dates_sentinel2"][4]) == []
     dates = pd.read_parquet(tmp_path / "dates.parquet")
     assert dates.columns.tolist() == list(DATES)
     assert dates["patch_id"].tolist() == [i for i in world.ids for _ in range(3)]
@@ -232,6 +250,18 @@ def test_dates_of_a_series_are_judged_one_by_one(tmp_path):
     found = [list(s) for s in dates["scenes"]]
     assert found[9:12] == [["late"], [], ["early"]]
     assert set(dates["direction"]) == {"ascending"}
+
+
+@pytest.mark.parametrize("tenth", range(1, 10))
+def test_a_date_with_exactly_the_wanted_share_is_kept(tmp_path, tenth):
+    geobox = utm_geobox((40, 40))
+    data = np.ones((1, 1, 1, 40, 40), "uint16")
+    source = np.ones((1, 1, 40, 40), "uint8")
+    source.reshape(-1)[160 * tenth :] = 0
+    write_stack(tmp_path / "one.zarr", geobox, ["a"], data=data, source=source, items=[["late"]])
+    found = observe(open_stack(tmp_path / "one.zarr"), tenth / 10)
+    assert found.kept.tolist() == [[True]]
+    assert found.shares.tolist() == [[tenth / 10]]
 
 
 def test_a_patch_needs_as_many_complete_dates_as_the_recipe_says():

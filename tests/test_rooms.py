@@ -12,8 +12,8 @@ FLOORS = (
     {"errors"},
     {"sections", "grid", "legend", "results", "records"},
     {"recipe"},
-    {"tables", "compiled"},
-    {"rasters", "stacks", "resample", "patchfiles", "radar", "dates", "vectors"},
+    {"tables", "compiled", "rasterfiles"},
+    {"rasters", "sums", "stacks", "resample", "patchfiles", "radar", "dates", "vectors"},
     {"mosaic", "heights", "batches"},
     {
         "simulate", "catalog", "sampling", "sentinel2", "sentinel1", "reference", "patches",

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import StorageError
+from .dates import published_steps
+from .errors import IncompleteError, StorageError
 from .rasters import read_bands, read_header
 from .stacks import Stack, open_stack
 
@@ -49,11 +50,14 @@ class Batch:
         larger ones are mapped anew each time, which doubles the time of reading.
         """
         for start in range(0, self.rows.size, most):
-            part = slice(start, start + most)
-            yield replace(
-                self, rows=self.rows[part], numbers=self.numbers[part],
-                y_px=self.y_px[part], x_px=self.x_px[part],
-            )  # fmt: skip
+            yield self.where(slice(start, start + most))
+
+    def where(self, part: slice | NDArray[np.bool_]) -> Batch:
+        """Some of these patches."""
+        return replace(
+            self, rows=self.rows[part], numbers=self.numbers[part],
+            y_px=self.y_px[part], x_px=self.x_px[part],
+        )  # fmt: skip
 
 
 def locate(table: gpd.GeoDataFrame, stacks: Path, modality: str) -> NDArray[np.int64]:
@@ -126,6 +130,39 @@ def batches(table: gpd.GeoDataFrame, stacks: Path, modality: str) -> list[Batch]
         for unit, number in zip(table["unit"], numbers, strict=True)
     ]
     return [batch for part in group(table, numbers, keys).values() for batch in part]
+
+
+def published(
+    table: gpd.GeoDataFrame, stacks: Path, modality: str, dates: Path | None, *, one_a_day: bool
+) -> NDArray[np.bool_]:
+    """Which images of the patches are published: (row, step in the stack of its unit) bool.
+
+    Args:
+        table: kept rows of a manifest.
+        stacks: folder with UNIT/MODALITY.zarr.
+        modality: sentinel2 or sentinel1.
+        dates: table of dates; not needed where patches have one image alone, which is published.
+        one_a_day: whether the layout publishes only one image of a day.
+
+    Raises:
+        IncompleteError: several images a patch, and no table of dates.
+        StorageError: a stack or the table is missing, or lacks a patch.
+    """
+    units = dict.fromkeys(table["unit"])
+    steps = max(
+        len(open_stack(stacks / unit / f"{modality}.zarr").info.times) for unit in units
+    )  # fmt: skip
+    if steps <= 1:
+        return np.ones((len(table), steps), bool)
+    if dates is None:
+        raise IncompleteError(
+            f"{modality} has {steps} images a patch, and the table of dates says which of them are "
+            "complete; run `terrapatch splits` and give its dates.parquet"
+        )
+    found = np.zeros((len(table), steps), bool)
+    chosen = published_steps(dates, table["patch_id"].tolist(), modality, one_a_day=one_a_day)
+    found[:, : chosen.shape[1]] = chosen
+    return found
 
 
 def read_patches(

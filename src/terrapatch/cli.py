@@ -248,6 +248,7 @@ def _publish(args: argparse.Namespace) -> None:
     publish(
         Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.labels), Path(r.dataset),
         Path(r.lock), Path(r.settings("publish")), Path(r.deviations), threads=args.threads,
+        dates=Path(r.dates),
     )  # fmt: skip
     print(r.checksums)
 
@@ -259,6 +260,7 @@ def _training(args: argparse.Namespace) -> None:
     training(
         Path(r.manifest), Path(r.stacks), Path(r.labels), Path(r.statistics),
         Path(r.settings("training")), Path(r.metrics), Path(r.predictions), threads=args.threads,
+        dates=Path(r.dates),
     )  # fmt: skip
     print(r.metrics)
 

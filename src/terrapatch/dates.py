@@ -11,14 +11,16 @@ names those that gave pixels.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import StorageError
 from .tables import atomic
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 DATES: dict[str, str] = {
     "patch_id": "string", "unit": "string", "modality": "string", "step": "int64",
@@ -49,7 +51,7 @@ def write_dates(columns: Mapping[str, Any], path: str | os.PathLike[str]) -> Non
 
 def join_dates(
     parts: Sequence[str | os.PathLike[str]], path: str | os.PathLike[str],
-    only: Sequence[str] | None = None,
+    only: Sequence[str] | None = None, step: Callable[[str, str, int], int] | None = None,
 ) -> None:  # fmt: skip
     """Put tables of dates one below the other.
 
@@ -57,6 +59,7 @@ def join_dates(
         parts: files in the order wanted.
         path: where.
         only: patch ids whose rows are taken; all if absent.
+        step: unit, modality and number of the step in that unit's stack → what to write for it.
 
     Raises:
         StorageError: a part is missing or damaged.
@@ -64,9 +67,13 @@ def join_dates(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    tables = [read_dates(part, only) for part in parts]
+    whole = pa.concat_tables([read_dates(part, only) for part in parts])
+    if step is not None:
+        places = (whole[name].to_pylist() for name in ("unit", "modality", "step"))
+        there = pa.array([step(*place) for place in zip(*places, strict=True)], pa.int64())
+        whole = whole.set_column(whole.column_names.index("step"), "step", there)
     with atomic(path) as temporary:
-        pq.write_table(pa.concat_tables(tables), temporary, compression="zstd")
+        pq.write_table(whole, temporary, compression="zstd")
 
 
 def read_dates(
@@ -101,3 +108,66 @@ def read_dates(
         raise StorageError(
             f"{path}: no readable table of dates; build it again: {error}"
         ) from error
+
+
+def best_of_day(dates: pa.Table) -> NDArray[np.bool_]:
+    """(row,) whether an image is the one of its patch, modality and day that a file is named after.
+
+    The one with most observed pixels; of equals the earliest.
+
+    Args:
+        dates: rows of a table of dates, in any order.
+    """
+    import numpy as np
+    import pyarrow.compute as pc
+
+    days = pc.utf8_slice_codeunits(dates["time"], 0, 10)
+    group = np.stack([
+        column.combine_chunks().dictionary_encode().indices.to_numpy()
+        for column in (dates["patch_id"], dates["modality"], days)
+    ])  # fmt: skip
+    step, valid = (dates[name].to_numpy() for name in ("step", "valid"))
+    # Labels begin with the moment, in one form: they sort as text.
+    time = np.unique(dates["time"].to_numpy(), return_inverse=True)[1]
+    best = np.lexsort((step, time, -valid, *group))
+    first = np.ones(len(best), bool)
+    first[1:] = (group[:, best[1:]] != group[:, best[:-1]]).any(axis=0)
+    chosen = np.zeros(len(best), bool)
+    chosen[best[first]] = True
+    return chosen
+
+
+def published_steps(
+    path: str | os.PathLike[str], ids: Sequence[str], modality: str, *, one_a_day: bool
+) -> NDArray[np.bool_]:
+    """Which images of some patches are published: (patch, step in the stack of its unit) bool.
+
+    Args:
+        path: table of dates.
+        ids: patches, each once.
+        modality: of the images.
+        one_a_day: whether only one image of a day is (`LayoutsSettings.one_a_day`).
+
+    Raises:
+        StorageError: the table is missing or damaged, or has no published image of a patch.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    dates = read_dates(path, ids, kept=True)
+    dates = dates.filter(pc.equal(dates["modality"], modality))
+    if one_a_day:
+        dates = dates.filter(pa.array(best_of_day(dates)))
+    rows = pc.index_in(dates["patch_id"], pa.array(ids, pa.string())).to_numpy()
+    step = dates["step"].to_numpy()
+    found = np.zeros((len(ids), int(step.max(initial=-1)) + 1), bool)
+    found[rows, step] = True
+    lost = np.flatnonzero(~found.any(axis=1))
+    if lost.size:
+        raise StorageError(
+            f"{path}: no complete {modality} date of patch {ids[int(lost[0])]!r}, which the "
+            "manifest keeps; it was made with other settings: delete the tables of patches and "
+            "build again"
+        )
+    return found

@@ -6,7 +6,8 @@ Laws:
 2. A pixel counts as observed where the stack's `source` is not 0, and as labelled where the
    finest level is not 255. Dates of a series are judged one by one; a patch has what its best
    date has.
-3. Only modalities of the recipe are looked at; the columns of others are null.
+3. Scenes, days and hashes are those of the dates that are complete enough, and of no others.
+4. Only modalities of the recipe are looked at; the columns of others are null.
 """
 
 from __future__ import annotations
@@ -54,8 +55,11 @@ class Observed:
     """(patch, time) share of observed pixels, 0..1."""
     scenes: list[list[list[str]]]
     """Patch, time: ids of the scenes that gave pixels, in the order of the stack's items."""
-    hashes: list[str]
-    """SHA-256 of `data`, little endian, in the order (time, band, y, x)."""
+    kept: NDArray[np.bool_]
+    """(patch, time) whether the share is enough."""
+    hashes: list[str | None]
+    """SHA-256 of `data` of the kept dates, little endian, in the order (time, band, y, x); None
+    without any."""
     incidence: NDArray[np.float32]
     """(patch, time) degrees at the patch's centre, NaN where unknown."""
     info: StackInfo
@@ -67,8 +71,11 @@ class Observed:
 
     @property
     def sources(self) -> list[list[str]]:
-        """Ids of the scenes that gave pixels on any date, each once."""
-        return [list(dict.fromkeys(s for date in patch for s in date)) for patch in self.scenes]
+        """Ids of the scenes that gave pixels on any kept date, each once."""
+        return [
+            list(dict.fromkeys(s for date in np.flatnonzero(kept) for s in patch[date]))
+            for patch, kept in zip(self.scenes, self.kept, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -107,8 +114,12 @@ def scenes_of(counts: NDArray[np.int64], items: tuple[str, ...]) -> list[list[st
     return [[items[k] for k in np.flatnonzero(patch)] for patch in used]
 
 
-def observe(stack: Stack) -> Observed:
+def observe(stack: Stack, least: float) -> Observed:
     """Look through a stack, shard by shard and date by date; each is read once.
+
+    Args:
+        stack: of a unit.
+        least: share of observed pixels that a date needs, 0..1.
 
     Raises:
         StorageError: the stack is damaged.
@@ -116,7 +127,7 @@ def observe(stack: Stack) -> Observed:
     info = stack.info
     shares = np.zeros((len(info.patch_ids), len(info.times)))
     scenes: list[list[list[str]]] = []
-    hashes: list[str] = []
+    hashes: list[str | None] = []
     for shard in info.shards:
         part = slice(shard.start, shard.stop)
         digests = [hashlib.sha256() for _ in shard]
@@ -124,14 +135,22 @@ def observe(stack: Stack) -> Observed:
         for time, items in enumerate(info.items):
             source = stack.read(part, "source", time)
             counts = histograms(source)
-            shares[part, time] = 1.0 - counts[:, 0] / max(1, math.prod(source.shape[1:]))
+            pixels = max(1, math.prod(source.shape[1:]))
+            # One division: a tenth of the pixels is 0.1 as the recipe has it, to the last bit.
+            shares[part, time] = (pixels - counts[:, 0]) / pixels
             for patch, names in zip(found, scenes_of(counts, items), strict=True):
                 patch.append(names)
-            for digest, pixels in zip(digests, stack.read(part, "data", time), strict=True):
-                digest.update(plain_bytes(pixels))
+            enough = np.flatnonzero(shares[part, time] >= least)
+            if enough.size:
+                data = stack.read(part, "data", time)
+                for number in enough.tolist():
+                    digests[number].update(plain_bytes(data[number]))
         scenes += found
         hashes += [digest.hexdigest() for digest in digests]
-    return Observed(shares, scenes, hashes, stack.incidence, info)
+    kept = shares >= least
+    for number in np.flatnonzero(~kept.any(axis=1)).tolist():
+        hashes[number] = None
+    return Observed(shares, scenes, kept, hashes, stack.incidence, info)
 
 
 def cut(strip: NDArray[Any], x_px: NDArray[np.int64], size_px: int) -> NDArray[Any]:
@@ -314,7 +333,7 @@ def patches(
     for modality in wanted.modalities:
         stack = open_stack(stacks[modality])
         _check_stack(stack, places, geobox, size)
-        seen[modality] = observe(stack)
+        seen[modality] = observe(stack, getattr(wanted.patches, f"min_valid_{modality}"))
     label = look_at_labels(labels, legend, columns["y_px"], columns["x_px"], size)
     shares = {name: seen[name].shares for name in MODALITIES if name in seen}
     reasons = drop_reasons({**shares, "label": label.valid[:, None]}, wanted.patches)
@@ -326,16 +345,13 @@ def patches(
     table = gpd.GeoDataFrame(columns, geometry=outlines, crs="EPSG:4326")
     write_geoparquet(table, output)
     clouds = {item.id: item.cloud_percent for item in plan.items if item.sensor == "sentinel2"}
-    write_dates(_dates(seen, columns["patch_id"], unit, wanted.patches, clouds), dates)
+    write_dates(_dates(seen, columns["patch_id"], unit, clouds), dates)
 
 
 def _dates(
-    seen: Mapping[str, Observed],
-    ids: NDArray[Any],
-    unit: str,
-    settings: PatchesSettings,
+    seen: Mapping[str, Observed], ids: NDArray[Any], unit: str,
     clouds: Mapping[str, float | None],
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """Columns of the table of dates; rows by patch, modality and date."""
     parts: list[dict[str, Any]] = []
     for rank, name in enumerate(n for n in MODALITIES if n in seen):
@@ -361,7 +377,7 @@ def _dates(
                     [_cloud(date, clouds) for patch in found.scenes for date in patch], float
                 ),
                 "valid": found.shares.ravel(),
-                "kept": found.shares.ravel() >= getattr(settings, f"min_valid_{name}"),
+                "kept": found.kept.ravel(),
                 "scenes": np.fromiter((d for patch in found.scenes for d in patch), object),
             }
         )
@@ -378,15 +394,13 @@ def _cloud(scenes: Sequence[str], clouds: Mapping[str, float | None]) -> float:
 
 
 def _provenance(
-    seen: Mapping[str, Observed],
-    label: Labelled,
-    items: Mapping[str, LockedItem],
-    count: int,
+    seen: Mapping[str, Observed], label: Labelled, items: Mapping[str, LockedItem], count: int
 ) -> dict[str, Any]:
     """Columns valid_…, dates_…, sources_… and hash_…; null where a modality is not wanted."""
     null = [None] * count
     both = [(name, seen.get(name)) for name in MODALITIES]
-    lost = {s for _, m in both if m for scenes in m.sources for s in scenes} - items.keys()
+    lost = {s for _, m in both if m for patch in m.scenes for date in patch for s in date}
+    lost -= items.keys()
     if lost:
         raise StorageError(
             f"a stack holds pixels of scenes that the lock does not name ({sorted(lost)}); it was "

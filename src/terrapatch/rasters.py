@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -23,7 +23,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from .errors import SceneError, SourceError
-from .tables import LockedAsset, LockedFile, atomic, storage_error
+from .tables import LockedAsset, atomic, storage_error
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -168,43 +168,6 @@ class BlockReader:
                 "changed since it was planned: run `terrapatch plan` again"
             )
         return dataset
-
-
-def check_unchanged(assets: Iterable[LockedAsset | LockedFile]) -> None:
-    """Compare files with the lock: they must exist and have the size that was planned.
-
-    Addresses that are not on this machine's file system are passed over.
-
-    Raises:
-        SourceError: with all findings in one message.
-    """
-    sizes = {_file_of(asset.href): asset.size for asset in assets}
-    findings = []
-    for path, size in sizes.items():
-        if path is None:
-            continue
-        if not path.is_file():
-            findings.append(f"{path}: no longer there")
-        elif size is not None and path.stat().st_size != size:
-            findings.append(
-                f"{path}: changed since it was planned ({path.stat().st_size} bytes, "
-                f"the lock says {size})"
-            )
-    if findings:
-        raise SourceError(
-            "\n".join([*findings, "fetch these files again, or run `terrapatch plan` again"])
-        )
-
-
-def _file_of(href: str) -> Path | None:
-    """The file behind an address: itself, or the archive of a /vsizip/ member."""
-    if not href.startswith("/vsi"):
-        return Path(href)
-    if not href.startswith("/vsizip/"):
-        return None
-    inside = Path(href.removeprefix("/vsizip/"))
-    archives = [p for p in (inside, *inside.parents) if p.suffix.lower() == ".zip"]
-    return next((p for p in archives if p.is_file()), archives[-1] if archives else None)
 
 
 def unreadable(href: str, error: Exception) -> str:

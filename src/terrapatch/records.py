@@ -19,6 +19,16 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
+class LockedFile(_Record):
+    """A file that goes in, by itself or beside another."""
+
+    href: str
+    size: int | None = None
+    sha256: str | None = None
+    beside: tuple[LockedFile, ...] = ()
+    """What is read with it: sidecars, and the sources of a VRT with theirs."""
+
+
 class LockedAsset(_Record):
     """One file (or one band of a file) of a scene, with all that reading it takes."""
 
@@ -30,6 +40,8 @@ class LockedAsset(_Record):
     """Bytes of the file (of the archive for /vsizip/)."""
     sha256: str | None = None
     """Hash of the file (of the archive for /vsizip/), where recorded."""
+    beside: tuple[LockedFile, ...] = ()
+    """What is read with it: sidecars, the sources of a VRT with theirs, annotations."""
     crs: str
     """Empty for radar geometry (Sentinel-1 GRD), whose transform is the identity."""
     transform: tuple[float, float, float, float, float, float]
@@ -103,14 +115,6 @@ class Exclusion(_Record):
     reason: str
 
 
-class LockedFile(_Record):
-    """A file that goes in beside the scenes."""
-
-    href: str
-    size: int | None = None
-    sha256: str | None = None
-
-
 class Gap(_Record):
     """A stretch of the period in which a track was seen less often than usual."""
 
@@ -132,6 +136,24 @@ class Gap(_Record):
     """Units with this gap; none named: all that the track sees."""
     reason: str | None = None
     """What happened to the satellites, where that explains it."""
+
+    @property
+    def track(self) -> str:
+        """The track in short, for example `R103 desc`; empty for Sentinel-2."""
+        orbit = "" if self.relative_orbit is None else f"R{self.relative_orbit:03d}"
+        return f"{orbit} {(self.orbit_direction or '')[:4]}".strip()
+
+    def words(self, units: int) -> str:
+        """What is missing, where and why; `units` is how many the lock has."""
+        if self.visits:
+            count = f"{self.visits} pass{'' if self.visits == 1 else 'es'}"
+            what = f"{count}, up to {self.longest_days} days apart instead of {self.usual_days}"
+        else:
+            what = f"none for {self.longest_days} days instead of {self.usual_days}"
+        if self.units:
+            some = ", ".join(self.units[:3]) + (", …" if len(self.units) > 3 else "")
+            what += f", in {len(self.units)} of {units} units ({some})"
+        return f"{what}: {self.reason}" if self.reason else what
 
 
 class LockedVector(_Record):

@@ -8,6 +8,7 @@ rule publish:
     input:
         lock=R.lock,
         manifest=R.manifest,
+        dates=R.dates,
         splits=R.splits,
         layout=R.layout,
         settings=R.settings("publish"),
@@ -31,6 +32,7 @@ rule publish:
 rule training:
     input:
         manifest=R.manifest,
+        dates=R.dates,
         statistics=R.statistics,
         settings=R.settings("training"),
     output:

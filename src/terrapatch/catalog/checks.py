@@ -27,7 +27,8 @@ from ..radar.orbitfiles import best_orbit, orbit_paths
 from ..radar.product import read_sidecars
 from ..recipe import Sentinel1Settings
 from ..tables import Exclusion, LockedFile, LockedItem
-from .scene import Files, Scene, portable
+from .files import Files, portable
+from .scene import Scene
 
 _APART_S = 2.0
 """Slices further apart than this in time have something missing between them; neighbours begin a
@@ -160,9 +161,8 @@ def check_raw(
             except SceneError as error:
                 errors.append(error)
             else:
-                size, digest = files.record(path)
                 href = portable(path)
-                used[href] = LockedFile(href=href, size=size, sha256=digest)
+                used[href] = files.locked(path)
                 result[-1] = item.model_copy(update={"orbit_file": href})
     return result, [used[href] for href in sorted(used)], errors
 

@@ -12,7 +12,7 @@ Laws:
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
@@ -65,8 +65,9 @@ Period = tuple[date, date] | None
 
 
 def gaps(
-    items: Sequence[LockedItem], units: Sequence[LockedUnit], period: Period, *, series: bool = True
-) -> tuple[Gap, ...]:
+    items: Sequence[LockedItem], units: Sequence[LockedUnit], period: Period,
+    series: Collection[str] = ("sentinel2", "sentinel1"),
+) -> tuple[Gap, ...]:  # fmt: skip
     """Find the gaps of all tracks.
 
     A track is a relative orbit and direction of Sentinel-1, and all of Sentinel-2 together.
@@ -77,7 +78,7 @@ def gaps(
         items: scenes that will be used.
         units: which units use them.
         period: first and last day of the recipe; without it a series begins with its first pass.
-        series: whether Sentinel-2 is to be looked at (not where the best few dates are taken).
+        series: sensors whose passes make a series; a mosaic has no gap.
 
     Returns:
         Gaps by sensor, orbit and start.
@@ -116,8 +117,10 @@ def gaps(
         g.units)))  # fmt: skip
 
 
-def _track(item: LockedItem, series: bool) -> Track | None:
-    if item.sensor == "sentinel2" and series:
+def _track(item: LockedItem, series: Collection[str]) -> Track | None:
+    if item.sensor not in series:
+        return None
+    if item.sensor == "sentinel2":
         return "sentinel2", None, None
     if item.sensor == "sentinel1" and item.relative_orbit is not None:
         return "sentinel1", item.relative_orbit, item.orbit_direction
@@ -203,20 +206,3 @@ def _reason(
         if start <= mission.first <= end + slack and mission.platform in after - before:
             said.append(f"data of {mission.platform} begin on {mission.first}")
     return "; ".join(said) or None
-
-
-def words(gap: Gap, units: Mapping[str, object] | Sequence[object]) -> tuple[str, ...]:
-    """A gap in the columns of a listing: sensor, track, from-to, what, why and where."""
-    orbit = "" if gap.relative_orbit is None else f"R{gap.relative_orbit:03d}"
-    track = f"{orbit} {(gap.orbit_direction or '')[:4]}".strip()
-    if gap.visits:
-        count = f"{gap.visits} pass{'' if gap.visits == 1 else 'es'}"
-        what = f"{count}, up to {gap.longest_days} days apart instead of {gap.usual_days}"
-    else:
-        what = f"none for {gap.longest_days} days instead of {gap.usual_days}"
-    if gap.units:
-        some = ", ".join(gap.units[:3]) + (", …" if len(gap.units) > 3 else "")
-        what += f", in {len(gap.units)} of {len(units)} units ({some})"
-    if gap.reason:
-        what += f": {gap.reason}"
-    return gap.sensor, track, f"{gap.start} to {gap.end}", what

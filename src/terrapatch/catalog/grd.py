@@ -25,6 +25,7 @@ from shapely.geometry.base import BaseGeometry
 
 from ..errors import SceneError
 from ..grid import split_at_antimeridian
+from .files import open_archive, portable
 from .safe import Tree, parse, sound, text_of
 from .scene import (
     SENTINEL_LICENCE,
@@ -33,9 +34,7 @@ from .scene import (
     Slice,
     iso_utc,
     missing_bands,
-    open_archive,
     platform_name,
-    portable,
 )
 
 PRODUCT_NAME = re.compile(r"S1[A-Z]_(?:IW|S[1-6]|EW|WV)_GRD[FHM]_1")

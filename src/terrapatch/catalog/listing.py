@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..tables import Lock, LockedItem
-from .gaps import words
+from ..tables import Lock, LockedFile, LockedItem
 
 _HEAD = ("sensor", "scene", "date", "tile", "orbit", "cloud %", "baseline", "units")
 
@@ -23,7 +22,12 @@ def describe(lock: Lock) -> str:
     lines += ["", *_aligned([_HEAD, *rows])]
     if lock.gaps:
         lines += ["", f"{_count(lock.gaps, 'gap')} in the series of passes"]
-        lines += _aligned([words(gap, lock.units) for gap in lock.gaps])
+        lines += _aligned(
+            [
+                (g.sensor, g.track, f"{g.start} to {g.end}", g.words(len(lock.units)))
+                for g in lock.gaps
+            ]
+        )
     if lock.vectors:
         lines += ["", _count(lock.vectors, "vector file")]
         lines += _aligned(
@@ -58,10 +62,12 @@ def changes(old: Lock, new: Lock) -> list[str]:
             lines.append(f"added: {name}")
         elif before[key] != after[key]:
             lines.append(f"changed: {name}: {', '.join(_differences(before[key], after[key]))}")
-    if (old.heights, old.geoid) != (new.heights, new.geoid):
-        lines.append("changed: the height model")
-    if old.orbits != new.orbits:
-        lines.append("changed: the orbit files")
+    for what, names in (
+        ("the height model", _other_files(_heights(old), _heights(new))),
+        ("the orbit files", _other_files(old.orbits, new.orbits)),
+    ):
+        if names:
+            lines.append(f"changed: {what}: {', '.join(names)}")
     lines += _vector_changes(old, new)
     units = {u.id: u for u in old.units}, {u.id: u for u in new.units}
     for unit in sorted(units[0].keys() | units[1].keys()):
@@ -79,6 +85,17 @@ def changes(old: Lock, new: Lock) -> list[str]:
         elif first.items != second.items:
             lines.append(f"changed: unit {unit}: its scenes or their order")
     return lines
+
+
+def _heights(lock: Lock) -> tuple[LockedFile, ...]:
+    return (*lock.heights, *([lock.geoid] if lock.geoid else []))
+
+
+def _other_files(old: Sequence[LockedFile], new: Sequence[LockedFile]) -> list[str]:
+    """Files that are not as they were, that came or that went."""
+    before, after = ({f.href: f for file in files for f in (file, *file.beside)}
+                     for files in (old, new))  # fmt: skip
+    return sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
 
 
 def _vector_changes(old: Lock, new: Lock) -> list[str]:
@@ -112,6 +129,10 @@ def _differences(old: LockedItem, new: LockedItem) -> list[str]:
             fields = [
                 n for n in type(first).model_fields if getattr(first, n) != getattr(second, n)
             ]
+            if "beside" in fields:
+                fields[fields.index("beside")] = ", ".join(
+                    _other_files(first.beside, second.beside)
+                )
             found.append(f"{band} ({', '.join(fields)})")
     return found
 

@@ -26,6 +26,7 @@ from ..grid import (
 )
 from ..heights import HeightModel
 from ..recipe import StageSettings, read_settings
+from ..sums import Sums
 from ..tables import (
     Exclusion,
     Lock,
@@ -35,12 +36,13 @@ from ..tables import (
     write_lock,
 )
 from .checks import check_heights, check_raw, missing_slices, together
+from .files import Files
 from .folder import Found, search
 from .gaps import gaps
 from .geotiff import described_scenes, map_scene
 from .policy import choose
 from .references import find_vectors
-from .scene import Files, Scene, locked_item
+from .scene import Scene, locked_item
 from .units import locked_units, middle_latitude
 
 SENSORS = ("sentinel2", "sentinel1", "reference")
@@ -65,7 +67,8 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
     """
     resolved = read_settings(settings)
     area, area_crs = read_area(resolved.area)
-    files = Files(resolved.catalog.hash_files)
+    sums = Sums(settings.parent.parent)
+    files = Files(resolved.catalog.hash_files, sums)
     vectors = find_vectors(
         resolved.reference, area, area_crs, files, archive=archive,
         unpack_to=settings.parent.parent / "unpacked",
@@ -84,7 +87,6 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         if sensor == "reference" and resolved.reference.vectors:
             continue  # polygons stand in for maps
         _require(sensor, [s.id for s in chosen if s.sensor == sensor], excluded, found)
-    files = Files(resolved.catalog.hash_files)
     items, errors = _locked(chosen, _bands(resolved), files)
     beside = _Auxiliary()
     if "sentinel1" in wanted and resolved.sentinel1.level == "GRD":
@@ -93,6 +95,7 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
             errors += missing_slices(chosen, found.scenes, excluded, outline)
         items, beside, faults = _beside(resolved, archive, items, files)
         errors += faults
+    sums.save()
     if errors:
         raise together(errors)
     units, left_out, boxes = locked_units(resolved, items, vectors, wanted, area, area_crs)
@@ -126,14 +129,18 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         excluded=tuple(sorted(excluded, key=lambda e: (rank[e.sensor], e.id, e.reason))),
         units_left_out=left_out,
         latitude=middle_latitude(resolved.sampling, area, area_crs),
-        gaps=gaps(
-            items, units, resolved.catalog.period,
-            series=resolved.catalog.scenes_per_tile is None,
-        ),
+        gaps=gaps(items, units, resolved.catalog.period, _series(resolved)),
     )  # fmt: skip
     if output is not None:
         write_lock(lock, output)
     return lock
+
+
+def _series(settings: StageSettings) -> list[str]:
+    """Sensors whose passes make a series; the best few dates a tile are none."""
+    few = {"sentinel2"} if settings.catalog.scenes_per_tile is not None else set()
+    times = {"sentinel2": settings.sentinel2.time, "sentinel1": settings.sentinel1.time}
+    return [s for s in settings.modalities if times[s] == "series" and s not in few]
 
 
 @dataclass(frozen=True)
@@ -174,8 +181,8 @@ def _beside(
 def _locked_file(path: Path, what: str, field: str, files: Files) -> LockedFile:
     if not path.is_file():
         raise InputError(f"{path}: no such {what}; correct sentinel1.{field} in the recipe")
-    size, digest = files.record(path)
-    return LockedFile(href=str(path), size=size, sha256=digest)
+    found = files.locked(path, str(path))
+    return found.model_copy(update={"beside": files.beside(str(path))})
 
 
 def _found(settings: StageSettings, archive: Path | None) -> Found:

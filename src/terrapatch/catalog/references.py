@@ -21,7 +21,7 @@ from ..errors import TerrapatchError
 from ..grid import reprojected
 from ..legend import load_legend
 from ..recipe import ReferenceSettings
-from ..tables import LockedFile, LockedVector
+from ..tables import LockedVector
 from ..vectors import (
     IGNORE,
     NULL,
@@ -33,7 +33,7 @@ from ..vectors import (
     read_box,
     source_paths,
 )
-from .scene import Files
+from .files import Files
 
 
 @dataclass(frozen=True)
@@ -133,10 +133,10 @@ def _looked_through(
 def _locked(name: str, path: str, source: Source, count: int, files: Files) -> LockedVector:
     # An archive stands for what is in it; a shapefile is several files.
     parts = (path,) if Path(path).suffix.lower() in (".zip", ".7z") else source.layer.files
-    recorded = []
-    for part in parts:
-        size, digest = files.record(Path(part))
-        recorded.append(LockedFile(href=part, size=size, sha256=digest))
+    # What SQLite has written and not yet moved into a GeoPackage is read, too.
+    log = Path(f"{source.layer.path}-wal")
+    if path == source.layer.path and log.is_file() and log.stat().st_size:
+        parts = (*parts, str(log))
     return LockedVector(
         id=name,
         href=path,
@@ -144,5 +144,5 @@ def _locked(name: str, path: str, source: Source, count: int, files: Files) -> L
         crs=source.layer.crs,
         fields=source.fields,
         features=count,
-        files=tuple(recorded),
+        files=tuple(files.locked(Path(part), part) for part in parts),
     )

@@ -27,6 +27,7 @@ from shapely.geometry.base import BaseGeometry
 from ..errors import SceneError
 from ..grid import geobox_from_dict, split_at_antimeridian
 from ..recipe import S2_BANDS
+from .files import open_archive, read_member
 from .scene import (
     SENTINEL_LICENCE,
     BandFile,
@@ -35,9 +36,7 @@ from .scene import (
     footprint_of,
     iso_utc,
     missing_bands,
-    open_archive,
     platform_name,
-    read_member,
 )
 
 METADATA = ("MTD_MSIL2A.xml", "MTD_MSIL1C.xml")

@@ -9,14 +9,10 @@ Laws:
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import os
 import re
 import warnings
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -33,13 +29,12 @@ from ..errors import GridError, SceneError
 from ..grid import GEOGRAPHIC, geobox_from_dict, reprojected, same_crs
 from ..rasters import Header, read_header, read_window
 from ..tables import LockedAsset, LockedItem, Sensor
+from .files import Files, portable
 
 SENTINEL_LICENCE = "Legal notice on the use of Copernicus Sentinel Data and Service Information"
 """Licence of all Sentinel products, where the metadata name no other."""
 
 Transform = tuple[float, float, float, float, float, float]
-
-_CHUNK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -129,83 +124,6 @@ class Scene:
     def day(self) -> date:
         """Day of acquisition in UTC."""
         return date.fromisoformat(self.datetime[:10])
-
-
-class Files:
-    """Size, hash and soundness of files, each looked at once a run."""
-
-    def __init__(self, hash_files: bool) -> None:
-        self.hash_files = hash_files
-        self._records: dict[Path, tuple[int, str | None]] = {}
-        self._sound: set[tuple[Path, str]] = set()
-
-    def record(self, path: Path) -> tuple[int, str | None]:
-        """Bytes of a file, and its SHA-256 where the recipe wants it."""
-        if path not in self._records:
-            digest = _sha256(path) if self.hash_files else None
-            self._records[path] = path.stat().st_size, digest
-        return self._records[path]
-
-    def check_archive(self, path: Path, members: Sequence[str]) -> None:
-        """Read members of a zip archive to their end (all of them where files are hashed).
-
-        Raises:
-            SceneError: the archive is truncated, or a member's checksum does not fit.
-        """
-        with open_archive(path) as archive:
-            names = archive.namelist() if self.hash_files else members
-            for name in names:
-                if (path, name) not in self._sound:
-                    read_member(archive, path, name, keep=False)
-                    self._sound.add((path, name))
-
-
-def open_archive(path: Path) -> zipfile.ZipFile:
-    """Open a zip archive.
-
-    Raises:
-        SceneError: no zip file, or truncated.
-    """
-    try:
-        return zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise SceneError(
-            f"{path}: no complete zip archive ({error}); the download broke off: fetch it again"
-        ) from error
-
-
-def read_member(archive: zipfile.ZipFile, path: Path, name: str, *, keep: bool = True) -> bytes:
-    """Read a member of a zip archive; its CRC-32 is checked on the way.
-
-    Raises:
-        SceneError: the member is broken.
-    """
-    parts = []
-    try:
-        with archive.open(name) as stream:
-            while chunk := stream.read(_CHUNK):
-                if keep:
-                    parts.append(chunk)
-    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise SceneError(
-            f"{path}: the member {name!r} is broken ({error}); fetch the archive again"
-        ) from error
-    return b"".join(parts)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def portable(path: Path) -> str:
-    """A path as the lock records it: relative where it lies under the working directory."""
-    absolute = os.path.abspath(path)
-    relative = os.path.relpath(absolute)
-    return absolute if relative.split(os.sep)[0] == os.pardir else relative
 
 
 def iso_utc(text: str) -> str:
@@ -349,6 +267,7 @@ def _asset(file: BandFile, files: Files) -> LockedAsset:
         band=file.band,
         size=size,
         sha256=digest,
+        beside=files.beside(file.href, *(file.sidecars or {}).values()),
         crs=header.crs,
         transform=header.transform,
         shape=header.shape,

@@ -83,6 +83,7 @@ def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
         "bytes": total,
         "files": {layer.folder: len(names) for layer in layers.values()},
         "folders": settings.layouts.folders,
+        "nodata": {layer.folder: layer.nodata for layer in layers.values()},
         "patches": len(names),
         "splits": split_sizes(sources),
         "units_of_values": {m: infos[m].unit_of_values for m in infos},

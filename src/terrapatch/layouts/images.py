@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dates import read_dates
+from ..dates import best_of_day, read_dates
 from ..errors import IncompleteError, StorageError
 from ..tables import atomic, read_lock
 
@@ -165,12 +165,7 @@ def choose_images(sources: Sources, marks: Mapping[str, str]) -> Images:
     labels, time = np.unique(dates["time"].to_numpy(), return_inverse=True)
     days, day_of = np.unique([str(label)[:10] for label in labels], return_inverse=True)
     day = day_of[time] if len(labels) else time
-    best = np.lexsort((step, time, -valid, day, ranks, rows))
-    group = np.stack([rows, ranks, day])[:, best]
-    first = np.ones(len(best), bool)
-    first[1:] = (group[:, 1:] != group[:, :-1]).any(axis=0)
-    named = np.zeros(len(best), bool)
-    named[best[first]] = True
+    named = best_of_day(dates)
     order = np.lexsort((step, time, ranks, rows))
     places = (rows * len(marks) + ranks)[order]
     starts = np.searchsorted(places, np.arange(len(ids) * len(marks) + 1))

@@ -180,10 +180,7 @@ class _ImageJob:
 
     def __call__(self) -> int:
         writer, batch, kind = self.writer, self.batch, self.writer.kinds[self.modality]
-        part = Batch(
-            batch.unit, batch.rows[self.chosen], batch.numbers[self.chosen],
-            batch.y_px[self.chosen], batch.x_px[self.chosen], batch.size_px,
-        )  # fmt: skip
+        part = batch.where(self.chosen)
         images, total = writer.images, 0
         for piece in part.pieces(PIECE):
             data = read_patches(self.stack, piece.numbers, "data", self.step)
@@ -344,6 +341,7 @@ def _summary(
         "bytes": total,
         "files": {REFERENCE: len(table), LABELS: len(table)}
         | {SENSORS[m][0]: number for m, number in counts.items()},
+        "nodata": {kind.folder: kind.nodata for kind in writer.kinds.values()},
         "patches": len(table),
         "patches_with_class": {
             str(code): int(present[:, code].sum()) for code in sources.legend.finest.codes
@@ -351,5 +349,7 @@ def _summary(
         "same_day": images.lost,
         "splits": split_sizes(sources),
         "tiles": tiles,
-        "units_of_values": {"sentinel2": "DN, reflectance = DN / 10000", "sentinel1": "linear"},
+        "units_of_values": {
+            m: _infos(sources, m)[0].unit_of_values for m in sources.settings.modalities
+        },
     }

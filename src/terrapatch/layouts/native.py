@@ -4,7 +4,8 @@
     <modality>.zarr   (patch, time, band, y, x) as in `stacks`, all units in one
     label.zarr        the same, bands = levels of the legend, then their edges; uint8
     patches.parquet   the manifest of these patches; row i describes patch i of every stack
-    dates.parquet     one row a patch, modality and time step: `time` is its label in the stack
+    dates.parquet     one row a patch, modality and time step of its unit; `step` is its place in the
+                      stack, `kept` whether it is complete enough to count
     classes.csv, splits/{train,val,test}.txt
 
 Laws:
@@ -13,7 +14,8 @@ Laws:
    them. Where there are more than 255 it is 1 (observed) or 0; the scenes of each patch stand in
    `patches.parquet` either way.
 3. A series has the passes of all units in order of time; a pass that a patch's unit has not is
-   missing there (and takes no room). Other stacks have the same steps in all units.
+   missing there (and takes no room). Other stacks have the same steps in all units. Dates that are
+   not complete enough stay in the stack, and count in no statistics.
 4. In `label.zarr`, `source` is 1 where the finest level is not 255.
 """
 
@@ -54,20 +56,38 @@ def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
     numbers = locate(table, sources.stacks, modalities[0])
     shards = np.arange(len(table)) // SHARD_PATCHES
     parts = list(group(table, numbers, shards.tolist()).values())
-    stacks: dict[str, tuple[StackInfo, Read]] = {
-        modality: _modality(sources, modality) for modality in modalities
-    }
+    stacks: dict[str, tuple[StackInfo, Read]] = {}
+    places: dict[tuple[str, str, int], int] = {}
+    for modality in modalities:
+        info, read, members = _modality(sources, modality)
+        stacks[modality] = info, read
+        places |= {
+            (unit, modality, step): place
+            for place, found in enumerate(members)
+            for unit, step in found.items()
+        }
     stacks["label"] = _labels(sources)
     for name, (info, read) in stacks.items():
         _write_stack(folder / f"{name}.zarr", info, read, parts, threads)
-    write_tables(folder, sources, table["patch_id"].tolist())
+    write_tables(
+        folder, sources, table["patch_id"].tolist(),
+        step=lambda unit, modality, step: places[unit, modality, step],
+    )  # fmt: skip
     return {
         "bands": {name: list(info.bands) for name, (info, _) in stacks.items()},
         "files": {f"{name}.zarr": len(parts) for name in stacks},
+        "nodata": {name: _nodata(info) for name, (info, _) in stacks.items()},
         "patches": len(table),
         "splits": split_sizes(sources),
         "units_of_values": {name: info.unit_of_values for name, (info, _) in stacks.items()},
     }
+
+
+def _nodata(info: StackInfo) -> int | None:
+    """The value that says missing; None where `source` alone says it: 0 is a value there."""
+    if info.modality == "label":
+        return NODATA
+    return 0 if info.modality == "sentinel2" and info.dtype != "int16" else None
 
 
 def _write_stack(
@@ -113,8 +133,14 @@ def _info(sources: Sources, like: StackInfo, **changes: Any) -> StackInfo:
     )  # fmt: skip
 
 
-def _modality(sources: Sources, modality: str) -> tuple[StackInfo, Read]:
-    """The stacks of all units as one: its description, and how a batch of it is read."""
+def _modality(
+    sources: Sources, modality: str
+) -> tuple[StackInfo, Read, list[dict[str, int]]]:  # fmt: skip
+    """The stacks of all units as one.
+
+    Returns:
+        Its description, how a batch of it is read, and per step unit → number of the step there.
+    """
     stacks = {
         unit: open_stack(sources.stacks / unit / f"{modality}.zarr")
         for unit in dict.fromkeys(sources.table["unit"])
@@ -153,7 +179,7 @@ def _modality(sources: Sources, modality: str) -> tuple[StackInfo, Read]:
         return found
 
     items = items if counted else tuple(() for _ in items)
-    return _info(sources, first, times=tuple(steps), items=items, passes=passes), read
+    return _info(sources, first, times=tuple(steps), items=items, passes=passes), read, members
 
 
 def _steps(infos: Sequence[StackInfo]) -> dict[str, dict[str, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,8 +64,9 @@ def open_sources(
 
 
 def write_tables(
-    folder: Path, sources: Sources, names: Sequence[str], lines: Sequence[str] | None = None
-) -> None:
+    folder: Path, sources: Sources, names: Sequence[str], lines: Sequence[str] | None = None,
+    step: Callable[[str, str, int], int] | None = None,
+) -> None:  # fmt: skip
     """Write `patches.parquet`, `dates.parquet`, `classes.csv` and `splits/*.txt`.
 
     Args:
@@ -74,11 +75,13 @@ def write_tables(
         names: the dataset's own name of each patch.
         lines: line of each patch in the split files, its name if absent; patches without split
             are in none.
+        step: unit, modality and step in the unit's stack → `step` of `dates.parquet`; as it is if
+            absent.
     """
     write_geoparquet(sources.table.assign(id=list(names)), folder / "patches.parquet")
     if sources.dates is not None:
         only = sources.table["patch_id"].tolist()
-        join_dates([sources.dates], folder / "dates.parquet", only=only)
+        join_dates([sources.dates], folder / "dates.parquet", only=only, step=step)
     write_text(folder / "classes.csv", _classes(sources.legend))
     (folder / "splits").mkdir()
     split_of = sources.table["split"].tolist()

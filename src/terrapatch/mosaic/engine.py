@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..errors import GridError, SceneError, StorageError
-from ..rasters import BlockReader, check_unchanged
+from ..rasters import BlockReader
 from ..resample import kernels
 from ..stacks import StackWriter
-from ..tables import LockedItem, read_columns
+from ..tables import LockedAsset, LockedItem, read_columns
 from .scenes import Scene
 from .sources import Grid, Layer, Patches
 
@@ -122,7 +122,6 @@ def check_items(items: Sequence[LockedItem], layer: Layer) -> None:
 
     Raises:
         SceneError: bands missing in scenes (all findings), or more scenes than `source` can count.
-        SourceError: files that are not as planned.
     """
     names = [*layer.bands, *([layer.classes] if layer.classes else [])]
     findings = [
@@ -139,8 +138,13 @@ def check_items(items: Sequence[LockedItem], layer: Layer) -> None:
             f"{len(items)} scenes for one mosaic, at most 255 can be told apart; shorten the "
             "period or set catalog.scenes_per_tile"
         )
-    used = {*names, *(name for name, excluded in layer.masks.items() if excluded)}
-    check_unchanged(item.assets[name] for item in items for name in used & item.assets.keys())
+
+
+def used_assets(items: Sequence[LockedItem], layer: Layer) -> list[LockedAsset]:
+    """What will be read of scenes."""
+    masks = (name for name, excluded in layer.masks.items() if excluded)
+    names = [*layer.bands, *([layer.classes] if layer.classes else []), *masks]
+    return [item.assets[name] for item in items for name in names if name in item.assets]
 
 
 @dataclass

@@ -23,8 +23,19 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..stacks import Stack, StackInfo, StackWriter, create_stack, open_stack
+from ..sums import check_unchanged
 from ..tables import read_lock, unit_geobox
-from .engine import ImageFilter, OpenScene, check_items, cut, inner, known, read_patches, seal
+from .engine import (
+    ImageFilter,
+    OpenScene,
+    check_items,
+    cut,
+    inner,
+    known,
+    read_patches,
+    seal,
+    used_assets,
+)
 from .passes import Step, steps_of
 from .scenes import Scene
 from .sources import Layer, Patches
@@ -95,6 +106,7 @@ def build(
     geobox = unit_geobox(locked)
     for step in steps:
         check_items(step.items, layer)
+    check_unchanged(used_assets(items, layer), lock)
     patches = read_patches(footprints, geobox)
     # A shard is about a row of the unit's patches, so that few blocks are awaited by several.
     row = max(1, len(set(patches.corners[:, 1].tolist())))

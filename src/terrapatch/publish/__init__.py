@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..batches import published
 from ..tables import write_json, write_text
 from .report import report
 
@@ -27,6 +28,7 @@ def publish(
     deviations: Path,
     *,
     threads: int = 1,
+    dates: Path | None = None,
 ) -> None:
     """Write `statistics.json`, `README.md` and `SHA256SUMS` of a dataset, and its deviations.
 
@@ -40,6 +42,7 @@ def publish(
         settings: settings file of the stage.
         deviations: where the comparison with the published dataset goes (JSON).
         threads: shards read, and files hashed, at a time.
+        dates: table of dates; the one beside the manifest if absent.
 
     Raises:
         IncompleteError: nothing in the train split to make statistics from.
@@ -55,17 +58,23 @@ def publish(
 
     del labels  # the same arguments as the report; the manifest has the counts
     facts = read_facts(manifest, splits_summary, lock, dataset, settings)
+    dates = dates or manifest.with_name("dates.parquet")
+    one_a_day = facts.settings.layouts.one_a_day
+    shown = {
+        modality: published(facts.kept, stacks, modality, dates, one_a_day=one_a_day)
+        for modality in facts.settings.modalities
+    }
     figures = {
         "split": "train",
         "modalities": {
-            modality: statistics.band_statistics(facts.kept, stacks, modality, threads)
-            for modality in facts.settings.modalities
+            modality: statistics.band_statistics(facts.kept, stacks, modality, threads, part)
+            for modality, part in shown.items()
         },
         "classes": statistics.class_statistics(facts.kept, facts.legend),
         "patches": facts.split_sizes,
     }
     facts = replace(facts, statistics=figures)
-    compared = compare(facts.settings, facts.legend, facts.layout, figures)
+    compared = compare(facts.settings, facts.legend, facts.layout, figures, facts.used)
     write_json(dataset / "statistics.json", figures)
     write_text(dataset / "README.md", card(facts, compared))
     write_json(deviations, compared)

@@ -15,6 +15,8 @@ from typing import Any
 
 from ..legend import Legend
 from ..recipe import StageSettings
+from ..tables import Lock
+from .methods import keeps_offset, quantity
 
 SPLITS = ("train", "val", "test")
 
@@ -42,6 +44,7 @@ def deviations(
     legend: Legend,
     layout: Mapping[str, Any],
     statistics: Mapping[str, Any],
+    lock: Lock,
 ) -> dict[str, Any]:
     """Compare a dataset with the published one.
 
@@ -50,13 +53,14 @@ def deviations(
         legend: with `published_pixels` where its authors state them.
         layout: what `.layout.json` says.
         statistics: what `statistics.json` says.
+        lock: what went in.
     """
     comparison: list[dict[str, Any]] = []
     if layout["layout"] == "cerradata4mm":
         comparison += _sizes(layout)
         comparison += _form(layout)
         comparison += _classes(legend, statistics["classes"])
-        comparison += _bands(settings, statistics["modalities"])
+        comparison += _bands(settings, statistics["modalities"], lock)
     if layout["layout"] == "multisenge":
         comparison += _multisenge_sizes(layout)
         comparison += _multisenge_tiles(settings, layout["tiles"])
@@ -126,7 +130,9 @@ def _share_verdict(before: float, after: float, count: int) -> str:
     return "more frequent here" if after > before else "less frequent here"
 
 
-def _bands(settings: StageSettings, modalities: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _bands(
+    settings: StageSettings, modalities: Mapping[str, Any], lock: Lock
+) -> list[dict[str, Any]]:
     rows = []
     for row in _table("cerradata4mm_bands"):
         figures = modalities.get(row["modality"], {"bands": []})
@@ -135,23 +141,43 @@ def _bands(settings: StageSettings, modalities: Mapping[str, Any]) -> list[dict[
         position = figures["bands"].index(row["band"])
         for key in ("mean", "std"):
             published, ours = float(row[key]), round(figures[key][position], 4)
-            verdict = _value_verdict(settings, row["modality"], key, published, ours)
+            verdict = _value_verdict(settings, lock, row["modality"], key, published, ours)
             what = f"{row['modality']} {row['band']} {key}"
             rows.append(_row("values", what, published, ours, verdict))
     return rows
 
 
 def _value_verdict(
-    settings: StageSettings, modality: str, key: str, published: float, ours: float
+    settings: StageSettings, lock: Lock, modality: str, key: str, published: float, ours: float
 ) -> str:
-    if modality == "sentinel1":
-        return "not comparable: published amplitude is uncalibrated, ours is backscatter"
     note = ""
-    if key == "mean" and settings.sentinel2.harmonise:
-        # The published files hold the offset that harmonising takes away.
-        ours, note = ours + 1000.0, " once the +1000 offset of the published values is added"
+    if modality == "sentinel1":
+        what = quantity(settings.sentinel1)
+        if "amplitude" not in what:
+            return f"not comparable: published amplitude is uncalibrated, ours is {what}"
+        note = ", both uncalibrated amplitude"
+    else:
+        if lacking := _not_comparable(lock):
+            return f"not comparable: {lacking}"
+        held = keeps_offset(settings.sentinel2, lock)
+        if len(held) != 1:
+            return "not comparable: offsets of several baselines are left in ours"
+        lacks = 1000.0 + held.pop()
+        if key == "mean" and lacks:
+            # The published files hold the offset of baselines 04.00 and later.
+            ours += lacks
+            note = f" once the {lacks:+g} offset of the published values is added"
     off = 100 * (ours - published) / published
     return f"{off:+.1f} %{note}"
+
+
+def _not_comparable(lock: Lock) -> str:
+    levels = {item.level for item in lock.items if item.sensor == "sentinel2"}
+    return (
+        f"published values are L2A, ours are {', '.join(sorted(levels))}"
+        if levels - {"L2A"}
+        else ""
+    )
 
 
 def _multisenge_sizes(layout: Mapping[str, Any]) -> list[dict[str, Any]]:

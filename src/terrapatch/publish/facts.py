@@ -18,7 +18,9 @@ from .. import __version__
 from ..errors import StorageError
 from ..legend import Legend, load_legend
 from ..recipe import StageSettings, read_settings
-from ..tables import Lock, read_geoparquet, read_lock
+from ..stacks import LAYERS
+from ..tables import Gap, Lock, read_geoparquet, read_lock
+from .methods import Step, attribution, methods, quantity
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -62,18 +64,20 @@ class Facts:
 
     @cached_property
     def years(self) -> list[str]:
-        """Years of the Sentinel acquisitions."""
-        items = self.lock.items
-        return sorted({i.datetime[:4] for i in items if i.sensor != "reference"})
+        """Years of the Sentinel acquisitions that gave pixels."""
+        days = {row["day"] for row in self.scenes if row["patches"]}
+        days = days or {i.datetime[:10] for i in self.lock.items if i.sensor != "reference"}
+        return sorted({day[:4] for day in days})
 
-    @property
-    def notice(self) -> str:
-        """The notice that the licence of Copernicus data asks for."""
-        if self.simulated:
-            return (
-                "All imagery is simulated; it contains no Copernicus data and shows no real place."
-            )
-        return f"Contains modified Copernicus Sentinel data [{', '.join(self.years)}]."
+    @cached_property
+    def methods(self) -> list[Step]:
+        """What was done, in sentences."""
+        return methods(self.settings, self.used, self.legend, self.layout["nodata"])
+
+    @cached_property
+    def attribution(self) -> list[str]:
+        """Sources and licences, in sentences."""
+        return attribution(self.settings, self.used, self.years)
 
     @cached_property
     def crs(self) -> list[str]:
@@ -106,6 +110,39 @@ class Facts:
         """Patches per split."""
         return {split: int((self.kept["split"] == split).sum()) for split in SPLITS}
 
+    @cached_property
+    def splits(self) -> list[dict[str, Any]]:
+        """Per split: patches, its share of those in a split, the wanted share, whether they part."""
+        total = max(1, sum(self.split_sizes.values()))
+        rows = []
+        for split, patches in self.split_sizes.items():
+            share = patches / total
+            wanted = self.summary["splits"][split]["wanted"]
+            rows.append(
+                {"split": split, "patches": patches, "share": share, "wanted": wanted,
+                 "parts": parted(share, wanted)}
+            )  # fmt: skip
+        return rows
+
+    @property
+    def splits_part(self) -> str:
+        """A warning where the splits are not as wanted; empty where they are."""
+        rows = [row for row in self.splits if row["parts"]]
+        if not rows:
+            return ""
+        got, asked = (
+            " / ".join(f"{100 * row[key]:.0f}" for row in self.splits)
+            for key in ("share", "wanted")
+        )
+        text = f"Train, val and test have {got} % of the patches, and {asked} % were wanted."
+        if self.settings.splits.method == "blocks":
+            text += (
+                " Whole blocks go to a split, and their buffers to none: smaller blocks "
+                "(`splits.block_m`), a narrower buffer (`splits.buffer_m`) or a larger area bring "
+                "them nearer."
+            )
+        return text
+
     @property
     def unsplit(self) -> int:
         """Kept patches in no split."""
@@ -124,38 +161,85 @@ class Facts:
     @cached_property
     def scenes(self) -> list[dict[str, Any]]:
         """Scenes used, with the number of published patches that hold pixels of each."""
-        used: Counter[str] = Counter()
+        used: Counter[tuple[str, str]] = Counter()
         for sensor in ("sentinel2", "sentinel1"):
             for sources in self.kept[f"sources_{sensor}"]:
-                used.update([] if sources is None else list(sources))
+                used.update((sensor, name) for name in ([] if sources is None else sources))
         rows = []
         for item in sorted(self.lock.items, key=lambda i: (i.sensor, i.datetime, i.id)):
             offsets = sorted({asset.add_offset for asset in item.assets.values()})
             rows.append(
                 {
-                    "sensor": SENSORS[item.sensor], "id": item.id, "level": item.level,
+                    "key": item.sensor, "sensor": SENSORS[item.sensor], "id": item.id, "level": item.level,
                     "day": item.datetime[:10], "tile": item.tile or "",
                     "platform": item.platform or "", "baseline": item.processing_baseline or "",
                     "orbit": item.orbit_direction or "", "cloud": item.cloud_percent,
                     "offset": ", ".join(f"{o:g}" for o in offsets)
                     if item.sensor == "sentinel2" else "",
-                    "patches": None if item.sensor == "reference" else used[item.id],
+                    "patches": None if item.sensor == "reference" else used[item.sensor, item.id],
                     "licence": item.licence or "",
                 }
             )  # fmt: skip
         return rows
 
     @cached_property
-    def baselines(self) -> list[str]:
-        """Sentinel-2 processing baselines, with the offsets that their metadata state."""
-        found = {
-            (item.processing_baseline or "unknown", asset.add_offset)
-            for item in self.lock.items
-            if item.sensor == "sentinel2"
-            for band, asset in item.assets.items()
-            if band != "SCL"
-        }
-        return [f"{baseline} (offset {offset:g})" for baseline, offset in sorted(found)]
+    def used(self) -> Lock:
+        """The lock with those scenes alone that gave pixels to published patches, and maps."""
+        ids = {(row["key"], row["id"]) for row in self.scenes_used}
+        items = tuple(item for item in self.lock.items if (item.sensor, item.id) in ids)
+        return self.lock.model_copy(update={"items": items})
+
+    @property
+    def scenes_used(self) -> list[dict[str, Any]]:
+        """Scenes that gave pixels to published patches, and maps."""
+        return [row for row in self.scenes if row["patches"] != 0]
+
+    @cached_property
+    def unused(self) -> list[dict[str, str]]:
+        """All that was found and gives nothing to the published patches, with the reason."""
+        rows = [
+            {"what": e.id, "kind": SENSORS.get(e.sensor, e.sensor), "reason": e.reason}
+            for e in self.lock.excluded
+        ]
+        rows += [
+            {"what": row["id"], "kind": row["sensor"],
+             "reason": "planned, but no pixel of a published patch comes from it: other scenes go "
+             "first there, or its patches or dates are incomplete"}
+            for row in self.scenes
+            if row["patches"] == 0
+        ]  # fmt: skip
+        rows += [
+            {"what": f"unit {unit}", "kind": "Unit", "reason": reason}
+            for unit, reason in sorted(self.lock.units_left_out.items())
+        ]
+        return rows
+
+    @cached_property
+    def gaps(self) -> list[tuple[str, Gap]]:
+        """Gaps of the sensors whose dates are a series, with the sensor's name."""
+        times = {
+            "sentinel2": self.settings.sentinel2.time, "sentinel1": self.settings.sentinel1.time,
+        }  # fmt: skip
+        return [
+            (SENSORS[gap.sensor], gap)
+            for gap in self.lock.gaps
+            if gap.sensor in self.settings.modalities and times[gap.sensor] == "series"
+        ]
+
+    def values(self, modality: str) -> list[dict[str, Any]]:
+        """Bands of a modality that share a unit, with the numbers of their columns in the statistics."""
+        figures = self.statistics["modalities"][modality]
+        unit = figures["unit_of_values"]
+        if modality == "sentinel1":
+            unit = quantity(self.settings.sentinel1)
+        groups: dict[str, list[int]] = {}
+        for number, band in enumerate(figures["bands"]):
+            own = ("mask" if band == "layover_shadow" else "degrees") if band in LAYERS else unit
+            groups.setdefault(own, []).append(number)
+        return [
+            {"unit": own, "numbers": numbers, "bands": [figures["bands"][k] for k in numbers]}
+            for own, numbers in groups.items()
+        ]
 
     @cached_property
     def levels(self) -> list[str]:
@@ -207,6 +291,11 @@ class Facts:
         return "" if code is None else self.legend.levels[number + 1][code].name
 
 
+def parted(share: float, wanted: float) -> bool:
+    """Whether a split is so far from what was wanted that a person should know."""
+    return abs(share - wanted) > min(0.05, wanted / 2)
+
+
 def reasons_of(text: object) -> list[str]:
     """Kinds of reasons in a manifest's `dropped_reason`, without the patch's own figures."""
     if not isinstance(text, str) or not text:
@@ -233,13 +322,19 @@ def read_facts(
     """
     wanted = read_settings(settings)
     statistics = dataset / "statistics.json"
+    layout = read_json(dataset / ".layout.json")
+    if "nodata" not in layout:
+        raise StorageError(
+            f"{dataset}/.layout.json: written by another version of terrapatch; run `terrapatch "
+            "layouts` again"
+        )
     return Facts(
         table=read_geoparquet(manifest),
         summary=read_json(splits_summary),
         lock=read_lock(lock),
         settings=wanted,
         legend=load_legend(wanted.reference.legend),
-        layout=read_json(dataset / ".layout.json"),
+        layout=layout,
         statistics=read_json(statistics) if statistics.is_file() else {},
     )
 

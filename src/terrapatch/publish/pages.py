@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
 
 
 def number(value: float | None, digits: int = 0) -> str:
@@ -35,6 +37,25 @@ def percent(share: float | None, digits: int = 1) -> str:
     return "–" if share is None else f"{100 * share:.{digits}f} %"
 
 
+def plain(text: Any) -> str:
+    """Foreign text in Markdown: one line, and nothing in it is markup, in or outside of tables."""
+    line = re.sub(r"\s+", " ", str(text)).strip()
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]|~#])", r"\\\1", line)
+
+
+def one_line(text: Any) -> str:
+    """A sentence of a recipe: its Markdown stays, its line breaks would end a list."""
+    return re.sub(r"\s+", " ", str(text)).strip()
+
+
+def prose(text: str) -> Markup:
+    """A sentence with `code` and **stress** in it as HTML; all else is escaped."""
+    safe = str(escape(text))
+    safe = re.sub(r"`([^`]*)`", r"<code>\1</code>", safe)
+    return Markup(re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", safe))  # noqa: S704 - escaped
+
+
 def render(name: str, **context: Any) -> str:
     """Fill a template of `data/templates`; HTML ones escape what they are given."""
     environment = Environment(
@@ -50,5 +71,8 @@ def render(name: str, **context: Any) -> str:
         "figure": figure,
         "percent": percent,
         "setting": setting,
+        "plain": plain,
+        "one_line": one_line,
+        "prose": prose,
     }
     return environment.get_template(name).render(**context)

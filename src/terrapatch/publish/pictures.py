@@ -12,6 +12,7 @@ import base64
 import struct
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,11 +40,21 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
     )
 
 
-def data_uri(image: NDArray[np.uint8]) -> str:
-    """An (y, x, 3) uint8 image as a URI that a page can hold."""
+@dataclass(frozen=True)
+class Picture:
+    """A picture as a page holds it."""
+
+    uri: str
+    width: int
+    height: int
+
+
+def embedded(image: NDArray[np.uint8]) -> Picture:
+    """An (y, x, 3) uint8 image inside of the page, with its size."""
     step = -(-max(image.shape[:2]) // _MOST_PX)
-    png = encode_png(np.ascontiguousarray(image[::step, ::step]))
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+    shown = np.ascontiguousarray(image[::step, ::step])
+    uri = "data:image/png;base64," + base64.b64encode(encode_png(shown)).decode("ascii")
+    return Picture(uri, shown.shape[1], shown.shape[0])
 
 
 def stretch(layers: Sequence[NDArray[np.floating]], *, together: bool = False) -> Stretch:
@@ -75,11 +86,23 @@ def colour(layer: NDArray[np.floating], limits: Stretch, gamma: float = 1.0) -> 
     return np.ascontiguousarray(image)
 
 
-def composite(bands: Sequence[str], wanted: Sequence[str]) -> list[int]:
-    """Positions of the wanted bands, or of the first ones where they are not there."""
-    if all(name in bands for name in wanted):
-        return [list(bands).index(name) for name in wanted]
-    return list(range(3)) if len(bands) >= 3 else [0]
+def composites(
+    bands: Sequence[str], wanted: Sequence[tuple[str, Sequence[str]]]
+) -> list[tuple[str, list[int]]]:
+    """Captions and positions of the bands of each picture.
+
+    Args:
+        bands: those of the stack.
+        wanted: a caption and three bands each; where none of them is there, the first three (or
+            the first) bands stand in under their own names.
+    """
+    found = [
+        (f"{caption} ({', '.join(names)})", [list(bands).index(name) for name in names])
+        for caption, names in wanted
+        if all(name in bands for name in names)
+    ]
+    first = list(range(3 if len(bands) >= 3 else 1))
+    return found or [(", ".join(bands[k] for k in first), first)]
 
 
 def radar(layer: NDArray[np.floating], *, decibel: bool) -> NDArray[np.float64]:

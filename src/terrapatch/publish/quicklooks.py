@@ -25,17 +25,21 @@ from . import pictures
 if TYPE_CHECKING:
     import geopandas as gpd
 
-TRUE_COLOUR, FALSE_COLOUR = ("B04", "B03", "B02"), ("B08", "B04", "B03")
+COMPOSITES = (
+    ("True colour", ("B04", "B03", "B02")),
+    ("False colour", ("B08", "B04", "B03")),
+)
+"""What a composite of these very bands is called."""
 
 
 @dataclass(frozen=True)
-class Picture:
+class Shown:
     """One picture of one patch."""
 
     title: str
     about: str
     """What a person sees who does not see it."""
-    uri: str
+    picture: pictures.Picture
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Look:
     patch_id: str
     split: str
     caption: str
-    pictures: tuple[Picture, ...]
+    pictures: tuple[Shown, ...]
 
 
 def choose(present: NDArray[np.bool_], places: NDArray[np.float64], count: int) -> list[int]:
@@ -135,49 +139,51 @@ def _best_date(stack: Stack, batch: Batch) -> NDArray[np.float64]:
 
 def image_pictures(
     layers: Mapping[str, list[NDArray[Any]]], infos: Mapping[str, Any], names: Sequence[str]
-) -> list[list[Picture]]:
-    """Per patch: true colour, false colour, radar, as far as the modalities allow."""
-    rows: list[list[Picture]] = [[] for _ in names]
+) -> list[list[Shown]]:
+    """Per patch: composites of the optical bands, then radar, as far as the modalities allow."""
+    rows: list[list[Shown]] = [[] for _ in names]
     for modality, info in infos.items():
         if modality == "sentinel2":
-            for title, wanted in (("True colour", TRUE_COLOUR), ("False colour", FALSE_COLOUR)):
-                chosen = pictures.composite(info.bands, wanted)
+            for title, chosen in pictures.composites(info.bands, COMPOSITES):
                 shown = [patch[chosen] for patch in layers[modality]]
-                about = f"{title}: {', '.join(info.bands[k] for k in chosen)}"
-                together = title == "True colour"
-                _add(rows, names, title, about, shown, pictures.stretch(shown, together=together))
+                together = title.startswith("True colour")
+                _add(rows, names, title, shown, pictures.stretch(shown, together=together))
         else:
             decibel = info.unit_of_values.strip().lower().startswith("db")
             # Angles and masks may stand behind the polarisations: they are no backscatter.
             power = info.measured
             shown = [pictures.radar(patch[power], decibel=decibel) for patch in layers[modality]]
-            first = [info.bands[k] for k in power[:2]]
-            about = f"Radar in dB: {', '.join(first)}" + (
-                " and their ratio" if shown[0].shape[0] == 3 else ""
-            )
-            _add(rows, names, "Radar", about, shown, pictures.stretch(shown))
+            _add(rows, names, _radar_title(info, shown[0].shape[0]), shown, pictures.stretch(shown))
     return rows
 
 
+def _radar_title(info: Any, channels: int) -> str:
+    """Bands of a radar picture, and how they are shown: amplitudes are no backscatter."""
+    first = [info.bands[k] for k in info.measured[:2]]
+    bands = [*first, f"{first[0]}/{first[1]}"] if channels == 3 else first[:1]
+    how = "amplitude, logarithmic" if info.unit_of_values.strip() == "DN" else "dB"
+    return f"Radar ({', '.join(bands)}; {how})"
+
+
 def _add(
-    rows: list[list[Picture]], names: Sequence[str], title: str, about: str,
-    shown: Sequence[NDArray[Any]], limits: pictures.Stretch,
+    rows: list[list[Shown]], names: Sequence[str], title: str, shown: Sequence[NDArray[Any]],
+    limits: pictures.Stretch,
 ) -> None:  # fmt: skip
     for row, name, layer in zip(rows, names, shown, strict=True):
-        uri = pictures.data_uri(pictures.colour(layer, limits, gamma=0.7))
-        row.append(Picture(title, f"{about}, patch {name}", uri))
+        picture = pictures.embedded(pictures.colour(layer, limits, gamma=0.7))
+        row.append(Shown(title, f"{title}, patch {name}", picture))
 
 
-def label_pictures(codes: NDArray[np.uint8], legend: Legend, name: str) -> list[Picture]:
+def label_pictures(codes: NDArray[np.uint8], legend: Legend, name: str) -> list[Shown]:
     """Every level, then every edge layer, of one patch."""
     found = []
     for layer, level in zip(codes, legend.levels, strict=False):
-        uri = pictures.data_uri(pictures.label_picture(layer, level))
+        picture = pictures.embedded(pictures.label_picture(layer, level))
         about = f"Labels {level.name} of patch {name}: {main_classes(layer, level)}"
-        found.append(Picture(f"Labels {level.name}", about, uri))
+        found.append(Shown(f"Labels {level.name}", about, picture))
     for layer, level in zip(codes[len(legend.levels) :], legend.levels, strict=False):
-        uri = pictures.data_uri(pictures.edge_picture(layer))
-        found.append(Picture(f"Edges {level.name}", f"Edges {level.name} of patch {name}", uri))
+        picture = pictures.embedded(pictures.edge_picture(layer))
+        found.append(Shown(f"Edges {level.name}", f"Edges {level.name} of patch {name}", picture))
     return found
 
 
@@ -243,20 +249,20 @@ def predicted(
     found = []
     for number, name in enumerate(ids):
         truth = arrays["truth"][number]
-        row = [images[number][0], Picture(
+        row = [images[number][0], Shown(
             "Labels", f"Labels of patch {name}: {main_classes(truth, level)}",
-            pictures.data_uri(pictures.label_picture(truth, level)),
+            pictures.embedded(pictures.label_picture(truth, level)),
         )]  # fmt: skip
         for model in models:
             guess = arrays[model][number]
             right = 100 * float((guess == truth).sum()) / max(1, int((truth != 255).sum()))
-            row.append(Picture(
+            row.append(Shown(
                 model, f"Prediction of {model} for patch {name}: {right:.0f} % right",
-                pictures.data_uri(pictures.label_picture(guess, level)),
+                pictures.embedded(pictures.label_picture(guess, level)),
             ))  # fmt: skip
-            row.append(Picture(
+            row.append(Shown(
                 f"{model}, errors", f"Where {model} is wrong in patch {name}",
-                pictures.data_uri(pictures.error_picture(truth, guess, level)),
+                pictures.embedded(pictures.error_picture(truth, guess, level)),
             ))  # fmt: skip
         found.append(Look(name, "test", main_classes(truth, level), tuple(row)))
     return found

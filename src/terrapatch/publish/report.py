@@ -6,23 +6,29 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import shapely
 
 from ..errors import StorageError
+from ..grid import GEOGRAPHIC, geobox_from_dict, reprojected
 from ..tables import write_text
-from . import charts, quicklooks
+from . import charts, maps, quicklooks
+from .drawing import SPLIT_COLORS
 from .facts import SPLITS, Facts, covered, read_facts, read_json, reasons_of
 from .pages import render
+from .provenance import provenance
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
-_UNSPLIT, _DROPPED = "#b8c0ca", "#8d99a6"
-_REASON_COLORS = ("#a3195b", "#e69f00", "#2f6fb0", "#2a9d6f", "#7a5cc0", "#8d6e4f")
+_UNSPLIT, _DROPPED = "var(--unsplit)", "var(--dropped)"
+_REASON_COLORS = (
+    "var(--test)", "var(--val)", "var(--train)", "var(--good)", "#7a5cc0", "#8d6e4f",
+)  # fmt: skip
 
 
 def report(
@@ -67,16 +73,13 @@ def report(
         facts=facts,
         compared=read_json(deviations),
         split_map=_split_map(facts),
+        location=_location(facts),
         dropped_map=_dropped_map(facts),
-        colors=charts.SPLIT_COLORS | {"none": _UNSPLIT, "dropped": _DROPPED},
+        provenance=provenance(settings, lock, facts.settings.name),
+        colors=SPLIT_COLORS | {"none": _UNSPLIT, "dropped": _DROPPED},
         looks=quicklooks.looks(chosen, stacks, labels, modalities, facts.legend),
         bars={level["name"]: _bars(level) for level in facts.classes},
-        ranges={
-            modality: charts.band_ranges(
-                figures, f"Distribution of values in each band of {modality}, train split"
-            )
-            for modality, figures in facts.statistics["modalities"].items()
-        },
+        ranges={modality: _ranges(facts, modality) for modality in modalities},
         measured=measured,
         models=_models(measured),
         predicted=_predicted(facts, measured, predictions, stacks, labels),
@@ -93,23 +96,46 @@ def _quicklook_rows(facts: Facts) -> gpd.GeoDataFrame:
     return kept.iloc[rows].reset_index(drop=True)
 
 
-def _outlines(table: gpd.GeoDataFrame) -> list[list[tuple[float, float]]]:
-    return [list(shape.exterior.coords)[:-1] for shape in table.geometry]
+def _outlines(shapes: Iterable[Any]) -> list[list[maps.Point]]:
+    """Corners of all outer rings."""
+    return [
+        list(part.exterior.coords)[:-1] for shape in shapes for part in shapely.get_parts(shape)
+    ]
+
+
+def _by_split(facts: Facts) -> list[maps.Group]:
+    """Kept patches by split."""
+    split_of = facts.kept["split"].to_numpy(object)
+    unsplit = ~np.isin(split_of.astype(str), SPLITS)
+    groups = [
+        maps.Group("kept, in no split", _UNSPLIT, _outlines(facts.kept[unsplit].geometry)),
+    ]
+    for split in SPLITS:
+        chosen = facts.kept[split_of == split].geometry
+        groups.append(maps.Group(split, SPLIT_COLORS[split], _outlines(chosen)))
+    return groups
 
 
 def _split_map(facts: Facts) -> Any:
-    split_of = facts.table["split"].to_numpy(object)
-    kept = facts.table["kept"].to_numpy(bool)
-    unsplit = kept & ~np.isin(split_of.astype(str), SPLITS)
-    groups = [
-        charts.Group("dropped", _DROPPED, _outlines(facts.table[~kept]), hollow=True),
-        charts.Group("kept, in no split", _UNSPLIT, _outlines(facts.table[unsplit])),
-    ]
-    for split in SPLITS:
-        chosen = facts.table[kept & (split_of == split)]
-        groups.append(charts.Group(split, charts.SPLIT_COLORS[split], _outlines(chosen)))
+    dropped = facts.table[~facts.table["kept"].to_numpy(bool)].geometry
+    groups = [maps.Group("dropped", _DROPPED, _outlines(dropped), hollow=True), *_by_split(facts)]
     sizes = ", ".join(f"{n} {split}" for split, n in facts.split_sizes.items())
-    return charts.patch_map(groups, f"Map of the patches by split: {sizes}")
+    return maps.patch_map(groups, f"Map of the patches by split: {sizes}")
+
+
+def _location(facts: Facts) -> dict[str, Any]:
+    """Maps of where the dataset lies: its units, and the place on Earth."""
+    units = [
+        (unit.id, _outlines([reprojected(box.extent.geom, str(box.crs), GEOGRAPHIC)]))
+        for unit in facts.lock.units
+        for box in [geobox_from_dict(unit.geobox)]
+    ]
+    place = shapely.get_parts(facts.kept.geometry.iloc[0])[0].centroid
+    title = f"Outlines of {len(units)} units with a point for each published patch"
+    return {
+        "units": maps.location_map(units, _by_split(facts), title),
+        "world": maps.world_map((place.x, place.y), "Place on Earth: a mark in the graticule"),
+    }
 
 
 def _dropped_map(facts: Facts) -> dict[str, Any] | None:
@@ -120,13 +146,30 @@ def _dropped_map(facts: Facts) -> dict[str, Any] | None:
     first = np.array([reasons_of(text)[0] for text in facts.table["dropped_reason"]], object)
     names = [name for name, _ in facts.dropped if (first[~kept] == name).any()]
     colors = {name: _REASON_COLORS[k % len(_REASON_COLORS)] for k, name in enumerate(names)}
-    groups = [charts.Group("kept", "#e3e7ec", _outlines(facts.table[kept]))]
+    groups = [maps.Group("kept", "var(--line)", _outlines(facts.table[kept].geometry))]
     groups += [
-        charts.Group(name, color, _outlines(facts.table[~kept & (first == name)]))
+        maps.Group(name, color, _outlines(facts.table[~kept & (first == name)].geometry))
         for name, color in colors.items()
     ]
     title = f"Map of {int((~kept).sum())} dropped patches by their first reason"
-    return {"svg": charts.patch_map(groups, title), "colors": colors}
+    return {"svg": maps.patch_map(groups, title), "colors": colors}
+
+
+def _ranges(facts: Facts, modality: str) -> list[dict[str, Any]]:
+    """A drawing for all bands of one unit of values; masks have no distribution to be drawn."""
+    figures = facts.statistics["modalities"][modality]
+    return [
+        {
+            "unit": part["unit"],
+            "svg": charts.band_ranges(
+                figures, part["numbers"],
+                f"Distribution of {', '.join(part['bands'])} of {modality} in the train split, "
+                f"{part['unit']}",
+            ),
+        }
+        for part in facts.values(modality)
+        if part["unit"] != "mask"
+    ]  # fmt: skip
 
 
 def _bars(level: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,7 +216,7 @@ def _confusion(matrix: list[list[int]]) -> list[list[dict[str, Any]]]:
             red, green, blue = (47, 111, 176) if column == number else (190, 60, 50)
             cells.append(
                 {"count": count, "percent": 100 * share, "dark": share > 0.55,
-                 "color": f"rgba({red},{green},{blue},{share:.3f})" if total else "#f4f6f8"}
+                 "color": f"rgba({red},{green},{blue},{share:.3f})" if total else "var(--shade)"}
             )  # fmt: skip
         found.append(cells)
     return found

@@ -2,7 +2,8 @@
 """Statistics of bands and classes, from the train split alone where models will use them.
 
 Laws:
-1. Only observed pixels (`source` > 0) of train patches count for bands; val and test never do.
+1. Only observed pixels (`source` > 0) of published images of train patches count for bands; those
+   of val and test, and dates that are left out, never do.
 2. Counts are whole numbers and sums are joined in the order of the batches, so nothing depends on
    the number of threads.
 3. Whole numbers (uint8, uint16, int16) are counted value by value: everything about them is exact,
@@ -16,7 +17,7 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, reduce
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -241,29 +242,47 @@ def _edges(bins: NDArray[np.int64]) -> NDArray[np.float64]:
     return bits.astype(np.uint32).view(np.float32).astype(np.float64)
 
 
-def over_batches(parts: Sequence[Batch], stacks: Path, modality: str, threads: int = 1) -> Tally:
-    """Count all batches of one modality."""
+def over_batches(
+    parts: Sequence[Batch], stacks: Path, modality: str, shown: NDArray[np.bool_] | None = None,
+    threads: int = 1,
+) -> Tally:  # fmt: skip
+    """Count all batches of one modality.
 
-    def one(batch: Batch) -> Tally:
+    Args:
+        parts: batches of a table.
+        stacks: folder with UNIT/MODALITY.zarr.
+        modality: sentinel2 or sentinel1.
+        shown: (row of the table, step) which images count; all if absent.
+        threads: batches counted at a time.
+    """
+
+    def one(batch: Batch) -> Tally | None:
         stack = open_stack(stacks / batch.unit / f"{modality}.zarr")
-        most = max(1, 64 // max(1, len(stack.info.times)))  # a series is long
-        parts = (
-            tally(read_patches(stack, p.numbers), read_patches(stack, p.numbers, "source"))
-            for p in batch.pieces(most)
-        )
-        return reduce(joined, parts)
+        total: Tally | None = None
+        for step in range(len(stack.info.times)):
+            there = batch if shown is None else batch.where(shown[batch.rows, step])
+            for piece in there.pieces(64):
+                data, source = (
+                    read_patches(stack, piece.numbers, name, step)[:, None]
+                    for name in ("data", "source")
+                )
+                part = tally(data, source)
+                total = part if total is None else joined(total, part)
+        return total
 
     total: Tally | None = None
     with ThreadPoolExecutor(max(1, threads)) as pool:
         for part in pool.map(one, parts):  # in order, whichever ends first
-            total = part if total is None else joined(total, part)
-    assert total is not None
+            if part is not None:
+                total = part if total is None else joined(total, part)
+    assert total is not None, "every published patch has an image"
     return total
 
 
 def band_statistics(
-    table: gpd.GeoDataFrame, stacks: Path, modality: str, threads: int = 1
-) -> dict[str, Any]:
+    table: gpd.GeoDataFrame, stacks: Path, modality: str, threads: int = 1,
+    shown: NDArray[np.bool_] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Figures of all bands of a modality over the train split, as `statistics.json` has them.
 
     Args:
@@ -271,11 +290,13 @@ def band_statistics(
         stacks: folder with UNIT/MODALITY.zarr.
         modality: sentinel2 or sentinel1.
         threads: batches counted at a time.
+        shown: (row, step) which images are published, see `batches.published`; all if absent.
 
     Raises:
         IncompleteError: no patch, or no observed pixel, in the train split.
     """
-    train = table[table["split"] == "train"].reset_index(drop=True)
+    chosen = (table["split"] == "train").to_numpy()
+    train = table[chosen].reset_index(drop=True)
     if train.empty:
         raise IncompleteError(
             "no patch is in the train split, so there are no statistics; change splits.fractions "
@@ -283,7 +304,8 @@ def band_statistics(
         )
     parts = batches(train, stacks, modality)
     info = open_stack(stacks / parts[0].unit / f"{modality}.zarr").info
-    found = summarise(over_batches(parts, stacks, modality, threads))
+    mine = None if shown is None else shown[chosen]
+    found = summarise(over_batches(parts, stacks, modality, mine, threads))
     decibel = info.unit_of_values.strip().lower().startswith("db")
     figures: dict[str, Any] = {
         "bands": list(info.bands), "unit_of_values": info.unit_of_values, "dtype": info.dtype,

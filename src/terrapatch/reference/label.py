@@ -30,6 +30,7 @@ from ..legend import NODATA, Crosswalk, Legend, load_crosswalk, load_legend
 from ..rasters import read_window, write_geotiff
 from ..recipe import ReferenceSettings, read_settings
 from ..resample import CELL, SNAP, Lattice, nodes
+from ..sums import check_unchanged
 from ..tables import LockedAsset, read_lock, unit_geobox
 from .edges import HALO, edges
 from .steps import clean_halo, cleaned, pixel_of
@@ -296,6 +297,9 @@ def burnt(lock: Path, unit: str, wanted: ReferenceSettings) -> Burnt:
             f"{lock}: no reference map for unit {unit!r}; give reference.path, reference.vectors "
             "(or a raster with sensor: reference) that covers the area, and plan again"
         )
+    used = [*polygons, *(vector for vector in plan.vectors if vector.kind == "networks")]
+    maps = [item.assets["map"] for item in items]
+    check_unchanged([*maps, *(file for vector in used for file in vector.files)], lock)
     legend = load_legend(wanted.legend)
     geobox = unit_geobox(plan.unit(unit))
     pixel_m = pixel_of(plan, unit)
@@ -340,7 +344,7 @@ def reference(lock: Path, unit: str, settings: Path, output: Path) -> None:
         IncompleteError: the lock names neither map nor polygons for the unit.
         LegendError: a source holds codes that the crosswalk does not list.
         SceneError: a source cannot be read.
-        SourceError: a vector file has changed since it was planned.
+        SourceError: a file has changed since it was planned.
         StorageError: the result cannot be written.
     """
     wanted = read_settings(settings).reference

@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 from ..errors import GridError, LegendError, SceneError
 from ..grid import GEOGRAPHIC, same_crs
 from ..legend import NODATA, Legend
-from ..rasters import check_unchanged
 from ..recipe import ReferenceSettings
 from ..sections import VectorSource
 from ..tables import LockedVector
@@ -120,7 +119,7 @@ class VectorFiles:
 
         Raises:
             LegendError: codes that no crosswalk lists, or none at all.
-            SceneError, SourceError: the file cannot be read, or has changed since the plan.
+            SceneError: the file cannot be read.
         """
         own, tally = burn_polygons(self._open(vector), geobox, self._free)
         self._tallies[vector.id] = tally
@@ -158,7 +157,6 @@ class VectorFiles:
         return {"TERRAPATCH_REFERENCE": json.dumps(facts, sort_keys=True)}
 
     def _open(self, vector: LockedVector) -> Source:
-        check_unchanged(vector.files)
         opened = open_vectors if vector.kind == "vectors" else open_network
         return opened(
             self._wanted, vector.source, vector.href, self._legend, self._unpack_to,

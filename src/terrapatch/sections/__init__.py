@@ -227,9 +227,10 @@ class PatchesSettings(Section):
     min_valid_label: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Smallest share of labelled pixels."""
     min_dates_sentinel2: Annotated[int, Field(ge=1)] = 1
-    """Fewest Sentinel-2 dates that reach `min_valid_sentinel2`; other dates are left out."""
+    """Fewest Sentinel-2 dates that reach `min_valid_sentinel2`. Other dates count nowhere; the layout
+    multisenge leaves them out, `dates.parquet` of the native one says of each whether it is `kept`."""
     min_dates_sentinel1: Annotated[int, Field(ge=1)] = 1
-    """Fewest Sentinel-1 dates that reach `min_valid_sentinel1`; other dates are left out."""
+    """The same for Sentinel-1 and `min_valid_sentinel1`."""
 
 
 class SplitsSettings(Section):
@@ -272,6 +273,11 @@ class LayoutsSettings(Section):
     compression: Literal["none", "lzw", "deflate", "zstd"] = "zstd"
     """Compression of GeoTIFF images (masks: always one that every reader has). zstd takes a quarter
     of deflate's time and half of lzw's, and is the smallest; GDAL reads it from version 2.3 on."""
+
+    @property
+    def one_a_day(self) -> bool:
+        """Whether names hold the day alone, so that of two images of a day one has the file."""
+        return self.name == "multisenge"
 
 
 class PublishSettings(Section):
@@ -330,6 +336,6 @@ STAGES: dict[str, tuple[str, ...]] = {
         "sentinel1",
         "patches",
     ),
-    "training": ("training", "reference"),
+    "training": ("training", "reference", "layouts"),
 }
 """Which sections each stage sees. Adding one here makes its changes rebuild that stage."""

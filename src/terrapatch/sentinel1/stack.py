@@ -119,7 +119,7 @@ def sentinel1(
         StorageError: the stack cannot be written, or lock or footprints cannot be read.
     """
     from .. import mosaic
-    from ..rasters import check_unchanged
+    from ..sums import check_unchanged
 
     wanted = read_settings(settings).sentinel1
     options: dict[str, Any] = {
@@ -133,7 +133,7 @@ def sentinel1(
         from .grd import Raw, quiet
 
         plan = read_lock(lock)
-        check_unchanged(plan.beside)
+        check_unchanged(plan.beside, lock)
         if plan.heights:
             wanted = wanted.model_copy(update={"dem": tuple(f.href for f in plan.heights)})
         raw = Raw(wanted, plan.items_of(unit, MODALITY))

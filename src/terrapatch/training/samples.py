@@ -5,13 +5,14 @@ Laws:
 1. Patches come unit by unit in the order of the stacks, whatever the shards are.
 2. A pixel that any chosen input did not observe has inputs 0 and label `IGNORE`: it is neither
    learned nor scored.
-3. Labels are class indices (positions in the level's codes), never codes.
+3. Inputs are means over the published images of a patch, and over no others.
+4. Labels are class indices (positions in the level's codes), never codes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..batches import Batch as Where
-from ..batches import batches, read_labels, read_patches
+from ..batches import batches, published, read_labels, read_patches
 from ..errors import IncompleteError, StorageError
 from ..stacks import Stack, StackInfo, open_stack
 from ..tables import read_geoparquet
@@ -55,6 +56,8 @@ class Samples:
 
     patches: Mapping[str, gpd.GeoDataFrame]
     """Rows of the manifest by split."""
+    shown: Mapping[str, Sequence[NDArray[np.bool_]]]
+    """Split → per modality of `inputs` (row, step) which images are published."""
     stacks: Path
     labels: Path
     level: Level
@@ -81,8 +84,9 @@ Predictor = Callable[[Batch], NDArray[np.uint8]]
 
 
 def open_samples(
-    manifest: Path, stacks: Path, labels: Path, inputs: Sequence[str], level: Level
-) -> Samples:
+    manifest: Path, stacks: Path, labels: Path, inputs: Sequence[str], level: Level,
+    dates: Path | None = None, *, one_a_day: bool = False,
+) -> Samples:  # fmt: skip
     """Find the patches of each split and the channels of the chosen inputs.
 
     Args:
@@ -91,6 +95,8 @@ def open_samples(
         labels: folder with UNIT.tif, one band per level.
         inputs: modalities in the order of the channels.
         level: legend level to learn.
+        dates: table of dates, see `batches.published`.
+        one_a_day: the same.
 
     Raises:
         IncompleteError: no patch to train on, or none to test on.
@@ -106,8 +112,16 @@ def open_samples(
                 f"{len(table)}), so nothing can be validated; enlarge the area, lower "
                 "splits.buffer_m or splits.block_m, or change splits.fractions"
             )
+    shown = {
+        split: [
+            published(rows, stacks, modality, dates, one_a_day=one_a_day) for modality in inputs
+        ]
+        for split, rows in patches.items()
+        if len(rows)
+    }
     return Samples(
         patches=patches,
+        shown=shown,
         stacks=stacks,
         labels=labels,
         level=level,
@@ -153,9 +167,10 @@ def read_batches(
         StorageError: a stack or label raster is missing, damaged or lacks a patch or the level.
         SceneError: a label raster cannot be decoded.
     """
-    table = samples.patches[split]
+    table, shown = samples.patches[split], samples.shown.get(split, ())
     if only is not None:
         table = table.iloc[list(only)].reset_index(drop=True)
+        shown = [part[list(only)] for part in shown]
     unit, opened = "", list[Stack]()
     for shard in batches(table, samples.stacks, samples.inputs[0]):
         if shard.unit != unit:
@@ -164,29 +179,28 @@ def read_batches(
         planes = sum(len(s.info.bands) * len(s.info.times) for s in opened)
         for where in _pieces(shard, planes):
             ids = table["patch_id"].iloc[where.rows]
-            yield _read_batch(samples, opened, where, tuple(map(str, ids)))
+            mine = [part[where.rows] for part in shown]
+            yield _read_batch(samples, opened, where, tuple(map(str, ids)), mine)
 
 
 def _pieces(shard: Where, channels: int) -> Iterator[Where]:
     """Parts of a shard that fit into `_BATCH_BYTES`."""
     most = max(1, _BATCH_BYTES // (4 * channels * shard.size_px**2))
     for first in range(0, len(shard.rows), most):
-        part = slice(first, first + most)
-        yield replace(
-            shard, rows=shard.rows[part], numbers=shard.numbers[part],
-            y_px=shard.y_px[part], x_px=shard.x_px[part],
-        )  # fmt: skip
+        yield shard.where(slice(first, first + most))
 
 
 def _read_batch(
-    samples: Samples, opened: Sequence[Stack], where: Where, patch_ids: tuple[str, ...]
-) -> Batch:
+    samples: Samples, opened: Sequence[Stack], where: Where, patch_ids: tuple[str, ...],
+    shown: Sequence[NDArray[np.bool_]],
+) -> Batch:  # fmt: skip
     layers, observed = [], []
-    for stack in opened:
+    for stack, chosen in zip(opened, shown, strict=True):
         data = read_patches(stack, where.numbers)
         if len(stack.info.measured) < len(stack.info.bands):
             data = data[:, :, stack.info.measured]
         source = read_patches(stack, where.numbers, "source")
+        source[~chosen[:, : source.shape[1]]] = 0
         values, valid = composite(data, source, _in_decibel(stack.info))
         layers.append(values)
         observed.append(valid)

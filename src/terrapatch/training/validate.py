@@ -61,6 +61,7 @@ def training(
     output: Path,
     predictions: Path,
     threads: int = 1,
+    dates: Path | None = None,
 ) -> None:
     """Validate a dataset by learning from it.
 
@@ -75,6 +76,7 @@ def training(
         predictions: where `predictions.npz` goes: patch_ids, truth and one array per model, as
             (patch, y, x) uint8 legend codes (255: no truth) of up to 12 test patches.
         threads: processor threads; they change the time alone.
+        dates: table of dates; the one beside the manifest if absent.
 
     Raises:
         IncompleteError: nothing to train or to test on.
@@ -82,7 +84,10 @@ def training(
         StorageError: an input is missing or damaged, or a result cannot be written.
     """
     wanted = read_settings(settings)
-    samples = open_samples(manifest, stacks, labels, _inputs(wanted, settings), _level(wanted))
+    samples = open_samples(
+        manifest, stacks, labels, _inputs(wanted, settings), _level(wanted),
+        dates or manifest.with_name("dates.parquet"), one_a_day=wanted.layouts.one_a_day,
+    )  # fmt: skip
     models, skipped = _fit(samples, wanted.training, statistics, threads)
     confusions, pictures = _test(samples, models)
     pixels, _ = class_figures(statistics, samples.level)

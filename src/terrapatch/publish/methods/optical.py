@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was done to Sentinel-2 scenes, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...sections import S2_BANDS, PatchesSettings, SamplingSettings, Sentinel2Settings
+from ...tables import Lock, LockedItem
+from .words import Step, count, percent, scenes_of
+
+_PROCESSORS = {"esa": "ESA (Sen2Cor)", "theia": "Theia (MAJA)"}
+_LEVELS = {"L1C": "top-of-atmosphere reflectance", "L2A": "surface reflectance"}
+_SCL = (
+    "no data", "saturated or defective", "dark areas", "cloud shadows", "vegetation", "bare soil",
+    "water", "unclassified", "cloud, medium probability", "cloud, high probability", "thin cirrus",
+    "snow or ice",
+)  # fmt: skip
+_CLM = (
+    "clouds and shadows", "clouds", "clouds by one date", "clouds by several dates",
+    "thinnest clouds", "cloud shadows inside the image", "cloud shadows from outside", "high clouds",
+)  # fmt: skip
+_MG2 = (
+    "water", "clouds", "snow", "cloud shadows", "relief shadows", "ground hidden by relief",
+    "sun too low", "tangent sun",
+)  # fmt: skip
+_DTYPES = {
+    "uint16": "Values are rounded to uint16; valid ones are 1 or more.",
+    "int16": "Values are rounded to int16; zero and negative reflectances are kept.",
+    "float32": "Values are float32 and not rounded; valid ones are 1 or more.",
+}
+
+
+def baselines(lock: Lock) -> list[str]:
+    """Processing baselines with the offsets that their products state."""
+    found = {
+        (item.processing_baseline or "unknown", offset)
+        for item in scenes_of(lock, "sentinel2")
+        for offset in _offsets([item])
+    }
+    return [f"{baseline} (offset {offset:g})" for baseline, offset in sorted(found)]
+
+
+def _offsets(items: Sequence[LockedItem]) -> set[float]:
+    """Offsets of the bands; classes and masks have none."""
+    return {
+        asset.add_offset
+        for item in items
+        for band, asset in item.assets.items()
+        if band in S2_BANDS
+    }
+
+
+def keeps_offset(settings: Sentinel2Settings, lock: Lock) -> set[float]:
+    """Offsets that the values of the dataset still hold, as they would have to be added to them."""
+    return {0.0} if settings.harmonise else _offsets(scenes_of(lock, "sentinel2"))
+
+
+def optical(
+    settings: Sentinel2Settings, sampling: SamplingSettings, patches: PatchesSettings, lock: Lock
+) -> Step:
+    """From products to the stack."""
+    items = scenes_of(lock, "sentinel2")
+    return Step(
+        "Sentinel-2",
+        (
+            *_products(settings, items),
+            *_radiometry(settings, lock),
+            _DTYPES[settings.dtype],
+            _sampling(settings, sampling),
+            *_masks(settings, items),
+            *_time(settings, patches),
+        ),
+    )
+
+
+def _products(settings: Sentinel2Settings, items: Sequence[LockedItem]) -> list[str]:
+    found = []
+    kinds = sorted({(item.level, item.processor or "") for item in items})
+    for level, processor in kinds:
+        number = sum((i.level, i.processor or "") == (level, processor) for i in items)
+        maker = f" of {_PROCESSORS.get(processor, processor)}" if processor else ""
+        meaning = f" ({_LEVELS[level]})" if level in _LEVELS else ""
+        found.append(f"{count(number, 'scene')} of level {level}{maker}{meaning}.")
+    if any(item.processor == "theia" for item in items):
+        how = "with" if settings.reflectance == "FRE" else "without"
+        found.append(
+            f"Theia's {settings.reflectance}: reflectance {how} the correction of slope effects."
+        )
+    return found
+
+
+def _radiometry(settings: Sentinel2Settings, lock: Lock) -> list[str]:
+    listed = baselines(lock)
+    found = [f"Processing baselines: {'; '.join(listed)}."] if listed else []
+    stated = _offsets(scenes_of(lock, "sentinel2"))
+    if not any(stated):
+        found.append("No product states a radiometric offset: values are 10000 × reflectance.")
+    elif settings.harmonise:
+        found.append(
+            "The radiometric offset that each product states is applied: values are "
+            "10000 × reflectance for all baselines."
+        )
+    else:
+        found.append(
+            "The radiometric offset is **not** applied: values are DN as delivered, and "
+            "reflectance is (DN + offset of the product) / 10000."
+        )
+    return found
+
+
+def _sampling(settings: Sentinel2Settings, sampling: SamplingSettings) -> str:
+    first = ""
+    if settings.upsample_first:
+        first = f", after 20 m and 60 m bands were brought to 10 m ({settings.upsample_first})"
+    if sampling.kind == "tiles":
+        return (
+            "On the grid of a scene's own tile 10 m bands keep their pixels; the others are sampled "
+            f"once, kernel {settings.kernel}{first}."
+        )
+    return f"Each band is sampled once onto the patch grid, kernel {settings.kernel}{first}."
+
+
+def _masks(settings: Sentinel2Settings, items: Sequence[LockedItem]) -> list[str]:
+    found, theia = [], any(item.processor == "theia" for item in items)
+    if settings.mask_scl:
+        found.append(f"Scene classes treated as missing: {_named(settings.mask_scl, _SCL)}.")
+    if theia and settings.mask_edg:
+        found.append("Pixels outside the image (edge mask EDG) are missing.")
+    elif theia:
+        found.append("The edge mask EDG is not used: nodata alone says what is missing.")
+    if settings.mask_clm:
+        found.append(
+            f"Bits of the cloud mask CLM treated as missing: {_named(settings.mask_clm, _CLM)}."
+        )
+    if settings.mask_mg2:
+        found.append(
+            f"Bits of the geophysical mask MG2 treated as missing: {_named(settings.mask_mg2, _MG2)}."
+        )  # fmt: skip
+    if not (settings.mask_scl or settings.mask_clm or settings.mask_mg2):
+        found.append("No cloud mask is applied.")
+    if settings.scl:
+        found.append("The scene classification is kept beside the bands (nearest).")
+    return found
+
+
+def _named(numbers: Sequence[int], names: Sequence[str]) -> str:
+    return ", ".join(f"{number} {names[number]}" for number in numbers)
+
+
+def _time(settings: Sentinel2Settings, patches: PatchesSettings) -> list[str]:
+    if settings.time == "series":
+        return [
+            "A series: one image a pass.",
+            f"A date of a patch is published where at least {percent(patches.min_valid_sentinel2)} "
+            f"of its pixels are observed; patches with fewer than "
+            f"{count(patches.min_dates_sentinel2, 'such date')} are dropped.",
+        ]
+    return [
+        "One image of all dates: where scenes overlap, a pixel comes from the first one that has a "
+        "value in all bands; least cloud goes first, then the earlier date."
+    ]

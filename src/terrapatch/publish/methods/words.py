@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Words that sentences of all sections share; `…` in backticks is code, in the card and the report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from ...legend import Level
+from ...tables import Lock, LockedItem
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the making."""
+
+    name: str
+    sentences: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """All its sentences."""
+        return " ".join(self.sentences)
+
+
+def code(text: object) -> str:
+    """Text as it stands in a file or a setting: nothing in it is markup."""
+    return "`" + re.sub(r"\s+", " ", str(text).replace("`", "'")).strip() + "`"
+
+
+def codes(texts: Iterable[object]) -> str:
+    """Several of them."""
+    return ", ".join(code(text) for text in texts)
+
+
+def file_name(href: str) -> str:
+    """The name of a file without the folders of one machine; members of archives keep theirs."""
+    return code(PurePosixPath(href.replace("\\", "/")).name)
+
+
+def file_names(hrefs: Sequence[str], most: int = 4) -> str:
+    """Names of files, the first ones of many."""
+    names = sorted({file_name(href) for href in hrefs})
+    some = ", ".join(names[:most])
+    return some if len(names) <= most else f"{some} and {len(names) - most} more"
+
+
+def count(number: int, word: str, plural: str = "") -> str:
+    """`1 scene`, `2 scenes`."""
+    return f"{number:,} {word if number == 1 else plural or word + 's'}"
+
+
+def times(number: int) -> str:
+    """`once`, `twice`, `3 times`."""
+    return {1: "once", 2: "twice"}.get(number, f"{number} times")
+
+
+def metres(value: float) -> str:
+    """A length."""
+    return f"{value:,.10g} m"
+
+
+def percent(share: float) -> str:
+    """A share in as many digits as it has."""
+    return f"{100 * share:.6g} %"
+
+
+def class_names(level: Level, wanted: Iterable[int]) -> str:
+    """Classes by code and name; a code of no class stays a code."""
+    names = {entry.code: entry.name for entry in level.classes}
+    return ", ".join(code(f"{c} {names[c]}" if c in names else c) for c in wanted)
+
+
+def scenes_of(lock: Lock, sensor: str) -> list[LockedItem]:
+    """Scenes of one sensor in the lock."""
+    return [item for item in lock.items if item.sensor == sensor]

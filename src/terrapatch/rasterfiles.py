@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which files on disk a raster's pixels come from: itself, its sidecars, the sources of a VRT.
+
+Laws:
+1. What GDAL would read to give the pixels is named, through VRTs of VRTs; nothing is read here
+   but heads.
+2. Pixels that lie elsewhere than in files on this machine are refused: no hash can stand for them.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+from .errors import InputError, SceneError
+
+_IN_ARCHIVES = ("/vsizip/", "/vsitar/", "/vsigzip/", "/vsi7z/", "/vsirar/")
+"""Addresses inside of a file that lies on disk."""
+_ELSEWHERE = {
+    "WMS",
+    "WMTS",
+    "WCS",
+    "STACIT",
+    "STACTA",
+    "HTTP",
+    "OGCAPI",
+    "GTI",
+    "EEDAI",
+    "PLMOSAIC",
+}
+"""Drivers whose files name pixels that they do not hold, and do not tell us where these are."""
+
+
+def file_of(address: str) -> Path | None:
+    """The file on disk behind an address of GDAL: itself, or the archive that holds it.
+
+    None for what is not on this machine's file system.
+    """
+    if not address.startswith("/vsi"):
+        return None if "://" in address else Path(address)
+    prefix = next((p for p in _IN_ARCHIVES if address.startswith(p)), None)
+    if prefix is None:
+        return None
+    inside = address.removeprefix(prefix)
+    if inside.startswith(_IN_ARCHIVES):  # an archive in an archive
+        return file_of(inside)
+    if inside.startswith("{"):
+        return Path(inside[1:].partition("}")[0])
+    path = Path(inside)
+    archives = [p for p in (path, *path.parents) if p.suffix.lower() in (".zip", ".tar", ".gz")]
+    found = next((p for p in (path, *path.parents) if p.is_file()), None)
+    return found or (archives[-1] if archives else path)
+
+
+def files_beside(address: str) -> tuple[Path, ...]:
+    """Files that pixels come from besides the one at the address, in the order of their names.
+
+    Sidecars (`.msk`, `.hdr`, `.aux.xml`, world files) and, of a VRT, its sources with theirs.
+    Overviews count only below a VRT, which may read them; everything else is read at full size.
+
+    Args:
+        address: what GDAL opens.
+
+    Raises:
+        InputError: a source is missing or lies elsewhere than on this machine.
+        SceneError: a source cannot be read.
+    """
+    found: dict[Path, None] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        for file in _walk(address, address, set()):
+            found[file] = None
+    found.pop(_absolute(file_of(address)), None)
+    return tuple(sorted(found))
+
+
+def _absolute(path: Path | None) -> Path:
+    return Path(os.path.abspath(path or ""))
+
+
+def _walk(address: str, top: str, seen: set[str]) -> Iterator[Path]:
+    """Files of a raster and of all that it is made from."""
+    seen.add(address)
+    try:
+        with rasterio.open(address) as dataset:
+            driver, names = dataset.driver, list(dataset.files)
+            if driver == "VRT":
+                names += _masks(dataset, address)
+    except RasterioError as error:
+        file = file_of(address)
+        if address != top and file is not None and file.is_file():
+            if file.suffix.lower() in (".vrt", ".tif", ".tiff", ".jp2"):
+                raise SceneError(
+                    f"{top}: its source {address} cannot be read "
+                    f"({error.__cause__ or error}); mend or replace it"
+                ) from error
+            yield _absolute(file)  # the bare pixels of a raw band
+            return
+        raise SceneError(f"{address}: cannot be read ({error.__cause__ or error})") from error
+    if driver in _ELSEWHERE:
+        raise InputError(
+            f"{top}: {'' if address == top else f'{address} is '}a list of pixels that lie elsewhere "
+            f"(GDAL's driver {driver}), which no lock can hold; give files, or a VRT of files "
+            "(gdalbuildvrt)"
+        )
+    for name in names:
+        file = file_of(name)
+        if file is None:
+            raise InputError(
+                f"{top}: its source {name} is not on this machine, so its pixels can change unseen; "
+                "copy it here (gdal_translate) and name the copy"
+            )
+        if driver == "VRT" and name != address:
+            if name in seen:
+                continue
+            if not (file.exists() or ":" in name):
+                raise InputError(
+                    f"{top}: its source {name} is missing; put it there, or make the VRT again from "
+                    "the files that are (gdalbuildvrt)"
+                )
+            yield from _walk(name, top, seen)
+        elif file.is_file() and (address != top or file.suffix.lower() != ".ovr"):
+            yield _absolute(file)
+
+
+def _masks(dataset: rasterio.DatasetReader, address: str) -> Iterator[str]:
+    """Sources of a VRT's mask bands, which GDAL's list of files leaves out."""
+    text = dataset.tags(ns="xml:VRT").get("xml:VRT", "")
+    if "<MaskBand>" not in text:
+        return
+    for element in ET.fromstring(text).iterfind(".//MaskBand//SourceFilename"):  # noqa: S314
+        name = element.text or ""
+        relative = element.get("relativeToVRT") == "1"
+        yield os.path.join(os.path.dirname(address), name) if relative else name
