@@ -22,7 +22,8 @@ from terrapatch.recipe import AreaSettings, resolve, write_settings
 from terrapatch.sentinel1 import sentinel1
 from terrapatch.simulate import simulate as simulate_archive
 from terrapatch.stacks import open_stack
-from terrapatch.tables import read_area, unit_geobox
+from terrapatch.tables import unit_geobox
+from terrapatch.vectors import read_area
 
 FIJI = 180.0, -17.0
 STEP = 1 / 1200

@@ -298,7 +298,7 @@ def test_a_crs_that_does_not_match_stops_the_plan(here):
     [
         ({"catalog": {"paths": ["nowhere"]}}, InputError, "nowhere: no such file or folder"),
         ({"reference": {"path": "no.tif"}}, InputError, r"no\.tif: no such file"),
-        ({"area": {"file": "no.geojson"}}, InputError, r"no\.geojson: cannot be read as a polygon"),
+        ({"area": {"file": "no.geojson"}}, InputError, r"no\.geojson: no such file"),
         ({"sampling": {"crs": "EPSG:99999"}}, RecipeError, "EPSG:99999"),
         (
             {"area": {"bbox": [2.9, -1, 94, 45.1]}, "sampling": {"crs": "EPSG:32631"}},

@@ -83,12 +83,17 @@ def test_the_stage_reads_what_the_plan_found(here):
         reference(here / "results" / "lock.json", unit, stage, here / "labels" / f"{unit}.tif")
 
 
-def test_an_area_without_polygons_is_an_empty_plan_with_its_reason(here):
+def test_an_area_without_polygons_is_an_error_or_an_empty_plan_with_its_reason(here):
     parcels(here / "parcels.gpkg", left=4.5)
+    with pytest.raises(
+        LegendError, match=r"selects nothing: none of its 3 feature\(s\) lies around"
+    ):
+        plan(settings(here))
+    source = {"path": "parcels.gpkg", "fields": ["code"], "required": False}
     with pytest.raises(
         IncompleteError, match=r"the plan is empty.*\n(.*no polygon of reference.*\n)+"
     ):
-        plan(settings(here))
+        plan(settings(here, vectors=[source]))
 
 
 def test_maps_stand_in_where_there_are_no_polygons(here):

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1] / "src" / "terrapatch"
 
 FLOORS = (
     {"errors"},
+    {"crs"},
     {"sections", "grid", "legend", "results", "records"},
     {"recipe"},
     {"tables", "compiled", "rasterfiles"},
@@ -21,7 +22,7 @@ FLOORS = (
     },
     {"cli", "build"},
 )  # fmt: skip
-"""Ground, language (two storeys), hands (three storeys: who writes files, who knows formats, who
+"""Ground (two storeys), language (two storeys), hands (three storeys: who writes files, who knows formats, who
 joins both), stages, door. Rooms of one floor never import each other, but for the pair below."""
 
 NEIGHBOURS = {("cli", "build")}

@@ -25,7 +25,8 @@ from terrapatch.grid import (
 )
 from terrapatch.recipe import resolve
 from terrapatch.sampling import footprints, patch_id, sampling
-from terrapatch.tables import Lock, LockedUnit, read_area, read_geoparquet, write_lock
+from terrapatch.tables import Lock, LockedUnit, read_geoparquet, write_lock
+from terrapatch.vectors import read_area
 
 
 def write_inputs(folder, units, *, area, sampling_section):
@@ -244,7 +245,7 @@ def test_a_genuine_area_file_in_another_crs(shared_data):
     ("text", "said"),
     [
         ("no json", "cannot be read as a polygon file"),
-        ('{"type": "Point", "coordinates": [0, 0]}', "it lacks polygons"),
+        ('{"type": "Point", "coordinates": [0, 0]}', "must hold polygons; it holds 1 Point"),
     ],
 )
 def test_an_area_file_without_polygons_is_refused(tmp_path, text, said):

@@ -368,7 +368,7 @@ def test_packaged_rules_choose_what_the_paper_names():
         return pa.array(values)
 
     roads = network_rules("bdtopo_v3_roads")
-    widths, unknown = roads(
+    widths, unknown, left_out = roads(
         {
             "importance": column("1", "2", "3", "1", "2", "1", None, "7"),
             "nature": column("Type autoroutier", "x", "x", "Bac ou liaison maritime", "x", "x", "x", "x"),
@@ -380,7 +380,11 @@ def test_packaged_rules_choose_what_the_paper_names():
     np.testing.assert_array_equal(np.isnan(widths), [0, 0, 1, 1, 1, 1, 1, 1])
     assert widths[:2].tolist() == [30, 10]
     assert unknown == {"importance=None": 1, "importance=7": 1}
-    by_nature, unknown = network_rules("bdtopo_v3_roads_nature")(
+    assert left_out == {
+        "etat_de_l_objet=En projet": 1, "position_par_rapport_au_sol=-2": 1,
+        "nature=Bac ou liaison maritime": 1, "importance=3": 1,
+    }  # fmt: skip
+    by_nature, unknown, _ = network_rules("bdtopo_v3_roads_nature")(
         {
             "importance": column("1", "2", "2", "6"),
             "nature": column("Route à 1 chaussée", "Type autoroutier", "Bretelle", "Sentier"),
@@ -392,7 +396,7 @@ def test_packaged_rules_choose_what_the_paper_names():
     assert by_nature[1:3].tolist() == [30, 10]
     assert np.isnan(by_nature[[0, 3]]).all()
     assert not unknown
-    rails, unknown = network_rules("ocsge2_rails")({"cod_n4": column("1413", "1412", None)}, 3)
+    rails, unknown, _ = network_rules("ocsge2_rails")({"cod_n4": column("1413", "1412", None)}, 3)
     assert rails[0] == 10
     assert np.isnan(rails[1:]).all()
     assert not unknown

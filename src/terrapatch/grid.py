@@ -12,20 +12,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from affine import Affine
 from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 
+from .crs import GEOGRAPHIC as GEOGRAPHIC
+from .crs import crs_name as crs_name
+from .crs import same_crs as same_crs
+from .crs import transformer as transformer
 from .errors import GridError
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
-
-GEOGRAPHIC = "EPSG:4326"
-"""CRS of footprints and of areas given as a box: longitude, latitude on WGS 84."""
 
 TILE_SIZE_M = 109_800
 """Side of a Sentinel-2 tile: 10,980 pixels of 10 m. Source: S2 Products Specification, tiling."""
@@ -66,10 +66,9 @@ class Window:
 
 def geobox_to_dict(geobox: GeoBox) -> dict[str, Any]:
     """Plain form of a geobox: `crs` (authority code or WKT), `transform` (6 floats), `shape`."""
-    epsg = geobox.crs.to_epsg() if geobox.crs is not None else None
     if geobox.crs is None:
         raise GridError("a geobox without CRS cannot be recorded")
-    crs = f"EPSG:{epsg}" if epsg else geobox.crs.to_wkt()
+    crs = crs_name(str(geobox.crs))
     return {"crs": crs, "transform": list(geobox.affine)[:6], "shape": list(geobox.shape)}
 
 
@@ -364,14 +363,6 @@ def reprojected(geometry: BaseGeometry, source: str, target: str) -> BaseGeometr
     return split_at_antimeridian(moved) if CRS(target).geographic else moved
 
 
-@lru_cache(maxsize=64)
-def transformer(source: str, target: str) -> Any:
-    """Transformer between two coordinate systems, east before north; made once."""
-    from pyproj import Transformer
-
-    return Transformer.from_crs(source, target, always_xy=True)
-
-
 def share_surface(left: BaseGeometry, right: BaseGeometry) -> bool:
     """Whether two polygons in one CRS overlap in more than an edge or a point."""
     return bool(left.intersection(right).area > 0)
@@ -405,8 +396,3 @@ def split_at_antimeridian(geometry: BaseGeometry) -> BaseGeometry:
             parts.append(moved.intersection(world))
     polygons = [p for g in parts for p in shapely.get_parts(g) if p.geom_type == "Polygon"]
     return polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(polygons)
-
-
-def same_crs(left: str | CRS, right: str | CRS) -> bool:
-    """Whether two CRS definitions mean the same system."""
-    return bool(CRS(left) == CRS(right))

@@ -9,8 +9,10 @@ Laws:
 
 from __future__ import annotations
 
+import codecs
 import csv
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -27,6 +29,7 @@ NODATA = 255
 """Label value of pixels that were not observed, on every level."""
 
 _NODATA_WORDS = ("", "discard", "ignore")
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 @dataclass(frozen=True)
@@ -137,31 +140,100 @@ class Crosswalk:
     """Source code → the source's own class name."""
 
 
-def table_rows(folder: str, name: str) -> list[dict[str, str]]:
+def table_rows(folder: str, name: str, columns: Sequence[str] = ()) -> list[dict[str, str]]:
     """Rows of a packaged table, or of the user's own file where `name` is a path to a CSV.
 
-    Lines that begin with # are comments.
+    Lines that begin with # are comments. A user's file may be as spreadsheets write it: UTF-8 with
+    or without a byte order mark, UTF-16 or Windows-1252; commas, semicolons, tabs or bars between
+    cells. Names of columns are compared without case, and spaces around cells do not count.
 
     Args:
         folder: kind of table, a folder of the package's data: legends, crosswalks, networks …
         name: name of a packaged table, or path of a CSV.
+        columns: columns that the table must have.
 
     Raises:
-        LegendError: no such table.
+        LegendError: no such table, a column is missing or there twice, or a row has more or fewer
+            cells than the head.
     """
     packaged = resources.files("terrapatch") / "data" / folder / f"{name}.csv"
-    if name.endswith(".csv"):
+    if name.lower().endswith(".csv"):
         path = Path(name)
         if not path.is_file():
             raise LegendError(f"{name}: no such table; give the path of a CSV or a packaged name")
-        text = path.read_text(encoding="utf-8")
+        try:
+            text = _decoded(path.read_bytes())
+        except OSError as error:
+            raise LegendError(f"{name}: cannot be read: {error.strerror}") from error
     elif packaged.is_file():
         text = packaged.read_text(encoding="utf-8")
     else:
         known = ", ".join(_packaged(folder))
         raise LegendError(f"no table {name!r} among the packaged {folder} ({known})")
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    return list(csv.DictReader(lines))
+    lines = [(n, line) for n, line in enumerate(text.splitlines(), start=1) if _counts(line)]
+    stated = re.fullmatch(r"\ufeff?\"?sep=(.)\"?", lines[0][1].strip(), re.I) if lines else None
+    lines = lines[1:] if stated else lines  # what Excel writes to say its separator
+    if not lines:
+        raise LegendError(f"{name}: the table is empty")
+    separator = stated[1] if stated else max(",;\t|", key=lines[0][1].count)
+    reader = csv.reader((line for _, line in lines), delimiter=separator)
+    try:
+        head, *table = [(reader.line_num, [c.strip() for c in cells]) for cells in reader]
+    except csv.Error as error:
+        raise LegendError(f"{name}: no readable CSV ({error})") from error
+    names = [cell.lower() for cell in head[1]]
+    while names and not names[-1]:  # empty columns at the right of a sheet
+        names.pop()
+    missing = [column for column in columns if column not in names]
+    twice = sorted({column for column in names if names.count(column) > 1})
+    if missing or twice:
+        wrong = f"no column {', '.join(missing)}" if missing else f"two columns {', '.join(twice)}"
+        raise LegendError(
+            f"{name}: {wrong}; the first line names {', '.join(names)} (separated by {separator!r})"
+        )
+    rows = []
+    for number, cells in table:
+        if not any(cells):
+            continue
+        if len(cells) < len(names) or any(cells[len(names) :]):
+            raise LegendError(
+                f"{name}, line {lines[number - 1][0]}: {len(cells)} cells where the first line "
+                f"names {len(names)} columns; put text that holds {separator!r} into quotes"
+            )
+        rows.append(dict(zip(names, cells, strict=False)))
+    return rows
+
+
+def _decoded(raw: bytes) -> str:
+    """Text of a table, in the encodings that spreadsheets write."""
+    for mark, encoding in (
+        (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16"),
+    ):  # fmt: skip
+        if raw.startswith(mark):
+            return raw.decode(encoding, errors="replace")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", errors="replace")
+
+
+def _counts(line: str) -> bool:
+    """Whether a line is a row: no comment (a colour in the first column begins with # too)."""
+    colour = re.match(r"#[0-9a-fA-F]{6}\"?\s*[,;\t|]", line)
+    return bool(line.strip()) and (colour is not None or not line.startswith("#"))
+
+
+def whole_number(text: str) -> int:
+    """A whole number as tables write it: `11`, also `11.0`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = re.fullmatch(r"\s*([+-]?\d+)(?:\.0*)?\s*", text)
+    if found is None:
+        raise ValueError(f"{text!r} is no whole number")
+    return int(found[1])
 
 
 def _packaged(folder: str) -> list[str]:
@@ -190,24 +262,38 @@ def load_legend(name: str) -> Legend:
         LegendError: no such table, a broken row, or a class without parent.
     """
     grouped: dict[str, list[LegendClass]] = {}
-    for number, row in enumerate(table_rows("legends", name), start=1):
+    rows = table_rows("legends", name, ("code", "name", "color"))
+    for number, row in enumerate(rows, start=1):
         try:
+            if not row["name"]:
+                raise ValueError("the class has no name")
+            if not _COLOUR.fullmatch(row["color"]):
+                raise ValueError(f"color {row['color']!r} is none of the form #rrggbb")
             entry = LegendClass(
-                code=int(row["code"]),
+                code=whole_number(row["code"]),
                 name=row["name"],
                 abbrev=row.get("abbrev") or row["name"],
                 color=row["color"],
-                parent=int(row["parent"]) if row.get("parent") else None,
-                published_pixels=int(row["published_pixels"])
+                parent=whole_number(row["parent"]) if row.get("parent") else None,
+                published_pixels=whole_number(row["published_pixels"])
                 if row.get("published_pixels")
                 else None,
             )
             grouped.setdefault(row.get("level") or "label", []).append(entry)
         except (KeyError, ValueError) as error:
             raise LegendError(
-                f"legend {name!r}, row {number}: {error!r}; columns are "
+                f"legend {name!r}, row {number}: {error}; columns are "
                 "level, code, abbrev, name, parent, color, published_pixels"
             ) from error
+    for key, entries in grouped.items():
+        for what in ("code", "name", "abbrev"):
+            given = [getattr(entry, what) for entry in entries]
+            twice = sorted({value for value in given if given.count(value) > 1})
+            if twice:
+                raise LegendError(
+                    f"legend {name!r}, level {key!r}: {what} {', '.join(map(str, twice))} stands in "
+                    "several rows; codes and names must be unique"
+                )
     levels = [Level(key, tuple(entries)) for key, entries in grouped.items()]
     # Finest first: only the coarsest level has classes without parents.
     levels.sort(key=lambda level: (level.classes[0].parent is None, -len(level.classes)))
@@ -226,14 +312,18 @@ def load_crosswalk(name: str) -> Crosswalk:
     """
     codes: dict[int, int] = {}
     names: dict[int, str] = {}
-    for number, row in enumerate(table_rows("crosswalks", name), start=1):
+    rows = table_rows("crosswalks", name, ("source_code", "code"))
+    for number, row in enumerate(rows, start=1):
         try:
-            source = int(row["source_code"])
-            codes[source] = int(row["code"]) if row["code"] not in _NODATA_WORDS else NODATA
-            names[source] = row.get("source_name") or str(source)
-        except (KeyError, ValueError) as error:
+            source = whole_number(row["source_code"])
+            code = NODATA if row["code"].lower() in _NODATA_WORDS else whole_number(row["code"])
+            if codes.get(source, code) != code:
+                raise ValueError(f"source_code {source} has two rows with different codes")
+        except ValueError as error:
             raise LegendError(
-                f"crosswalk {name!r}, row {number}: {error!r}; columns are "
+                f"crosswalk {name!r}, row {number}: {error}; columns are "
                 "source_code, source_name, code"
             ) from error
+        codes[source] = code
+        names[source] = row.get("source_name") or str(source)
     return Crosswalk(Path(name).stem, codes, names)

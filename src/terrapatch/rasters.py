@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
+from .crs import crs_name
 from .errors import SceneError, SourceError
 from .tables import LockedAsset, atomic, storage_error
 
@@ -60,12 +61,9 @@ def read_header(href: str) -> Header:
     """
     try:
         with rasterio.open(href) as dataset:
-            crs = None
-            if dataset.crs is not None:
-                epsg = dataset.crs.to_epsg()
-                crs = f"EPSG:{epsg}" if epsg else dataset.crs.to_wkt()
             return Header(
-                crs=crs,
+                # Not by `to_epsg`: it takes codes of another datum for look-alikes.
+                crs=None if dataset.crs is None else crs_name(dataset.crs.to_wkt()),
                 transform=tuple(dataset.transform)[:6],
                 shape=dataset.shape,
                 dtype=dataset.dtypes[0],

@@ -168,7 +168,9 @@ class LockedVector(_Record):
     fields: dict[str, str]
     """Attribute as the recipe, the product or the crosswalk names it → as the file spells it."""
     features: int
-    """Features of the layer that lie around the area."""
+    """Features of the layer that lie around the area and count."""
+    left_out: dict[str, int] = {}
+    """Why other features around the area do not count, with their number."""
     files: tuple[LockedFile, ...]
     """All files that are read: `href`, or the parts of a shapefile."""
 
@@ -207,6 +209,8 @@ class Lock(_Record):
     for all units (absent in locks of before: the middle of all units)."""
     gaps: tuple[Gap, ...] = ()
     """Where the series of passes has holes; for people, no stage reads it."""
+    notes: tuple[str, ...] = ()
+    """What else was found and is not used, or was repaired; for people, no stage reads it."""
 
     @property
     def beside(self) -> tuple[LockedFile, ...]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from .grid import Unit, Window, patch_windows, reprojected, windows_in_area
 from .recipe import read_settings
-from .tables import read_area, read_lock, unit_geobox, write_geoparquet
+from .tables import read_lock, unit_geobox, write_geoparquet
+from .vectors import read_area
 
 if TYPE_CHECKING:
     import geopandas as gpd

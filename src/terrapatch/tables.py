@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from .errors import InputError, StorageError
+from .errors import StorageError
 from .records import Exclusion as Exclusion
 from .records import Gap as Gap
 from .records import Lock as Lock
@@ -33,9 +33,6 @@ from .records import Sensor as Sensor
 if TYPE_CHECKING:
     import geopandas as gpd
     from odc.geo.geobox import GeoBox
-    from shapely.geometry.base import BaseGeometry
-
-    from .recipe import AreaSettings
 
 
 def read_lock(path: str | os.PathLike[str]) -> Lock:
@@ -192,39 +189,6 @@ def read_geoparquet(path: str | os.PathLike[str]) -> gpd.GeoDataFrame:
         return gpd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise StorageError(f"{path}: no readable GeoParquet file: {error}") from error
-
-
-def read_area(area: AreaSettings) -> tuple[BaseGeometry, str]:
-    """The recipe's area: a shapely (multi)polygon and its CRS.
-
-    Raises:
-        InputError: the area's file is missing, has no CRS or holds no polygon.
-    """
-    import geopandas as gpd
-    import shapely
-
-    if area.file is None:
-        assert area.bbox is not None
-        west, south, east, north = area.bbox
-        if west > east:  # across the antimeridian: a box on either side
-            sides = [shapely.box(west, south, 180, north), shapely.box(-180, south, east, north)]
-            return shapely.MultiPolygon([s for s in sides if s.area > 0]), "EPSG:4326"
-        return shapely.box(*area.bbox), "EPSG:4326"
-    try:
-        table = gpd.read_file(area.file)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(
-            f"{area.file}: cannot be read as a polygon file ({error}); give area.file a GeoJSON, "
-            "GeoPackage or Shapefile, relative to where you run"
-        ) from error
-    polygons = table.geometry[table.geom_type.isin(["Polygon", "MultiPolygon"])]
-    if polygons.empty or table.crs is None:
-        missing = "polygons" if polygons.empty else "the CRS"
-        raise InputError(
-            f"{area.file}: area.file must hold polygons and say its CRS; it lacks {missing}"
-        )
-    epsg = table.crs.to_epsg()
-    return shapely.make_valid(polygons.union_all()), f"EPSG:{epsg}" if epsg else table.crs.to_wkt()
 
 
 def read_columns(path: str | os.PathLike[str], names: Sequence[str]) -> dict[str, list[Any]]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..tables import Lock, LockedFile, LockedItem
+from ..crs import short_name
+from ..tables import Lock, LockedFile, LockedItem, LockedVector
 
+_REASONS = 4
+"""Reasons for left-out features that a line names."""
 _HEAD = ("sensor", "scene", "date", "tile", "orbit", "cloud %", "baseline", "units")
 
 
@@ -32,13 +35,15 @@ def describe(lock: Lock) -> str:
         lines += ["", _count(lock.vectors, "vector file")]
         lines += _aligned(
             [
-                (v.id, v.href, v.layer, v.crs.split("[")[0], f"{v.features} features")
+                (v.id, v.href, v.layer, short_name(v.crs), f"{v.features} features", _left_out(v))
                 for v in lock.vectors
             ]
         )
     if lock.excluded:
         lines += ["", f"left out: {_count(lock.excluded, 'scene')}"]
         lines += _aligned([(e.sensor, e.id, e.reason) for e in lock.excluded])
+    if lock.notes:
+        lines += ["", _count(lock.notes, "note"), *(f"  {note}" for note in lock.notes)]
     if lock.units_left_out:
         lines += ["", f"left out: {_count(lock.units_left_out, 'unit')}"]
         lines += _aligned(sorted(lock.units_left_out.items()))
@@ -151,6 +156,14 @@ def _row(item: LockedItem, units: int) -> tuple[str, ...]:
         item.processing_baseline or "",
         str(units),
     )
+
+
+def _left_out(vector: LockedVector) -> str:
+    most = sorted(vector.left_out.items(), key=lambda item: (-item[1], item[0]))
+    words = [f"{reason} ({n})" for reason, n in most[:_REASONS]]
+    if len(most) > _REASONS:
+        words.append(f"{len(most) - _REASONS} more")
+    return f"left out: {', '.join(words)}" if words else ""
 
 
 def _count(things: Sequence[object] | dict[str, str], word: str) -> str:

@@ -25,6 +25,7 @@ from ..grid import (
     reprojected,
 )
 from ..heights import HeightModel
+from ..legend import load_crosswalk
 from ..recipe import StageSettings, read_settings
 from ..sums import Sums
 from ..tables import (
@@ -32,9 +33,9 @@ from ..tables import (
     Lock,
     LockedFile,
     LockedItem,
-    read_area,
     write_lock,
 )
+from ..vectors import read_area
 from .checks import check_heights, check_raw, missing_slices, together
 from .files import Files
 from .folder import Found, search
@@ -66,7 +67,8 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         IncompleteError: nothing is left to build from; says why for each scene.
     """
     resolved = read_settings(settings)
-    area, area_crs = read_area(resolved.area)
+    notes: list[str] = []
+    area, area_crs = read_area(resolved.area, notes)
     sums = Sums(settings.parent.parent)
     files = Files(resolved.catalog.hash_files, sums)
     vectors = find_vectors(
@@ -114,6 +116,8 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
             raise together(errors)
     items = [item for item in items if (item.sensor, item.id) in used]
     needed = {item.orbit_file for item in items}
+    if any(item.sensor == "reference" for item in items):
+        load_crosswalk(resolved.reference.crosswalk)  # a broken table is told before any pixel
     rank = {sensor: number for number, sensor in enumerate(SENSORS)}
     lock = Lock(
         name=resolved.name,
@@ -130,6 +134,7 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         units_left_out=left_out,
         latitude=middle_latitude(resolved.sampling, area, area_crs),
         gaps=gaps(items, units, resolved.catalog.period, _series(resolved)),
+        notes=tuple(notes),
     )  # fmt: skip
     if output is not None:
         write_lock(lock, output)

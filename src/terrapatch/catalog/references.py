@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import shapely
@@ -17,13 +18,16 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
 
-from ..errors import TerrapatchError
+from ..crs import short_name
+from ..errors import LegendError, TerrapatchError
 from ..grid import reprojected
 from ..legend import load_legend
 from ..recipe import ReferenceSettings
+from ..sections import NetworkSource, VectorSource
 from ..tables import LockedVector
 from ..vectors import (
     IGNORE,
+    IN_COLLECTION,
     NULL,
     Source,
     code_error,
@@ -34,6 +38,9 @@ from ..vectors import (
     source_paths,
 )
 from .files import Files
+
+_LISTED = 8
+"""Reasons that a message names."""
 
 
 @dataclass(frozen=True)
@@ -87,17 +94,23 @@ def find_vectors(
     boxes: dict[str, NDArray[np.float64]] = {}
     wrong: list[str] = []
     errors: list[TerrapatchError] = []
-    entries = [("vectors", n, s.path, open_vectors) for n, s in enumerate(reference.vectors)]
-    entries += [("networks", n, s.path, open_network) for n, s in enumerate(reference.networks)]
-    for kind, number, pattern, opened in entries:
+    entries: list[tuple[str, int, VectorSource | NetworkSource, Any]] = []
+    entries += [("vectors", n, s, open_vectors) for n, s in enumerate(reference.vectors)]
+    entries += [("networks", n, s, open_network) for n, s in enumerate(reference.networks)]
+    for kind, number, wanted, opened in entries:
+        seen = _Seen()
         try:
-            for count, path in enumerate(source_paths(pattern, archive)):
+            for count, path in enumerate(source_paths(wanted.path, archive)):
                 source = opened(reference, number, path, legend, unpack_to)
                 name = f"{kind}.{number}.{count}"
                 box = _area_box(area, area_crs, source)
-                boxes[name], lines = _looked_through(source, box)
-                wrong += lines
-                vectors.append(_locked(name, path, source, len(boxes[name]), files))
+                found = _looked_through(source, box)
+                boxes[name] = found.boxes
+                wrong += found.wrong
+                seen = seen.with_file(source, found)
+                vectors.append(_locked(name, path, source, found, files))
+            if wanted.required:
+                seen.check(f"reference.{kind}.{number}")
         except TerrapatchError as error:
             errors.append(error)
     if errors:
@@ -116,21 +129,80 @@ def _area_box(
     return left - rim, bottom - rim, right + rim, top + rim
 
 
-def _looked_through(
-    source: Source, box: tuple[float, float, float, float]
-) -> tuple[NDArray[np.float64], list[str]]:
-    """Boxes of the features that count, and what is wrong with codes."""
+@dataclass(frozen=True)
+class _Looked:
+    """What the plan sees in a file."""
+
+    boxes: NDArray[np.float64]
+    """(feature, 4) boxes of the features that count, in the layer's CRS."""
+    around: int
+    """Features around the area, those that do not count too."""
+    left_out: Counter[str]
+    """Why the others do not count, with their number."""
+    wrong: list[str]
+    """What is wrong with codes, in words."""
+
+
+def _looked_through(source: Source, box: tuple[float, float, float, float]) -> _Looked:
     unknown: Counter[str] = Counter()
-    nulls = 0
+    left_out: Counter[str] = Counter()
+    nulls = around = 0
     found = [np.empty((0, 4))]
     for features in source.read(box):
         unknown.update(features.unknown)
+        left_out += features.left_out
         nulls += int((features.codes == NULL).sum())
-        found.append(shapely.bounds(features.geometries[features.codes != IGNORE]))
-    return np.concatenate(found), findings(source, unknown, nulls)
+        kept = features.codes != IGNORE
+        around += int(kept.sum())
+        found.append(shapely.bounds(features.geometries[kept]))
+    around += sum(n for reason, n in left_out.items() if not reason.endswith(IN_COLLECTION))
+    return _Looked(np.concatenate(found), around, left_out, findings(source, unknown, nulls))
 
 
-def _locked(name: str, path: str, source: Source, count: int, files: Files) -> LockedVector:
+@dataclass(frozen=True)
+class _Seen:
+    """All files of an entry together: only one of them has to lie around the area."""
+
+    files: tuple[str, ...] = ()
+    features: int = 0
+    around: int = 0
+    counted: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    def with_file(self, source: Source, found: _Looked) -> _Seen:
+        return _Seen(
+            (*self.files, f"{source.layer.where} ({short_name(source.layer.crs)})"),
+            self.features + source.layer.features,
+            self.around + found.around,
+            # Unknown codes are an error of their own.
+            self.counted + len(found.boxes) + len(found.wrong),
+            Counter(self.left_out) + found.left_out,
+        )
+
+    def check(self, entry: str) -> None:
+        """Raise where an entry gives nothing."""
+        if self.counted:
+            return
+        if not self.around:
+            why = (
+                f"none of its {self.features} feature(s) lies around the area; is it the right "
+                "file, and are its coordinates in the CRS that it says"
+            )
+        else:
+            most = sorted(self.left_out.items(), key=lambda item: (-item[1], item[0]))
+            listed = ", ".join(f"{reason} ({n})" for reason, n in most[:_LISTED])
+            more = f" and {len(most) - _LISTED} more" if len(most) > _LISTED else ""
+            why = (
+                f"all of the {self.around} feature(s) around the area are left out: {listed}{more}; "
+                "is this the edition that the product (or where, or the rules) means"
+            )
+        raise LegendError(
+            f"{', '.join(self.files)} ({entry}): selects nothing: {why}? "
+            f"If that is as it should be, set {entry}.required: false"
+        )
+
+
+def _locked(name: str, path: str, source: Source, found: _Looked, files: Files) -> LockedVector:
     # An archive stands for what is in it; a shapefile is several files.
     parts = (path,) if Path(path).suffix.lower() in (".zip", ".7z") else source.layer.files
     # What SQLite has written and not yet moved into a GeoPackage is read, too.
@@ -143,6 +215,7 @@ def _locked(name: str, path: str, source: Source, count: int, files: Files) -> L
         layer=source.layer.name,
         crs=source.layer.crs,
         fields=source.fields,
-        features=count,
+        features=len(found.boxes),
+        left_out=dict(sorted(found.left_out.items())),
         files=tuple(files.locked(Path(part), part) for part in parts),
     )

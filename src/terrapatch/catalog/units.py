@@ -24,6 +24,7 @@ from ..grid import (
     occupied,
     patch_windows,
     reprojected,
+    same_crs,
     share_surface,
     snapped_geobox,
     tile_units,
@@ -115,7 +116,7 @@ def _grid_units(
             # A scene without tile lies on the grid of the tiles of its own zone.
             crs = next(iter(item.assets.values())).crs
             around = mgrs_tiles(footprints[item.sensor, item.id].intersection(geographic))
-            tiles |= {u.id for u in tile_units(around) if geobox_to_dict(u.geobox)["crs"] == crs}
+            tiles |= {u.id for u in tile_units(around) if same_crs(str(u.geobox.crs), crs)}
     return tile_units([tile.removeprefix("T") for tile in tiles])
 
 

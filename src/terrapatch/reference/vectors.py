@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import GridError, LegendError, SceneError
-from ..grid import GEOGRAPHIC, same_crs
+from ..errors import LegendError, SceneError
+from ..grid import GEOGRAPHIC, same_crs, transformer
 from ..legend import NODATA, Legend
 from ..recipe import ReferenceSettings
 from ..sections import VectorSource
@@ -42,6 +42,7 @@ from ..vectors import (
     in_degrees,
     open_network,
     open_vectors,
+    parts_of,
     read_box,
 )
 from .burn import Anchor, Shapes, burn
@@ -243,6 +244,7 @@ def _moved(
         codes = features.codes
         out = (codes == IGNORE) | (codes == UNKNOWN) | (codes == NULL)
         geometries, repaired = _sound(features.geometries[~out], source)
+        repaired |= features.repaired[~out]
         sound = np.array([g is not None for g in geometries], bool)
         tally.nulls += int((new & (codes == NULL)).sum())
         tally.left_out += int((new & (codes == IGNORE)).sum())
@@ -266,38 +268,21 @@ def _moved(
 
 
 def _sound(geometries: NDArray[Any], source: Source) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Geometries flat, valid and in one form (None where nothing is left), and which were broken.
-
-    Raises:
-        SceneError: points, or lines where polygons are expected.
-    """
+    """Geometries valid and in one form (None where nothing is left), and which were broken."""
     import shapely
 
     result = np.array(geometries, object)
-    if shapely.has_z(result).any():
-        result = shapely.force_2d(result)
     result[shapely.is_missing(result) | shapely.is_empty(result)] = None
-    dimension = shapely.get_dimensions(result)
-    lowest = 1 if source.is_network else 2
-    wrong = (dimension >= 0) & (dimension < lowest)
-    if wrong.any():
-        kinds = sorted({g.geom_type for g in result[wrong]})
-        raise SceneError(
-            f"{source.layer.where} ({source.entry}): {int(wrong.sum())} feature(s) are "
-            f"{', '.join(kinds)}; {'networks take lines or polygons' if lowest == 1 else 'vectors take polygons: give lines under reference.networks'}"
-        )
-    area = dimension == 2
-    broken = area & ~shapely.is_valid(result)
+    broken = (shapely.get_dimensions(result) == 2) & ~shapely.is_valid(result)
     for at in np.flatnonzero(broken):
-        parts = shapely.get_parts(shapely.make_valid(result[at]))
-        polygons = [p for q in parts for p in shapely.get_parts(q) if p.geom_type == "Polygon"]
+        try:
+            polygons = parts_of(shapely.make_valid(result[at]), 2)[0]
+        except shapely.errors.GEOSException as error:
+            raise SceneError(
+                f"{source.layer.where} ({source.entry}): a geometry cannot be repaired "
+                f"({str(error).strip()}); repair the layer (QGIS: Fix geometries)"
+            ) from error
         result[at] = shapely.MultiPolygon(polygons) if polygons else None
-    # Mixed collections are legal: of these the polygons (or lines) count.
-    for at in np.flatnonzero(
-        shapely.get_type_id(result) == shapely.GeometryType.GEOMETRYCOLLECTION
-    ):
-        parts = [p for p in shapely.get_parts(result[at]) if shapely.get_dimensions(p) >= lowest]
-        result[at] = shapely.union_all(parts) if parts else None
     # Where a ring starts and which way it runs differs between formats: here it no longer does.
     return shapely.normalize(result), broken
 
@@ -315,7 +300,7 @@ def _reprojected(geometries: NDArray[Any], source: str, target: str) -> NDArray[
     far = (np.abs(np.diff(xy, axis=0)).max(axis=1, initial=0) > limit / 2) & (np.diff(owner) == 0)
     long = np.unique(owner[1:][far])
     fine[long] = shapely.segmentize(geometries[long], limit)
-    move = _transformer(source, target)
+    move = transformer(source, target)
     result: NDArray[Any] = shapely.transform(
         fine, lambda xy: np.column_stack(move.transform(*xy.T))
     )
@@ -333,7 +318,7 @@ def _widened(
         return np.asarray(shapely.buffer(moved, widths, quad_segs=_QUADRANT), object)
     middles = shapely.bounds(geometries)
     x, y = (middles[:, 0] + middles[:, 2]) / 2, (middles[:, 1] + middles[:, 3]) / 2
-    longitude, latitude = _transformer(source, GEOGRAPHIC).transform(x, y)
+    longitude, latitude = transformer(source, GEOGRAPHIC).transform(x, y)
     zone = np.clip(np.floor((np.asarray(longitude) + 180) / 6), 0, 59).astype(int) + 1
     codes = np.where(np.asarray(latitude) < 0, 32_700, 32_600) + zone
     result = np.empty(len(geometries), object)
@@ -344,17 +329,6 @@ def _widened(
         wide = np.asarray(shapely.buffer(moved, widths[here], quad_segs=_QUADRANT), object)
         result[here] = _reprojected(wide, metric, grid)
     return result
-
-
-@lru_cache(maxsize=64)
-def _transformer(source: str, target: str) -> Any:
-    from pyproj import Transformer
-    from pyproj.exceptions import ProjError
-
-    try:
-        return Transformer.from_crs(source, target, always_xy=True)
-    except ProjError as error:
-        raise GridError(f"no transformation from {source} to {target}: {error}") from error
 
 
 @lru_cache(maxsize=64)

@@ -43,11 +43,15 @@ class AreaSettings(Section):
     """West, south, east, north in degrees (EPSG:4326); west > east crosses the antimeridian."""
     file: str | None = None
     """Polygon file instead of a box (GeoJSON, GeoPackage …, any CRS); relative to where you run."""
+    layer: str | None = None
+    """Layer of the polygon file, where it has several."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> AreaSettings:
         if (self.bbox is None) == (self.file is None):
             raise ValueError("give either bbox (west, south, east, north) or file")
+        if self.layer is not None and self.file is None:
+            raise ValueError("layer names a layer of area.file, and there is no file")
         if self.bbox is not None:
             west, south, east, north = self.bbox
             # Across the antimeridian a box is narrow; a wide one has its sides mixed up.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from .base import Section
 
@@ -14,14 +14,16 @@ class VectorSource(Section):
     """A layer of polygons whose attributes say the class."""
 
     path: str
-    """GeoPackage, shapefile, FlatGeobuf or GeoParquet, or a .zip or .7z with one; `*` stands for
-    several files of one kind; `{archive}` for the folder of the embedded archive."""
+    """GeoPackage, shapefile, FlatGeobuf, GeoParquet or GeoJSON, or a .zip or .7z with one; `*` stands
+    for several files of one kind; `{archive}` for the folder of the embedded archive."""
     product: str = "custom"
     """What names the layer and its attributes: a product of the packaged table, or `custom`."""
     year: int | None = None
     """Year of the edition, where names have changed; absent: the latest."""
     layer: str | None = None
     """Name of the layer, where it is not the product's (`custom`: where the file has several)."""
+    code: Annotated[int, Field(ge=0, le=254)] | None = None
+    """Class of all its polygons, for files without class codes; then neither fields nor crosswalk."""
     fields: tuple[str, ...] = ()
     """Attributes with class codes, in the order in which they are asked; the product's if absent."""
     where: dict[str, tuple[bool | int | str, ...]] = Field(default_factory=dict)
@@ -40,6 +42,15 @@ class VectorSource(Section):
     """Which of two overlapping features lies on top where `order_field` does not say it."""
     null_codes: Literal["error", "discard", "ignore"] = "error"
     """What features without any code become: an error, nodata, or as if not in the file."""
+    required: bool = True
+    """Whether it is an error if none of its features counts around the area; else it is told."""
+
+    @model_validator(mode="after")
+    def _one_meaning(self) -> VectorSource:
+        others = [n for n in ("fields", "crosswalk") if getattr(self, n)]
+        if self.code is not None and others:
+            raise ValueError(f"code gives all polygons one class; leave out {' and '.join(others)}")
+        return self
 
 
 class NetworkSource(Section):
@@ -47,7 +58,7 @@ class NetworkSource(Section):
 
     path: str
     """As for vectors."""
-    product: str
+    product: str = "custom"
     """Product of the packaged table, or `custom`."""
     code: Annotated[int, Field(ge=0, le=254)]
     """Class that the network becomes."""
@@ -64,3 +75,17 @@ class NetworkSource(Section):
     name if absent."""
     buffers: dict[str, Annotated[float, Field(gt=0, le=1000)]] = Field(default_factory=dict)
     """Other widths by kind, in metres to each side, for example `{highway: 30, second: 10}`."""
+    buffer_m: Annotated[float, Field(gt=0, le=1000)] | None = None
+    """One width for all its lines, in metres to each side, for files without attributes; then
+    neither rules nor buffers."""
+    required: bool = True
+    """As for vectors."""
+
+    @model_validator(mode="after")
+    def _one_width(self) -> NetworkSource:
+        others = [n for n in ("rules", "buffers") if getattr(self, n)]
+        if self.buffer_m is not None and others:
+            raise ValueError(
+                f"buffer_m gives all lines one width; leave out {' and '.join(others)}"
+            )
+        return self

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .. import grid, recipe, tables
 from ..errors import InputError
+from ..vectors import read_area
 from . import french, grd, references, sentinel1, sentinel2, stac, theia
 from .landscape import Landscape, make_landscape, plane_of
 from .safe_metadata import Product
@@ -46,7 +47,7 @@ def simulate(
             f"{settings}: catalog.level is {given.catalog.level!r}, and the embedded archive holds "
             "Level-2A products only; set catalog.level: L2A or use the source 'local'"
         )
-    geometry, crs = tables.read_area(given.area)
+    geometry, crs = read_area(given.area)
     area = grid.reprojected(geometry, crs, grid.GEOGRAPHIC)
     tiles = grid.mgrs_tiles(area)
     if not tiles:

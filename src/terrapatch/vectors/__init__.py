@@ -8,11 +8,14 @@ Laws:
 """
 
 from .archives import unpacked
+from .area import read_area
 from .codes import DISCARD, IGNORE, NULL, UNKNOWN, FieldCrosswalk, NetworkRules, network_rules
+from .geometry import parts_of
 from .layers import open_layer
 from .reading import Batch, Layer, in_degrees, read_batches, read_box, read_boxes
 from .schema import Schema, schema_of, schemas
 from .sources import (
+    IN_COLLECTION,
     Features,
     Source,
     code_error,
@@ -25,6 +28,7 @@ from .sources import (
 __all__ = [
     "DISCARD",
     "IGNORE",
+    "IN_COLLECTION",
     "NULL",
     "UNKNOWN",
     "Batch",
@@ -41,6 +45,8 @@ __all__ = [
     "open_layer",
     "open_network",
     "open_vectors",
+    "parts_of",
+    "read_area",
     "read_batches",
     "read_box",
     "read_boxes",

@@ -22,8 +22,11 @@ from ..tables import storage_error
 ARCHIVES = (".zip", ".7z")
 """Suffixes of archives, in lower case."""
 
-TABLES = (".gpkg", ".shp", ".fgb", ".parquet", ".geoparquet")
+TABLES = (".gpkg", ".shp", ".fgb", ".parquet", ".geoparquet", ".geojson")
 """Suffixes of vector files, in lower case."""
+
+JSON = (".geojson", ".json")
+"""Suffixes of GeoJSON; in an archive .json may be anything, so there only the first counts."""
 
 SIDECARS = (".shx", ".dbf", ".prj", ".cpg")
 """Suffixes of the files that belong to a shapefile."""

@@ -2,7 +2,8 @@
 """From attributes of features to classes, and to the lines that become networks.
 
 Laws:
-1. Codes are compared as text: `11`, `11.0` and ` 11 ` are one code, whatever type a file gives it.
+1. Codes are compared as text: `11`, `11.0` and ` 11 ` are one code, whatever type a file (or a
+   table) gives it; `011` and `1.1` are others.
 2. A code in no row is counted and named, never silently a class.
 3. Where classes of one product are coded in several attributes, the first attribute whose value
    has a row decides.
@@ -11,13 +12,14 @@ Laws:
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +36,25 @@ NULL = -2
 IGNORE = -3
 """The feature counts as not in the file."""
 
+_WHOLE = re.compile(r"([+-]?\d+)\.0*")
+"""A whole number as text that was written as a fraction: `11.0`."""
 _BACKGROUND = -4
 _ALL = "*"
 _WORDS = {"": DISCARD, "discard": DISCARD, "ignore": IGNORE, "background": _BACKGROUND}
 
 Columns = Mapping[str, Any]
 """Attribute → Arrow array of its values."""
+
+
+class Coded(NamedTuple):
+    """What the codes of some features mean."""
+
+    values: NDArray[Any]
+    """(feature,) int16 classes, or float64 widths in metres; see who made it."""
+    unknown: Counter[str]
+    """Codes in no row, with their number of features."""
+    left_out: Counter[str]
+    """`attribute=value` that leaves features out, with their number."""
 
 
 def as_text(value: Any) -> str | None:
@@ -51,7 +66,8 @@ def as_text(value: Any) -> str | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     text = unicodedata.normalize("NFC", str(value)).strip()
-    return text or None
+    whole = _WHOLE.fullmatch(text)
+    return (whole[1] if whole else text) or None
 
 
 def _texts(column: Any) -> tuple[NDArray[np.intp], list[str | None]]:
@@ -97,9 +113,11 @@ class FieldCrosswalk:
             LegendError: no such table, a broken row, or a code in no class of the legend.
         """
         codes: dict[str, dict[str, int]] = {}
-        for number, row in enumerate(table_rows("crosswalks", name), start=1):
-            text = (row.get("code") or "").strip()
-            source = as_text(row.get("source_code"))
+        rows = table_rows("crosswalks", name, ("source_code", "code"))
+        for number, row in enumerate(rows, start=1):
+            text = as_text(row["code"].lower()) or ""
+            source = as_text(row["source_code"])
+            field = (row.get("field") or _ALL).casefold()
             try:
                 if source is None:
                     raise ValueError("no source_code")
@@ -110,25 +128,34 @@ class FieldCrosswalk:
                     code = background
                 if code not in (IGNORE, DISCARD) and code not in legend.finest.codes:
                     raise ValueError(f"{code} is no class of legend {legend.name!r}")
+                if codes.get(field, {}).get(source, code) != code:
+                    raise ValueError(f"source_code {source} has two rows with different codes")
             except ValueError as error:
                 raise LegendError(
                     f"crosswalk {name!r}, row {number}: {error}; columns are field (optional), "
                     "source_code, source_name, code (a class, discard, ignore or background)"
                 ) from error
-            codes.setdefault((row.get("field") or _ALL).casefold(), {})[source] = code
-        for source in ignored:
-            codes.setdefault(_ALL, {})[str(as_text(source))] = IGNORE
+            codes.setdefault(field, {})[source] = code
+        for wanted in ignored:
+            left = str(as_text(wanted))
+            listed = {table.get(left, IGNORE) for table in codes.values()}
+            if listed - {IGNORE}:
+                raise LegendError(
+                    f"crosswalk {name!r}: source_code {left} has a row there and stands under "
+                    "reference.ignore_codes too; take it out of one of them"
+                )
+            codes.setdefault(_ALL, {})[left] = IGNORE
         return cls(Path(name).stem, codes)
 
-    def __call__(self, columns: Columns) -> tuple[NDArray[np.int16], Counter[str]]:
+    def __call__(self, columns: Columns) -> Coded:
         """Classes of features.
 
         Args:
             columns: the code attributes by their own name, in the order in which they are asked.
 
         Returns:
-            (feature,) int16 classes, DISCARD, IGNORE, NULL or UNKNOWN; and the unknown codes, as
-            `code` or `attribute=code, attribute=code`, with their number of features.
+            (feature,) int16 classes, DISCARD, IGNORE, NULL or UNKNOWN; unknown codes, as `code` or
+            `attribute=code, attribute=code`; and the codes that `ignore` leaves out.
         """
         result: NDArray[np.int16] = np.empty(0, np.int16)
         texts = []
@@ -145,12 +172,29 @@ class FieldCrosswalk:
                 open_ = (result == UNKNOWN) | (result == NULL)
                 better = (here != NULL) & ((here != UNKNOWN) | (result == NULL))
                 result = np.where(open_ & better, here, result)
-        counts: Counter[str] = Counter()
-        for at in np.flatnonzero(result == UNKNOWN):
-            parts = [(field, values[numbers[at]]) for field, numbers, values in texts]
-            named = [f"{field}={text}" for field, text in parts if text is not None]
-            counts[named[0].split("=", 1)[1] if len(texts) == 1 else ", ".join(named)] += 1
-        return result, counts
+        unknown: Counter[str] = Counter()
+        ignored: Counter[str] = Counter()
+        for kind, counts in ((UNKNOWN, unknown), (IGNORE, ignored)):
+            at = np.flatnonzero(result == kind)
+            rows = np.stack([numbers[at] for _, numbers, _ in texts], axis=1)
+            for row, n in zip(*np.unique(rows, axis=0, return_counts=True), strict=True):
+                parts = [(t[0], t[2][number]) for t, number in zip(texts, row, strict=True)]
+                named = [f"{field}={text}" for field, text in parts if text is not None]
+                short = kind == UNKNOWN and len(texts) == 1
+                counts[named[0].split("=", 1)[1] if short else ", ".join(named)] += int(n)
+        return Coded(result, unknown, ignored)
+
+
+@dataclass(frozen=True)
+class OneClass:
+    """All features of a source are of one class."""
+
+    code: int
+    name: str = "code"
+
+    def __call__(self, count: int) -> Coded:
+        """(feature,) int16 classes of so many features."""
+        return Coded(np.full(count, self.code, np.int16), Counter(), Counter())
 
 
 @dataclass(frozen=True)
@@ -184,6 +228,13 @@ class NetworkRules:
 
     name: str
     rules: tuple[Rule, ...]
+    width_m: float | None = None
+    """One width for all features, whatever their attributes; there are no rules then."""
+
+    @property
+    def widest_m(self) -> float:
+        """Greatest width that a feature may get, in metres to each side."""
+        return max((rule.buffer_m for rule in self.rules), default=self.width_m or 0.0)
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -211,11 +262,9 @@ class NetworkRules:
             Rule(r.field, r.value, r.action, r.kind, buffers.get(r.kind, r.buffer_m))
             for r in self.rules
         ]
-        return NetworkRules(self.name, tuple(changed))
+        return NetworkRules(self.name, tuple(changed), self.width_m)
 
-    def __call__(
-        self, columns: Columns, count: int, ignored: Sequence[str] = ()
-    ) -> tuple[NDArray[np.float64], Counter[str]]:
+    def __call__(self, columns: Columns, count: int, ignored: Sequence[str] = ()) -> Coded:
         """Buffer of each feature.
 
         A feature is left out where a `drop` fits or a `keep_only` does not. Of attributes with a
@@ -227,10 +276,13 @@ class NetworkRules:
             ignored: values that leave a feature out besides the table.
 
         Returns:
-            (feature,) float64 metres to each side, NaN where left out; and the unknown values, as
-            `attribute=value`, with their number of features.
+            (feature,) float64 metres to each side, NaN where left out; unknown values, as
+            `attribute=value`; and the values that leave features out, as `attribute=value`.
         """
         result = np.full(count, np.nan)
+        if self.width_m is not None:
+            return Coded(np.full(count, self.width_m), Counter(), Counter())
+        left_out: Counter[str] = Counter()
         open_ = np.ones(count, bool)
         keys = {rule.field for rule in self.rules if rule.action == "select"}
         seen = {field: _texts(columns[field]) for field in self.fields}
@@ -239,26 +291,36 @@ class NetworkRules:
             numbers, values = seen[field]
             return np.array([*(fits(value) for value in values), False])[numbers]
 
+        def drop(field: str, out: NDArray[np.bool_]) -> None:
+            """Leave features out, and remember because of which value."""
+            nonlocal open_
+            numbers, values = seen[field]
+            for number, n in zip(*np.unique(numbers[open_ & out], return_counts=True), strict=True):
+                left_out[f"{field}={values[number]}"] += int(n)
+            open_ &= ~out
+
         for field in self.fields:
             kept = [r for r in self.rules if r.field == field and r.action == "keep_only"]
             if kept:
                 # Without a value nothing speaks against the feature.
-                open_ &= where(field, partial(_kept, rules=kept))
-            open_ &= ~where(field, lambda v: v is not None and v in ignored)
+                drop(field, ~where(field, partial(_kept, rules=kept)))
+            drop(field, where(field, lambda v: v is not None and v in ignored))
         for rule in self.rules:
             if rule.field not in keys and rule.action == "drop":
-                open_ &= ~where(rule.field, rule.fits)
+                drop(rule.field, where(rule.field, rule.fits))
         for rule in self.rules:
             if rule.field in keys and rule.action != "keep_only":
                 hit = open_ & where(rule.field, rule.fits)
                 if rule.action == "select":
                     result[hit] = rule.buffer_m
-                open_ &= ~hit
+                    open_ &= ~hit
+                else:
+                    drop(rule.field, hit)
         unknown: Counter[str] = Counter()
         for at in np.flatnonzero(open_):
             parts = [f"{f}={seen[f][1][seen[f][0][at]]}" for f in self.fields if f in keys]
             unknown[", ".join(parts)] += 1
-        return result, unknown
+        return Coded(result, unknown, left_out)
 
 
 @cache
@@ -268,19 +330,25 @@ def network_rules(name: str) -> NetworkRules:
     Raises:
         LegendError: no such table, or a broken row.
     """
-    rules = []
-    for number, row in enumerate(table_rows("networks", name), start=1):
+    rules: list[Rule] = []
+    table = table_rows("networks", name, ("field", "value", "action", "kind", "buffer_m"))
+    for number, row in enumerate(table, start=1):
         try:
-            action, selects = row["action"], row["action"] == "select"
+            action = row["action"].lower()
+            selects = action == "select"
             if action not in ("select", "drop", "keep_only"):
                 raise ValueError(f"no action {action!r}: give select, drop or keep_only")
             value = as_text(row["value"])
             if value is None or not row["field"]:
                 raise ValueError("field or value is empty")
-            buffer_m = float(row["buffer_m"]) if selects else 0.0
+            buffer_m = float(row["buffer_m"].replace(",", ".")) if selects else 0.0
             if selects and not (0 < buffer_m <= 1_000):
                 raise ValueError(f"buffer_m {buffer_m:g} is not within 0 to 1000 metres")
-            rules.append(Rule(row["field"], value, action, row.get("kind") or "", buffer_m))
+            rule = Rule(row["field"], value, action, row["kind"], buffer_m)
+            twice = [r for r in rules if (r.field, r.value) == (rule.field, rule.value)]
+            if any(r != rule for r in twice):
+                raise ValueError(f"{rule.field} = {value} has two rows that differ")
+            rules.append(rule)
         except (KeyError, ValueError) as error:
             raise LegendError(
                 f"network rules {name!r}, row {number}: {error}; columns are "

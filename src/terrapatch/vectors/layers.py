@@ -4,17 +4,22 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from ..crs import GEOGRAPHIC, apart_m, crs_name, same_crs, short_name
 from ..errors import GridError, InputError, SceneError
-from .archives import ARCHIVES, TABLES, unpacked
-from .reading import PARQUET, Layer, read_boxes, unreadable
+from .archives import ARCHIVES, JSON, TABLES, unpacked
+from .geometry import surfaces, type_name
+from .reading import PARQUET, Layer, in_degrees, quiet, read_boxes, unreadable
 from .schema import ANY, Schema
+from .text import BYTES, decoded, stated_encoding
 
 _DBF = ((4, 8), (8, 10), (10, 12))
 """Where a .dbf says its number of records, the length of its head and of a record."""
@@ -30,6 +35,7 @@ def open_layer(
     crs: str | None = None,
     fields: Sequence[str] = (),
     unpack_to: Path,
+    any_kind: bool = False,
 ) -> Layer:
     """Find the layer that a product's schema (or the recipe) means in a file or archive.
 
@@ -40,6 +46,7 @@ def open_layer(
         crs: CRS that the recipe states.
         fields: attributes that the layer must have; they choose where several layers fit.
         unpack_to: folder for unpacked archives.
+        any_kind: take whatever GDAL reads, not only the formats that references come in.
 
     Raises:
         InputError: no such file, or of no known kind.
@@ -50,9 +57,9 @@ def open_layer(
     if file.suffix.lower() in ARCHIVES:
         folder = unpacked(file, unpack_to)
         files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in TABLES)
-    elif not file.is_file():
+    elif not (file.exists() if any_kind else file.is_file()):
         raise InputError(f"{path}: no such file; paths of a recipe are relative to where you run")
-    elif file.suffix.lower() not in TABLES:
+    elif not any_kind and file.suffix.lower() not in (*TABLES, *JSON):
         raise InputError(
             f"{path}: no known kind of vector file; give one of {', '.join((*TABLES, *ARCHIVES))}"
         )
@@ -69,10 +76,10 @@ def open_layer(
             f"{path}: no layer {' or '.join(sorted(wanted))}; it has {names}. "
             "Name the right one under `layer`"
         )
-    layers = [_described(p, name) for p, name in fitting]
+    layers = [_described(p, name, bare=any_kind) for p, name in fitting]
     if len(layers) > 1:
         layers = [
-            found for found in layers if all(schema.spelled(f, found.fields) for f in fields)
+            found for found in layers if all(schema.spellings(f, found.fields) for f in fields)
         ] or layers
     if len(layers) > 1:
         raise SceneError(
@@ -88,37 +95,104 @@ def _layer_names(path: Path) -> list[str]:
     import pyogrio
 
     try:
-        names = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
-    except (pyogrio.errors.DataSourceError, RuntimeError) as error:
-        raise unreadable(str(path), error) from error
+        with quiet():
+            names = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
+    except (RuntimeError, ValueError) as error:
+        raise _not_opened(str(path), error) from error
+    if not names and path.suffix.lower() == ".fgb":  # its head is not whole
+        raise unreadable(str(path), ValueError("it holds no layer"))
     if not names:
-        raise unreadable(str(path), ValueError("it holds no layer with geometries"))
+        raise SceneError(f"{path}: it holds no layer with geometries; name another file")
     return names
 
 
-def _described(path: Path, name: str) -> Layer:
+def _not_opened(where: str, error: Exception) -> SceneError:
+    """The error for a file or layer that GDAL does not open; kinds of geometry are named."""
+    kind = re.search(r"Geometry type is not supported: (\d+)", str(error))
+    if kind is None:
+        return unreadable(where, error)
+    return surfaces(Counter({type_name(int(kind[1])): 0}), where)
+
+
+def _described(path: Path, name: str, *, bare: bool = False) -> Layer:
+    """A layer's description; `bare` where attributes do not matter."""
     if path.suffix.lower() in PARQUET:
         return _parquet(path)
     import pyogrio
 
+    shapefile = path.suffix.lower() == ".shp"
     try:
-        info = pyogrio.read_info(path, layer=name, force_feature_count=True)
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, RuntimeError) as error:
-        raise unreadable(str(path), error) from error
-    layer = Layer(
-        str(path), name, info["crs"] or "", tuple(map(str, info["fields"])), info["features"]
-    )
+        with quiet():
+            info = pyogrio.read_info(
+                path, layer=name, force_feature_count=True,
+                force_total_bounds=path.suffix.lower() in JSON,
+                encoding=BYTES if shapefile else None,
+            )  # fmt: skip
+    except (RuntimeError, ValueError) as error:
+        raise _not_opened(f"{path}, layer {name}", error) from error
+    fields = tuple(map(str, info["fields"]))
+    layer = Layer(str(path), name, "", fields, info["features"])
+    layer = replace(layer, crs=_own_crs(layer, info["crs"] or "", info["total_bounds"]))
     if path.suffix.lower() == ".fgb":
         _check_flatgeobuf(layer)
     if path.suffix.lower() != ".shp":
         return layer
     suffixes = {Path(p).suffix.lower() for p in layer.files}
+    if ".dbf" not in suffixes and bare:
+        return layer
     if ".dbf" not in suffixes:
         raise SceneError(
             f"{path}: the shapefile lacks its .dbf, the attributes; fetch all of its files"
         )
     _check_shapefile(layer)
-    return replace(layer, encoded=".cpg" in suffixes)
+    encoding = stated_encoding(layer.path)
+    names = tuple(decoded(text.encode(BYTES), encoding, layer.where) for text in fields)
+    return replace(layer, encoding=encoding, fields=names, stored=fields)
+
+
+def _own_crs(layer: Layer, known: str, bounds: Sequence[float] | None) -> str:
+    """The layer's CRS as the file defines it, by code where the code says the same.
+
+    GDAL gives the code of a definition's authority and lets go of a shift that stands beside it.
+    """
+    path = Path(layer.path)
+    definition = known
+    if path.suffix.lower() in JSON and known == GEOGRAPHIC and not _in_range(bounds):
+        return ""  # degrees are what a GeoJSON without CRS means, and these are none
+    if path.suffix.lower() == ".shp" and path.with_suffix(".prj").is_file():
+        definition = (
+            path.with_suffix(".prj").read_text(encoding="utf-8-sig", errors="replace").strip()
+        )
+    elif path.suffix.lower() == ".gpkg" and known:
+        definition = _of_geopackage(path, layer.name) or known
+    try:
+        return crs_name(definition) if definition else ""
+    except GridError:
+        # A form of GDAL's own: what it makes of it.
+        return crs_name(known) if known else ""
+
+
+def _in_range(bounds: Sequence[float] | None) -> bool:
+    """Whether bounds (left, bottom, right, top) can be degrees."""
+    return bounds is None or bool(
+        (np.abs(np.asarray(bounds)) <= (360.001, 90.001, 360.001, 90.001)).all()
+    )
+
+
+def _of_geopackage(path: Path, layer: str) -> str | None:
+    """Definition of a layer's CRS in a GeoPackage. Source: OGC 12-128r19, gpkg_spatial_ref_sys."""
+    import sqlite3
+
+    query = (
+        "SELECT s.definition FROM gpkg_spatial_ref_sys AS s JOIN gpkg_geometry_columns AS g "
+        "ON s.srs_id = g.srs_id WHERE g.table_name = ?"
+    )
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            row = database.execute(query, [layer]).fetchone()
+    except sqlite3.Error:
+        return None
+    return str(row[0]) if row and str(row[0]).strip().lower() != "undefined" else None
 
 
 def _check_shapefile(layer: Layer) -> None:
@@ -184,8 +258,7 @@ def _parquet(path: Path) -> Layer:
     crs = ""
     if found is not None:
         # CRS84 is EPSG:4326 with the axes in the order in which all of us store them.
-        epsg = 4326 if found == CRS("OGC:CRS84") else found.to_epsg()
-        crs = f"EPSG:{epsg}" if epsg else found.to_wkt()
+        crs = GEOGRAPHIC if found == CRS("OGC:CRS84") else crs_name(found.to_wkt())
     names = tuple(n for n in file.schema_arrow.names if n not in geo["columns"])
     return Layer(
         str(path), path.stem, crs, names, file.metadata.num_rows, geometry=geo["primary_column"]
@@ -194,52 +267,36 @@ def _parquet(path: Path) -> Layer:
 
 def _located(layer: Layer, stated: str | None) -> Layer:
     """The layer with a CRS: its own, checked against what the recipe states."""
-    from pyproj import CRS
-    from pyproj.exceptions import CRSError
-
     try:
-        declared = None if stated is None else CRS.from_user_input(stated)
-    except CRSError as error:
+        declared = None if stated is None else crs_name(stated)
+    except GridError as error:
         raise GridError(f"{layer.where}: the stated crs {stated!r} is no CRS: {error}") from error
     if not layer.crs:
-        if stated is None:
+        if declared is None:
             raise GridError(
-                f"{layer.where}: the file does not say its CRS (a shapefile without .prj, or a "
-                "table without one); state it under `crs`"
+                f"{layer.where}: the file does not say its CRS (a shapefile without .prj, a table "
+                "without one, a GeoJSON that is not in degrees); state it under `crs`"
             )
-        return replace(layer, crs=stated)
-    if declared is not None and not _same_places(CRS.from_user_input(layer.crs), declared, layer):
+        return replace(layer, crs=declared)
+    if declared is not None and not _same_places(layer.crs, declared, layer):
         raise GridError(
-            f"{layer.where}: CRS that does not match: the file says {_short(layer.crs)}, the recipe "
-            f"states {stated}; correct `crs`, or leave it out to take the file's"
+            f"{layer.where}: CRS that does not match: the file says {short_name(layer.crs)}, the "
+            f"recipe states {stated}; correct `crs`, or leave it out to take the file's"
         )
     return layer
 
 
-def _same_places(left: Any, right: Any, layer: Layer) -> bool:
+def _same_places(left: str, right: str, layer: Layer) -> bool:
     """Whether two CRS give one position to what lies in the layer: names and WKT vary too much."""
-    if left == right:
+    if same_crs(left, right):
         return True
-    if left.is_geographic != right.is_geographic:
+    if in_degrees(left) != in_degrees(right):
         return False
-    from pyproj import Transformer
-    from pyproj.exceptions import ProjError
-
     boxes = read_boxes(layer, None)[0]
+    boxes = boxes[~np.isnan(boxes).any(axis=1)]  # features without geometry
     if not len(boxes):
         return False
     west, south = boxes[:, :2].min(axis=0)
     east, north = boxes[:, 2:].max(axis=0)
     x, y = (part.ravel() for part in np.meshgrid([west, east], [south, north]))
-    try:
-        moved = Transformer.from_crs(left, right, always_xy=True).transform(x, y, errcheck=True)
-    except ProjError:
-        return False
-    unit = 111_320.0 if left.is_geographic else left.axis_info[0].unit_conversion_factor
-    return bool(np.abs(np.array(moved) - (x, y)).max() * unit < _SAME_M)
-
-
-def _short(crs: str) -> str:
-    from pyproj import CRS
-
-    return crs if crs.startswith("EPSG") else CRS.from_user_input(crs).name
+    return apart_m(left, right, x, y) < _SAME_M

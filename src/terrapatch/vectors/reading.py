@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Features of vector layers, read in batches within a box.
 
-GeoPackage, shapefile and FlatGeobuf are read by GDAL (through pyogrio), GeoParquet by Arrow.
+GeoPackage, shapefile, FlatGeobuf and GeoJSON are read by GDAL (through pyogrio), GeoParquet by
+Arrow.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +22,8 @@ from numpy.typing import NDArray
 from ..errors import GridError, SceneError
 from ..grid import reprojected
 from .archives import SIDECARS
+from .geometry import check_finite, shapes_of
+from .text import BYTES, mended
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -26,8 +31,6 @@ if TYPE_CHECKING:
 PARQUET = (".parquet", ".geoparquet")
 """Suffixes of GeoParquet files, in lower case."""
 _BATCH = 50_000
-_BYTES = "ISO-8859-1"
-"""The encoding in which every byte is a letter: nothing is lost before the right one is known."""
 
 Box = tuple[float, float, float, float]
 
@@ -45,8 +48,10 @@ class Layer:
     features: int
     geometry: str | None = None
     """Name of the geometry column (GeoParquet)."""
-    encoded: bool = True
-    """Whether text has a known encoding; a shapefile without .cpg does not say its own."""
+    encoding: str | None = None
+    """Shapefiles: what text is that is no UTF-8, see `text`; other formats are UTF-8 by rule."""
+    stored: tuple[str, ...] = ()
+    """How the file is asked for each of `fields`, where that is not the name itself."""
 
     @property
     def parquet(self) -> bool:
@@ -79,6 +84,8 @@ class Batch:
     """(feature,) what tells the features of a layer apart; says nothing else."""
     columns: Mapping[str, Any]
     """Attribute, as the caller names it → Arrow array."""
+    closed: NDArray[np.bool_]
+    """(feature,) whether rings had to be closed."""
 
 
 def read_batches(layer: Layer, columns: Mapping[str, str], box: Box | None) -> Iterator[Batch]:
@@ -94,12 +101,12 @@ def read_batches(layer: Layer, columns: Mapping[str, str], box: Box | None) -> I
     """
     import shapely
 
+    asked = dict(zip(layer.fields, layer.stored, strict=True)) if layer.stored else {}
+    columns = {key: asked.get(name, name) for key, name in columns.items()}
+    straight = None if layer.parquet else partial(_straight, layer)
     for part in _tables(layer, list(dict.fromkeys(columns.values())), box):
         table, wkb, ids = part
-        try:
-            geometries = shapely.from_wkb(wkb)
-        except shapely.errors.GEOSException as error:
-            raise unreadable(layer.path, error) from error
+        geometries, closed = shapes_of(wkb, ids, layer.where, straight)
         if box is not None and len(geometries):
             # GDAL may answer with a little more than was asked for, Arrow with much more.
             left, bottom, right, top = shapely.bounds(geometries).T
@@ -107,7 +114,25 @@ def read_batches(layer: Layer, columns: Mapping[str, str], box: Box | None) -> I
             keep = ~far & ~np.isnan(left)  # what has no geometry lies in no box
             if not keep.all():
                 geometries, ids, table = geometries[keep], ids[keep], table.filter(keep)
-        yield Batch(geometries, ids, {key: table.column(name) for key, name in columns.items()})
+                closed = closed[keep]
+        check_finite(geometries, ids, layer.where)
+        found = {key: table.column(name) for key, name in columns.items()}
+        yield Batch(geometries, ids, found, closed)
+
+
+def _straight(layer: Layer, ids: NDArray[np.int64]) -> NDArray[Any]:
+    """Geometries of some features without curves, as WKB."""
+    import pyogrio
+
+    try:
+        with quiet():
+            _, found, wkb, _ = pyogrio.raw.read(
+                layer.path, layer=layer.name, fids=ids, columns=[], return_fids=True
+            )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise unreadable(layer.path, error) from error
+    place = {number: at for at, number in enumerate(found)}
+    return np.array([wkb[place[number]] for number in ids], object)
 
 
 def _tables(
@@ -130,50 +155,43 @@ def _tables(
             return
         import pyogrio
 
-        with pyogrio.open_arrow(
-            layer.path, layer=layer.name, columns=names, bbox=box, batch_size=_BATCH,
-            use_pyarrow=True, return_fids=True, encoding=None if layer.encoded else _BYTES,
-        ) as (meta, reader):  # fmt: skip
+        with ExitStack() as stack:
+            with quiet():
+                meta, reader = stack.enter_context(
+                    pyogrio.open_arrow(
+                        layer.path, layer=layer.name, columns=names, bbox=box, batch_size=_BATCH,
+                        use_pyarrow=True, return_fids=True,
+                        encoding=None if layer.encoding is None else BYTES,
+                    )
+                )  # fmt: skip
             geometry = meta["geometry_name"] or "wkb_geometry"
-            for part in reader:
+            batches = iter(reader)
+            while True:
+                with quiet():
+                    part = next(batches, None)
+                if part is None:
+                    break
                 table, wkb = _split(pa.Table.from_batches([part]), geometry, layer)
                 number = next(i for i, n in enumerate(table.column_names) if n not in names)
                 ids = table.column(number).to_numpy().astype(np.int64)
                 yield table.remove_column(number), wkb, ids
-    except (OSError, RuntimeError, pa.ArrowException) as error:
+    except SceneError:
+        raise
+    except (OSError, RuntimeError, ValueError, KeyError, pa.ArrowException) as error:
         raise unreadable(layer.path, error) from error
 
 
 def _split(table: Any, geometry: str, layer: Layer) -> tuple[Any, NDArray[Any]]:
-    wkb = np.asarray(table.column(geometry).to_numpy(), dtype=object)
-    rest = table.drop_columns([geometry])
-    if not layer.encoded:
-        for position, name in enumerate(rest.column_names):
-            column = rest.column(position)
-            if "string" in str(column.type):
-                rest = rest.set_column(position, name, _mended(column))
-    return rest, wkb
-
-
-def _mended(column: Any) -> Any:
-    """Text of unknown encoding, read byte by byte: UTF-8 where it is valid as that, else Latin-1.
-
-    Text in a one-byte encoding is hardly ever valid UTF-8 by chance, so the test decides.
-    """
     import pyarrow as pa
 
-    def right(text: str | None) -> str | None:
-        if text is None or text.isascii():
-            return text
-        try:
-            return text.encode(_BYTES).decode("utf-8")
-        except UnicodeError:
-            return text
-
-    coded = column.combine_chunks().dictionary_encode()
-    return pa.DictionaryArray.from_arrays(
-        coded.indices, pa.array([right(t) for t in coded.dictionary.to_pylist()], pa.string())
-    ).cast(pa.string())
+    wkb = np.asarray(table.column(geometry).to_numpy(), dtype=object)
+    rest = table.drop_columns([geometry])
+    for position, name in enumerate(rest.column_names):
+        column = rest.column(position)
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            column = mended(column, layer.encoding, layer.where)
+            rest = rest.set_column(position, name, column)
+    return rest, wkb
 
 
 def read_boxes(
@@ -190,7 +208,7 @@ def read_boxes(
     boxes, kept = [np.empty((0, 4))], []
     for batch in read_batches(layer, columns or {}, box):
         boxes.append(shapely.bounds(batch.geometries))
-        kept.append(Batch(np.empty(0, object), batch.ids, batch.columns))
+        kept.append(Batch(np.empty(0, object), batch.ids, batch.columns, batch.closed))
     return np.concatenate(boxes), kept
 
 
@@ -228,9 +246,26 @@ def in_degrees(crs: str) -> bool:
     return bool(CRS.from_user_input(crs).is_geographic)
 
 
-def unreadable(path: str, error: Exception) -> SceneError:
-    """The error for a file that cannot be read."""
-    return SceneError(
-        f"{path}: cannot be read as a vector file ({str(error).strip() or type(error).__name__}); "
-        "it is truncated, damaged or not what its name says: fetch it again"
-    )
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without GDAL's warnings: what is wrong with a geometry is counted or named by us."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield
+
+
+class UnreadableError(SceneError):
+    """A vector file that its library cannot read."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(
+            f"{path}: cannot be read as a vector file ({why}); it is truncated, damaged or not what "
+            "its name says: fetch it again"
+        )
+        self.why = why
+
+
+def unreadable(path: str, error: Exception) -> UnreadableError:
+    """The error for a file that cannot be read, with its library's reason."""
+    told = str(error).split("; It might help")[0].strip()  # to name a driver: not for ours
+    return UnreadableError(path, told or type(error).__name__)

@@ -31,14 +31,22 @@ class Schema:
     """Attribute → names that it has had; others go by their own name."""
     mistaken: Mapping[str, tuple[str, ...]]
     """What the file is if it has one of these attributes instead of the product's own."""
+    foreign: Mapping[str, tuple[str, ...]]
+    """What the file is if it has one of these attributes, even beside all of the product's own."""
 
-    def spelled(self, wanted: str, fields: Sequence[str]) -> str | None:
-        """How a file spells an attribute, or None where it has none of its names."""
-        by_fold = {name.casefold(): name for name in reversed(fields)}
-        for name in (wanted, *self.names.get(wanted, ())):
-            if name.casefold() in by_fold:
-                return by_fold[name.casefold()]
-        return None
+    def spellings(self, wanted: str, fields: Sequence[str]) -> list[str]:
+        """How a file spells an attribute; several where it is not clear which one is meant.
+
+        The exact name goes before names in other letters, the name that is asked for before the
+        others that the product has had.
+        """
+        if wanted in fields:
+            return [wanted]
+        alike = [name for name in fields if name.casefold() == wanted.casefold()]
+        if alike:
+            return alike
+        others = {name.casefold() for name in self.names.get(wanted, ())}
+        return [name for name in fields if name.casefold() in others]
 
     def fields(self, wanted: Sequence[str], fields: Sequence[str], where: str) -> dict[str, str]:
         """How a layer spells the attributes that are wanted of it.
@@ -50,26 +58,41 @@ class Schema:
 
         Raises:
             LegendError: the layer is of another product under the same name.
-            SceneError: an attribute is missing.
+            SceneError: an attribute is missing, or several could be meant.
         """
-        found = {name: self.spelled(name, fields) for name in wanted}
-        missing = [name for name, spelled in found.items() if spelled is None]
+        found = {name: self.spellings(name, fields) for name in wanted}
+        missing = [name for name, spelled in found.items() if not spelled]
+        have = {name.casefold() for name in fields}
+        for kind, marks in self.foreign.items():
+            seen = [mark for mark in marks if mark.casefold() in have]
+            if seen:
+                raise LegendError(
+                    f"{where}: this is {kind}, not {self.product}: it has the attribute(s) "
+                    f"{', '.join(seen)}. The two share names, and their values differ: give that "
+                    "product, or rules of your own with product: custom"
+                )
         if missing:
-            have = {name.casefold() for name in fields}
             for kind, marks in self.mistaken.items():
                 seen = [mark for mark in marks if mark.casefold() in have]
                 if seen:
                     raise LegendError(
                         f"{where}: this is {kind}, not {self.product}: it has the attribute(s) "
-                        f"{', '.join(seen)} and lacks {', '.join(missing)}. The two nomenclatures "
-                        "share a name and nothing else: give the other product, or its own "
-                        "crosswalk with product: custom and fields"
+                        f"{', '.join(seen)} and lacks {', '.join(missing)}. The two share names and "
+                        "little else: give the other product, or its own crosswalk (or rules) with "
+                        "product: custom and fields"
                     )
             raise SceneError(
                 f"{where}: no attribute {', '.join(missing)}; it has {', '.join(fields) or 'none'}"
                 ". Name the right ones under `fields`, or another layer under `layer`"
             )
-        return {name: spelled for name, spelled in found.items() if spelled is not None}
+        unclear = {name: spelled for name, spelled in found.items() if len(spelled) > 1}
+        if unclear:
+            listed = "; ".join(f"{name}: {', '.join(names)}" for name, names in unclear.items())
+            raise SceneError(
+                f"{where}: several attributes could be meant ({listed}). Name the right one "
+                "exactly as it is spelled, under `fields` (networks: in the rules)"
+            )
+        return {name: spelled[0] for name, spelled in found.items()}
 
 
 def schemas() -> list[str]:
@@ -90,7 +113,7 @@ def schema_of(product: str, year: int | None = None) -> Schema:
     """
     rows = [row for row in table_rows("vectors", "schemas") if row["product"] == product]
     if product == "custom":
-        return Schema("custom", (ANY,), (), {}, {})
+        return Schema("custom", (ANY,), (), {}, {}, {})
     if not rows:
         raise RecipeError(
             f"no vector product {product!r}; known are {', '.join(schemas())}; or give "
@@ -114,4 +137,5 @@ def schema_of(product: str, year: int | None = None) -> Schema:
         tuple(codes),
         codes | named("attribute"),
         named("mistaken"),
+        named("foreign"),
     )

@@ -16,14 +16,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, LegendError, RecipeError
+from ..errors import InputError, LegendError, RecipeError, SceneError
 from ..legend import Legend
 from ..sections import NetworkSource, ReferenceSettings, VectorSource
-from .codes import DISCARD, IGNORE, NULL, FieldCrosswalk, NetworkRules, as_text, network_rules
+from .codes import (
+    DISCARD,
+    IGNORE,
+    NULL,
+    FieldCrosswalk,
+    NetworkRules,
+    OneClass,
+    as_text,
+    network_rules,
+)
+from .geometry import joined, parts_of
 from .layers import open_layer
 from .reading import Batch, Box, Layer, read_batches
 from .schema import schema_of
 
+IN_COLLECTION = " in a collection"
+"""End of the reasons that concern parts of features, not features."""
 _TOP = "top:"
 _WHERE = "where:"
 
@@ -44,6 +56,10 @@ class Features:
     """(feature,) what tells the features of a layer apart."""
     unknown: Counter[str]
     """Codes in no row, with their number of features."""
+    left_out: Counter[str]
+    """What leaves features out (`where`, rules, `ignore`), with their number."""
+    repaired: NDArray[np.bool_]
+    """(feature,) whether reading had to close rings, or to repair parts of collections."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +72,7 @@ class Source:
     layer: Layer
     columns: Mapping[str, str]
     """Attribute with its role → name in the layer."""
-    codes: FieldCrosswalk | NetworkRules
+    codes: FieldCrosswalk | NetworkRules | OneClass
     ignored: tuple[str, ...]
 
     @property
@@ -72,8 +88,7 @@ class Source:
     @property
     def reach_m(self) -> float:
         """Greatest width that a feature may get, in metres to each side."""
-        rules = self.codes.rules if isinstance(self.codes, NetworkRules) else ()
-        return max((rule.buffer_m for rule in rules), default=0.0)
+        return self.codes.widest_m if isinstance(self.codes, NetworkRules) else 0.0
 
     @property
     def table(self) -> str:
@@ -84,40 +99,89 @@ class Source:
         """Features whose box meets a box in the layer's CRS.
 
         Raises:
-            SceneError: the file cannot be read.
+            SceneError: the file cannot be read, or features that count are points, or lines where
+                polygons are expected.
             LegendError: an attribute of the wrong kind.
         """
         for batch in read_batches(self.layer, self.columns, box):
-            yield self._coded(self._chosen(batch))
+            found = self._coded(*self._chosen(batch))
+            self._check_kinds(found)
+            self._flatten(found)
+            yield found
 
-    def _chosen(self, batch: Batch) -> Batch:
-        """What `where` leaves."""
+    def _chosen(self, batch: Batch) -> tuple[Batch, Counter[str]]:
+        """What `where` leaves, and what it leaves out."""
         keep = np.ones(len(batch.geometries), bool)
+        out: Counter[str] = Counter()
         for field, wanted in self.settings.where.items():
             values = {as_text(value) for value in wanted}
             column = batch.columns[_WHERE + field].to_pylist()
-            keep &= np.fromiter((as_text(v) in values for v in column), bool, len(keep))
+            fits = np.fromiter((as_text(v) in values for v in column), bool, len(keep))
+            if gone := int((keep & ~fits).sum()):
+                out[f"where {field}"] += gone
+            keep &= fits
         if keep.all():
-            return batch
+            return batch, out
         columns = {name: column.filter(keep) for name, column in batch.columns.items()}
-        return Batch(batch.geometries[keep], batch.ids[keep], columns)
+        return Batch(batch.geometries[keep], batch.ids[keep], columns, batch.closed[keep]), out
 
-    def _coded(self, batch: Batch) -> Features:
+    def _check_kinds(self, found: Features) -> None:
+        import shapely
+
+        dimension = shapely.get_dimensions(found.geometries)
+        lowest = 1 if self.is_network else 2
+        empty = shapely.is_empty(found.geometries)
+        wrong = (dimension >= 0) & (dimension < lowest) & (found.codes != IGNORE) & ~empty
+        if wrong.any():
+            kinds = sorted({g.geom_type for g in found.geometries[wrong]})
+            remedy = (
+                "networks take lines or polygons"
+                if self.is_network
+                else "vectors take polygons: give lines under reference.networks"
+            )
+            raise SceneError(
+                f"{self.layer.where} ({self.entry}): {int(wrong.sum())} feature(s) are "
+                f"{', '.join(kinds)}; {remedy}"
+            )
+
+    def _flatten(self, found: Features) -> None:
+        """Give collections in one form, from all of their parts that count."""
+        import shapely
+
+        lowest = 1 if self.is_network else 2
+        kinds = shapely.get_type_id(found.geometries)
+        mixed = (kinds == shapely.GeometryType.GEOMETRYCOLLECTION) & (found.codes != IGNORE)
+        for at in np.flatnonzero(mixed):
+            parts, others = parts_of(found.geometries[at], lowest)
+            found.geometries[at], repaired = joined(parts, self.layer.where)
+            found.repaired[at] |= repaired > 0
+            found.left_out.update({f"{kind}{IN_COLLECTION}": n for kind, n in others.items()})
+
+    def _coded(self, batch: Batch, out: Counter[str]) -> Features:
         count = len(batch.geometries)
         plain = {k: c for k, c in batch.columns.items() if not k.startswith((_WHERE, _TOP))}
         widths, tops = np.full(count, np.nan), np.full(count, -np.inf)
         if isinstance(self.codes, NetworkRules):
             assert isinstance(self.settings, NetworkSource)
-            widths, unknown = self.codes(plain, count, self.ignored)
+            widths, unknown, ruled = self.codes(plain, count, self.ignored)
             codes = np.where(np.isnan(widths), IGNORE, self.settings.code).astype(np.int16)
-            return Features(batch.geometries, codes, widths, tops, batch.ids, unknown)
+            return Features(
+                batch.geometries, codes, widths, tops, batch.ids, unknown, out + ruled, batch.closed
+            )
         assert isinstance(self.settings, VectorSource)
-        codes, unknown = self.codes(plain)
+        if isinstance(self.codes, OneClass):
+            codes, unknown, ignored = self.codes(count)
+        else:
+            codes, unknown, ignored = self.codes(plain)
         becomes = {"error": NULL, "discard": DISCARD, "ignore": IGNORE}
+        if becomes[self.settings.null_codes] == IGNORE and (codes == NULL).any():
+            ignored["no code"] = int((codes == NULL).sum())
         codes[codes == NULL] = becomes[self.settings.null_codes]
         if self.settings.order_field is not None:
             tops = _numbers(batch.columns[_TOP + self.settings.order_field], self)
-        return Features(batch.geometries, codes, widths, tops, batch.ids, unknown)
+        return Features(
+            batch.geometries, codes, widths, tops, batch.ids, unknown, out + ignored, batch.closed
+        )
 
 
 def _numbers(column: Any, source: Source) -> NDArray[np.float64]:
@@ -180,15 +244,21 @@ def open_vectors(
     """
     entry, wanted = f"reference.vectors.{number}", reference.vectors[number]
     schema = schema_of(wanted.product, wanted.year)
-    fields = wanted.fields or schema.codes
-    if not fields:
+    fields = wanted.fields or (schema.codes if wanted.code is None else ())
+    codes: FieldCrosswalk | OneClass
+    if wanted.code is not None:
+        _check_class(f"{entry}.code", wanted.code, legend)
+        codes = OneClass(wanted.code)
+    elif not fields:
         raise RecipeError(
-            f"{entry}.fields: product {wanted.product!r} has no code attribute of its own; name them"
+            f"{entry}.fields: product {wanted.product!r} has no code attribute of its own; name "
+            "them, or give the class of all its polygons as code"
         )
-    name = wanted.crosswalk or reference.crosswalk
-    crosswalk = FieldCrosswalk.load(
-        name, legend, ignored=map(str, reference.ignore_codes), background=reference.background
-    )
+    else:
+        codes = FieldCrosswalk.load(
+            wanted.crosswalk or reference.crosswalk, legend,
+            ignored=map(str, reference.ignore_codes), background=reference.background,
+        )  # fmt: skip
     found = open_layer(
         path, schema, layer=layer or wanted.layer, crs=crs or wanted.crs, fields=fields,
         unpack_to=unpack_to,
@@ -198,7 +268,15 @@ def open_vectors(
     columns = {name: spelled[name] for name in fields}
     columns |= {_WHERE + name: spelled[name] for name in wanted.where}
     columns |= {_TOP + name: spelled[name] for name in top}
-    return Source(entry, wanted, found, columns, crosswalk, ())
+    return Source(entry, wanted, found, columns, codes, ())
+
+
+def _check_class(entry: str, code: int, legend: Legend) -> None:
+    if code not in legend.finest.codes:
+        raise LegendError(
+            f"{entry}: {code} is no class of legend {legend.name!r}; its classes are "
+            f"{list(legend.finest.codes)}"
+        )
 
 
 def open_network(
@@ -207,15 +285,17 @@ def open_network(
 ) -> Source:  # fmt: skip
     """Open a file of `reference.networks`; see `open_vectors`."""
     entry, wanted = f"reference.networks.{number}", reference.networks[number]
-    if wanted.code not in legend.finest.codes:
-        raise LegendError(
-            f"{entry}.code: {wanted.code} is no class of legend {legend.name!r}; its classes are "
-            f"{list(legend.finest.codes)}"
-        )
+    _check_class(f"{entry}.code", wanted.code, legend)
     schema = schema_of(wanted.product, wanted.year)
-    if wanted.rules is None and wanted.product == "custom":
-        raise RecipeError(f"{entry}.rules: product custom needs rules: a packaged name or a CSV")
-    rules = network_rules(wanted.rules or wanted.product).with_buffers(wanted.buffers)
+    if wanted.buffer_m is not None:
+        rules = NetworkRules("buffer_m", (), wanted.buffer_m)
+    elif wanted.rules is None and wanted.product == "custom":
+        raise RecipeError(
+            f"{entry}.rules: product custom needs rules (a packaged name or a CSV), or one width "
+            "for all its lines as buffer_m"
+        )
+    else:
+        rules = network_rules(wanted.rules or wanted.product).with_buffers(wanted.buffers)
     found = open_layer(
         path, schema, layer=layer or wanted.layer, crs=crs or wanted.crs, fields=rules.fields,
         unpack_to=unpack_to,
