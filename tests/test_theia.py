@@ -224,7 +224,7 @@ def crop(shared, tile, day):
     (path,) = (shared / "s2_theia_l2a" / tile).glob(f"*_{day}-*/*_FRE_STACK.tif")
     day = f"{day[:4]}-{day[4:6]}-{day[6:]}"
     source = RasterSource(
-        sensor="sentinel2", path=str(path), bands=("B03",), date=day, add_offset=0, nodata=NODATA
+        sensor="sentinel2", path=str(path), bands=("B03",), date=day, add_offset=0
     )
     (scene,) = described_scenes([source], "L2A")
     assert scene.processor is None

@@ -49,6 +49,7 @@ def layer(settings: Sentinel2Settings) -> Layer:
         add_offset=settings.harmonise,
         limits=LIMITS[settings.dtype],
         nodata=0.0,
+        full_scale=10_000.0,
         classes="SCL" if settings.scl or settings.mask_scl else None,
         masked=settings.mask_scl,
         masks={

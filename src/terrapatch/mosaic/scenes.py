@@ -13,6 +13,7 @@ from .. import resample
 from ..rasters import BlockReader
 from ..tables import LockedAsset, LockedItem
 from .sources import Group
+from .values import Values
 
 if TYPE_CHECKING:
     from .sources import Grid, Layer, Patches
@@ -35,7 +36,7 @@ class Mask(Group):
         kernel: resample.Kernel, patches: Patches,
     ) -> None:  # fmt: skip
         """Plan only; values of the uint8 file that are `excluded` count as missing."""
-        super().__init__([asset], _FIRST, lattice, kernel, _MASKED, np.nan, patches)
+        super().__init__([asset], _FIRST, lattice, kernel, _MASKED, Values.codes(asset), patches)
         self._table = np.where(np.isin(np.arange(256), excluded), np.uint8(_EXCLUDED), np.uint8(0))
 
     def load(
@@ -69,24 +70,24 @@ class Scene:
             kernel = resample.Kernel(
                 layer.kernel, layer.upsample_first, grid.factor(assets[0], layer), layer.coarser
             )
-            offsets = [asset.add_offset if layer.add_offset else 0.0 for asset in assets]
-            nodata = layer.nodata if assets[0].nodata is None else assets[0].nodata
+            values = Values.of(assets[0], layer)
+            offsets = [
+                asset.add_offset * values.gain if layer.add_offset else 0.0 for asset in assets
+            ]
             radiometry = resample.Radiometry(
-                np.array(offsets, np.float32),
-                np.nan if assets[0].scale == "db" else nodata,
-                *layer.limits,
+                np.array(offsets, np.float32), values.missing, *layer.limits
             )
             self.groups.append(
                 Group(
                     assets, np.array(members, np.int64), grid.lattice(assets[0]), kernel,
-                    radiometry, nodata, patches,
+                    radiometry, values, patches,
                 )
             )  # fmt: skip
         self.classes: Group | None = None
         if layer.classes:
             asset = item.assets[layer.classes]
             self.classes = Group(
-                [asset], _FIRST, grid.lattice(asset), _NEAREST, _PLAIN, np.nan, patches
+                [asset], _FIRST, grid.lattice(asset), _NEAREST, _PLAIN, Values.codes(asset), patches
             )
         kernel = _NEAREST if layer.coarser == "nearest" else _ANY
         for name, excluded in layer.masks.items():
@@ -109,4 +110,5 @@ class Scene:
 
 
 def _key(asset: LockedAsset) -> tuple[Any, ...]:
-    return asset.crs, asset.transform, asset.shape, asset.dtype, asset.nodata, asset.scale
+    place = asset.crs, asset.transform, asset.shape
+    return (*place, asset.dtype, asset.nodata, asset.quantification, asset.gain, asset.scale)

@@ -92,6 +92,7 @@ def layer(settings: Sentinel1Settings) -> Layer:
         kernel=settings.kernel,
         coarser=coarse_kernel(settings.kernel, settings.coarser),
         dtype="float32",
+        power=True,
         decibel=settings.scale == "db",
         plain=settings.layers,
     )
