@@ -30,6 +30,7 @@ from .sensors import THEIA_10 as THEIA_10
 from .sensors import Kernel as Kernel
 from .sensors import Sentinel1Settings as Sentinel1Settings
 from .sensors import Sentinel2Settings as Sentinel2Settings
+from .sensors import coarse_kernel as coarse_kernel
 from .training import TrainingSettings as TrainingSettings
 from .vectors import NetworkSource as NetworkSource
 from .vectors import VectorSource as VectorSource
