@@ -8,16 +8,20 @@ A new family is one row in `FAMILIES`. Files that no row knows stand in the reci
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from ..errors import InputError, RecipeError
-from ..recipe import S2_BANDS, RasterSource
+from ..rasters import Header
+from ..recipe import RasterSource
+from .bandnames import chosen_bands, in_decibel, known_bands
+from .files import portable
 from .scene import (
     SENTINEL_LICENCE,
     BandFile,
@@ -29,9 +33,13 @@ from .scene import (
     missing_bands,
     platform_name,
 )
+from .statements import Statement, of_header, statement
 
-SUFFIXES = (".tif", ".tiff", ".jp2")
-"""Names of raster files, in lower case."""
+_USUAL = {
+    "sentinel2": Statement("usually", nodata=0.0),
+    "sentinel1": Statement("usually", unit="linear"),
+}
+"""What holds where neither file nor recipe says anything."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,7 @@ FAMILIES = (
     Family(
         "BigEarthNet-S1",
         re.compile(
-            r"(?P<scene>(?P<platform>S1[A-Z])_IW_GRDH_1SDV_(?P<start>\d{8}T\d{6})_"
+            r"(?P<scene>(?P<platform>S1[A-Z])_IW_GRDH_1SDV_(?P<start>\d{8}T\d{5,6})_"
             r"(?P<frame>(?P<tile>\d{2}[A-Z]{3})_\d+_\d+))_(?P<band>VV|VH)\.tif"
         ),
         "sentinel1",
@@ -74,10 +82,11 @@ FAMILIES = (
         scale="db",
     ),
     # Source: BigEarthNet guide: Level-2A of 2017 and 2018, of before baseline 04.00: no offset.
+    # Names of version 1 write the time as a number: T93020 is 09:30:20.
     Family(
         "BigEarthNet-S2",
         re.compile(
-            r"(?P<scene>(?P<platform>S2[A-Z])_MSIL2A_(?P<start>\d{8}T\d{6})_"
+            r"(?P<scene>(?P<platform>S2[A-Z])_MSIL2A_(?P<start>\d{8}T\d{5,6})_"
             r"(?:N9999_R(?P<orbit>\d{3})_T(?P<tile>\d{2}[A-Z]{3})_)?(?P<frame>\d+_\d+))_"
             r"(?P<band>B\d[\dA])\.tif"
         ),
@@ -126,17 +135,19 @@ def family_scenes(paths: Sequence[Path]) -> tuple[list[Scene], list[Path]]:
 def _family_scene(family: Family, match: re.Match[str], bands: Mapping[str, Path]) -> Scene:
     part = match.groupdict()
     path = bands[min(bands)]
-    nodata = 0.0 if family.sensor == "sentinel2" else None
-    files = {b: BandFile(path=p, scale=family.scale, nodata=nodata) for b, p in bands.items()}
+    usual = _USUAL[family.sensor]
+    usual = replace(usual, unit=family.scale) if family.sensor == "sentinel1" else usual
+    files = {b: BandFile(path=p, usual=usual) for b, p in bands.items()}
     tile = part.get("tile") or _labelled_tile(path.parent / f"{part['scene']}_labels_metadata.json")
     return Scene(
         id=part["scene"],
         sensor=family.sensor,
         level=family.level,
-        datetime=iso_utc(part["start"]),
+        datetime=iso_utc(_padded(part["start"])),
         footprint=footprint_of(file_geobox(str(path))),
         files=partial(_wanted, part["scene"], str(path.parent), files),
         where=str(path.parent),
+        named=tuple(os.path.abspath(file) for file in bands.values()),
         tile=f"T{tile}" if tile else None,
         platform=platform_name(part["platform"]) if part.get("platform") else None,
         relative_orbit=int(part["orbit"]) if part.get("orbit") else None,
@@ -147,6 +158,11 @@ def _family_scene(family: Family, match: re.Match[str], bands: Mapping[str, Path
         processor="esa" if family.sensor == "sentinel2" else None,
         unusable=family.unusable,
     )
+
+
+def _padded(start: str) -> str:
+    day, time = start.split("T")
+    return f"{day}T{time:0>6}"
 
 
 def _labelled_tile(path: Path) -> str | None:
@@ -181,17 +197,20 @@ def described_scenes(sources: Sequence[RasterSource], level: str) -> list[Scene]
     """
     findings: list[str] = []
     scenes = []
+    described: dict[int, Mapping[str, BandFile]] = {}
     for number, source in enumerate(sources):
         if source.sensor == "reference":
             scenes.append(
                 map_scene(source.path, day=source.date, scene_id=source.id, nodata=source.nodata)
             )
             continue
-        bands = source.bands or _described_bands(source)
-        found = _open_points(source, bands)
-        findings += [f"  catalog.rasters.{number}.{text}" for text in found]
+        where = f"catalog.rasters.{number}"
+        found, bands = _open_points(source)
+        findings += [f"  {where}.{text}" for text in found]
         if not found:
-            scenes.append(_described_scene(source, bands, level))
+            described[number] = _described_files(source, bands, where)
+            scenes.append(_described_scene(source, described[number], level))
+    findings += _claims(sources, described)
     if findings:
         raise RecipeError(f"{len(findings)} finding(s):\n" + "\n".join(findings))
     return scenes
@@ -218,47 +237,120 @@ def map_scene(
     """
     file = _existing(path)
     name = scene_id or file.stem
+    pixels = BandFile(path=file, said=(Statement("catalog.rasters says", nodata),))
     return Scene(
         id=name,
         sensor="reference",
         level="map",
         datetime=iso_utc(day.isoformat()) if day else "",
         footprint=footprint_of(file_geobox(path)),
-        files=partial(_wanted, name, path, {"map": BandFile(path=file, nodata=nodata)}),
+        files=partial(_wanted, name, path, {"map": pixels}),
         where=path,
+        origin=_origin(path, {"map": pixels}),
+        named=(os.path.abspath(file),),
     )
 
 
-def _open_points(source: RasterSource, bands: Sequence[str]) -> list[str]:
-    """What an entry must still say before its pixels have a meaning."""
-    known = (*S2_BANDS, "SCL") if source.sensor == "sentinel2" else ("VV", "VH", "HH", "HV")
-    unknown = [band for band in bands if band not in known]
+def _origin(path: str, files: Mapping[str, BandFile]) -> str:
+    """Where the pixels of a scene come from, as `Scene.origin` has it."""
+    return f"{portable(Path(path))}#{','.join(str(file.band) for file in files.values())}"
+
+
+def _claims(
+    sources: Sequence[RasterSource], files: Mapping[int, Mapping[str, BandFile]]
+) -> list[str]:
+    """Entries that claim the pixels, or the id, of another one."""
     found = []
-    if source.sensor == "sentinel2" and source.add_offset is None:
-        found.append(
-            f"add_offset: {source.path} carries no metadata; say what is to be added to each DN "
-            "(0 before baseline 04.00, −1000 since)"
-        )
-    if not bands:
-        found.append(f"bands: name the bands of {source.path}, in the order of the file")
-    if unknown:
-        found.append(f"bands: {unknown} are no bands of {source.sensor}; known are {list(known)}")
+    pixels: dict[tuple[str, Path, int], int] = {}
+    ids: dict[tuple[str, str], int] = {}
+    for number, bands in files.items():
+        source = sources[number]
+        claimed = [
+            pixels.setdefault((source.sensor, f.path, f.band), number) for f in bands.values()
+        ]
+        other = next((n for n in claimed if sources[n].date != source.date), None)
+        if other is not None:
+            found.append(
+                f"  catalog.rasters.{number}.date: {source.path} is described with two dates, "
+                f"{sources[other].date} (catalog.rasters.{other}) and {source.date}; pixels are "
+                "of one date"
+            )
+        if source.id is not None:
+            other = ids.setdefault((source.sensor, source.id), number)
+            if (sources[other].path, sources[other].date) != (source.path, source.date):
+                found.append(
+                    f"  catalog.rasters.{number}.id: {source.id} is the id of "
+                    f"catalog.rasters.{other} as well; give each scene its own"
+                )
     return found
 
 
-def _described_scene(source: RasterSource, bands: Sequence[str], level: str) -> Scene:
-    nodata = 0.0 if source.sensor == "sentinel2" and source.nodata is None else source.nodata
-    files = {}
-    for number, band in enumerate(bands, start=1):
-        path = _existing(source.path.replace("{band}", band))
-        files[band] = BandFile(
-            path=path,
-            band=1 if "{band}" in source.path else number,
-            add_offset=0.0 if band == "SCL" else source.add_offset or 0.0,
-            nodata=nodata,
-            scale=source.scale,
+def _open_points(source: RasterSource) -> tuple[list[str], dict[str, int]]:
+    """What an entry must still say before its pixels have a meaning, and its bands by number."""
+    assert source.sensor != "reference"
+    found, bands = chosen_bands(source, _header(source))
+    nameless = not bands and not found
+    known = known_bands(source.sensor)
+    unknown = [band for band in bands if band not in known]
+    if source.sensor == "sentinel2" and source.add_offset is None and source.offset is None:
+        header = _header(source, next(iter(bands), None))
+        if header is None or of_header(header, 1, reflectance=True).add_offset is None:
+            found.append(
+                f"add_offset: {source.path} carries no metadata; say what is to be added to each "
+                "DN (0 before baseline 04.00, −1000 since)"
+            )
+    if nameless:
+        found.append(f"bands: name the bands of {source.path}, in the order of the file")
+    if unknown:
+        found.append(f"bands: {unknown} are no bands of {source.sensor}; known are {list(known)}")
+    return found, bands
+
+
+def _header(source: RasterSource, band: str | None = None) -> Header | None:
+    """Header of the entry's file, or of that of a band; None where no band is known yet."""
+    if "{band}" in source.path and band is None:
+        return None
+    path = source.path.replace("{band}", band or "")
+    _existing(path)
+    return header_of(path)
+
+
+def _said(source: RasterSource, band: str, where: str, text: str | None) -> tuple[Statement, ...]:
+    """What recipe and description say about the numbers of a band."""
+    who = f"{where} says"
+    if band == "SCL":
+        return (Statement(who, source.nodata),)
+    said = [
+        statement(
+            who, scale=source.scale, offset=source.offset, nodata=source.nodata, unit=source.unit,
+            reflectance=source.sensor == "sentinel2", floating=True,
+        ),
+        Statement(who, add_offset=source.add_offset),
+    ]  # fmt: skip
+    if source.sensor == "sentinel1" and in_decibel(text):
+        said.append(Statement(f"the file calls its band {text!r}, which says", unit="db"))
+    return tuple(said)
+
+
+def _described_files(
+    source: RasterSource, bands: Mapping[str, int], where: str
+) -> dict[str, BandFile]:
+    assert source.sensor != "reference"
+    header = _header(source)
+    texts = dict(enumerate(header.descriptions, start=1)) if header else {}
+    return {
+        band: BandFile(
+            path=_existing(source.path.replace("{band}", band)),
+            band=number,
+            said=_said(source, band, where, texts.get(number)),
+            usual=_USUAL[source.sensor],
         )
-    first = str(files[bands[0]].path)
+        for band, number in bands.items()
+    }
+
+
+def _described_scene(source: RasterSource, files: Mapping[str, BandFile], level: str) -> Scene:
+    first = str(next(iter(files.values())).path)
     stem = Path(source.path).stem.replace("{band}", "").strip("_-.")
     tile = re.search(r"(?:^|_)(T\d{2}[A-Z]{3})_", f"{Path(source.path).name}_")
     return Scene(
@@ -269,22 +361,14 @@ def _described_scene(source: RasterSource, bands: Sequence[str], level: str) -> 
         footprint=footprint_of(file_geobox(first)),
         files=partial(_wanted, source.id or stem, source.path, files),
         where=source.path,
+        origin=_origin(source.path, files),
+        named=tuple(os.path.abspath(file.path) for file in files.values()),
         tile=tile[1] if tile and source.sensor == "sentinel2" else None,
         orbit_direction=source.orbit_direction,
         relative_orbit=source.relative_orbit,
         platform=platform_name(source.platform) if source.platform else None,
-        polarisations=tuple(bands) if source.sensor == "sentinel1" else (),
+        polarisations=tuple(files) if source.sensor == "sentinel1" else (),
     )
-
-
-def _described_bands(source: RasterSource) -> tuple[str, ...]:
-    """Band names that the file itself gives; empty where it gives none."""
-    if "{band}" in source.path:
-        return ()
-    _existing(source.path)
-    names = (text or "" for text in header_of(source.path).descriptions)
-    bands = tuple(re.sub(r"^B(\d)$", r"B0\1", name.strip().upper()) for name in names)
-    return bands if all(bands) else ()
 
 
 def _existing(path: str) -> Path:

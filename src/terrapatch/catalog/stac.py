@@ -14,6 +14,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -22,22 +23,27 @@ from urllib.parse import unquote, urlparse
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from ..errors import SceneError, SourceError
+from ..errors import SceneError, SourceError, remedy
 from ..grid import split_at_antimeridian
 from ..recipe import S2_BANDS
-from .scene import SENTINEL_LICENCE, BandFile, Scene, iso_utc, missing_bands, platform_name
+from ..tables import Exclusion
+from .bandnames import COMMON_NAMES, POLARISATIONS
+from .files import portable
+from .scene import (
+    SENTINEL_LICENCE,
+    BandFile,
+    Scene,
+    header_of,
+    iso_utc,
+    missing_bands,
+    platform_name,
+)
+from .statements import Statement, since_offset, statement
 
-COMMON_NAMES = {
-    "B01": "coastal", "B02": "blue", "B03": "green", "B04": "red", "B05": "rededge1",
-    "B06": "rededge2", "B07": "rededge3", "B08": "nir", "B8A": "nir08", "B09": "nir09",
-    "B10": "cirrus", "B11": "swir16", "B12": "swir22",
-}  # fmt: skip
-"""Asset keys of Earth Search by Sentinel-2 band."""
-
-_POLARISATIONS = ("VV", "VH", "HH", "HV")
-_FIRST_WITH_OFFSET = "04.00"
 _LARGEST = 16 << 20
-"""Bytes; a larger JSON file is data, not a catalogue."""
+"""Bytes; of a larger JSON file the beginning tells whether it holds items, or data."""
+_HEAD = 1 << 18
+_STAC = b'"stac_version"'
 
 _URI = re.compile(r"_N(?P<major>\d\d)(?P<minor>\d\d)_R(?P<orbit>\d{3})_(?P<tile>T\d{2}[A-Z]{3})_")
 _SLICE = re.compile(r"S1[A-Z]_\w{2}_\w{4}_\w{4}_\d{8}T\d{6}_\d{8}T\d{6}")
@@ -45,27 +51,63 @@ _SLICE = re.compile(r"S1[A-Z]_\w{2}_\w{4}_\w{4}_\d{8}T\d{6}_\d{8}T\d{6}")
 Item = Mapping[str, Any]
 
 
-def read_items(path: Path) -> list[Scene]:
-    """Scenes of a JSON file: an item, an item collection, or a list of them; else none."""
+def read_items(path: Path) -> tuple[list[Scene], list[Exclusion]]:
+    """Scenes of a JSON file: an item, an item collection, or a list of them; else none.
+
+    Returns:
+        The scenes, and what looks like an item and is of no sensor that is read.
+
+    Raises:
+        SceneError: the file says that it holds items, and they are cut off or broken.
+    """
     try:
-        if path.stat().st_size > _LARGEST:
-            return []
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return []  # JSON of another kind lies in many folders
-    scenes = [item_scene(item, path) for item in _items(data)]
-    return [scene for scene in scenes if scene is not None]
+        if path.stat().st_size > _LARGEST and not _speaks_stac(path):
+            return [], []
+        text = path.read_bytes()
+        data = json.loads(text)
+        features = list(_features(data))
+    except OSError as error:
+        advice = remedy(path, error, "see to its folder")
+        reason = f"cannot be read ({error.strerror}): {advice}"
+        return [], [Exclusion(id=portable(path), sensor="other", reason=reason)]
+    except (ValueError, RecursionError) as error:
+        if _STAC not in text:
+            return [], []  # JSON of another kind lies in many folders
+        raise SceneError(f"{path}: broken STAC item(s) ({error}); fetch the items again") from error
+    scenes = []
+    others: dict[str, list[str]] = {}
+    for feature in features:
+        if "stac_version" in feature:
+            scene = item_scene(feature, path)
+            if scene is None:
+                others.setdefault(f"of {_sensor_name(feature)}", []).append(str(feature.get("id")))
+            else:
+                scenes.append(scene)
+        elif isinstance(feature.get("assets"), dict) and feature["assets"]:
+            others.setdefault("without stac_version", []).append(str(feature.get("id")))
+    return scenes, [
+        Exclusion(
+            id=portable(path), sensor="other",
+            reason=f"{len(ids)} item(s) {what}, not read: for example {ids[0]}",
+        )
+        for what, ids in others.items()
+    ]  # fmt: skip
 
 
-def _items(data: Any) -> Iterator[Item]:
+def _speaks_stac(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return _STAC in stream.read(_HEAD)
+
+
+def _features(data: Any) -> Iterator[Item]:
     if isinstance(data, list):
         for part in data:
-            yield from _items(part)
+            yield from _features(part)
     elif isinstance(data, dict):
-        if data.get("type") == "Feature" and "stac_version" in data:
+        if isinstance(data.get("features"), list):
+            yield from _features(data["features"])
+        elif data.get("type") == "Feature":
             yield data
-        elif isinstance(data.get("features"), list):
-            yield from _items(data["features"])
 
 
 def item_scene(item: Item, path: Path) -> Scene | None:
@@ -76,9 +118,15 @@ def item_scene(item: Item, path: Path) -> Scene | None:
         path: the file that it stands in; relative addresses start from its folder.
 
     Raises:
-        SceneError: the item lacks geometry or time, or they are broken.
+        SceneError: the item lacks properties, geometry or time, or they are broken.
     """
-    properties = item["properties"]
+    properties = item.get("properties")
+    if not isinstance(properties, dict):
+        raise SceneError(f"{path}: item {item.get('id')!r} has no properties; fetch the item again")
+    if not isinstance(item.get("assets") or {}, dict):
+        raise SceneError(
+            f"{path}: the assets of item {item.get('id')!r} are no table; fetch the item again"
+        )
     sensor = _sensor(item)
     if sensor is None:
         return None
@@ -86,27 +134,37 @@ def item_scene(item: Item, path: Path) -> Scene | None:
         geometry = _geometry(item)
         started = iso_utc(properties.get("start_datetime") or properties["datetime"])
         common: dict[str, Any] = {
-            "id": item["id"], "sensor": sensor, "datetime": started, "footprint": geometry,
+            "id": str(item["id"]), "sensor": sensor, "datetime": started, "footprint": geometry,
             "files": partial(_files, item, path, sensor), "where": str(path),
-            "platform": platform_name(str(properties.get("platform", ""))) or None,
+            "platform": platform_name(str(properties.get("platform") or "")) or None,
             "relative_orbit": properties.get("sat:relative_orbit"),
             "orbit_direction": properties.get("sat:orbit_state"),
             "licence": _licence(properties), "named": _local_assets(item, path),
         }  # fmt: skip
         make = _sentinel2 if sensor == "sentinel2" else _sentinel1
         return Scene(**(common | make(item)))
-    except (KeyError, TypeError, ValueError, shapely.errors.ShapelyError) as error:
+    except (
+        AttributeError, KeyError, TypeError, ValueError, shapely.errors.ShapelyError,
+    ) as error:  # fmt: skip
         raise SceneError(
             f"{path}: item {item.get('id')!r} lacks geometry or time, or they are broken "
             f"({error!r}); fetch the item again"
         ) from error
 
 
-def _sensor(item: Item) -> Literal["sentinel2", "sentinel1"] | None:
+def _names(item: Item) -> list[str]:
     properties = item["properties"]
     names = [properties.get("constellation"), properties.get("platform"), item.get("collection")]
-    for name in names:
-        plain = re.sub(r"[-_ ]", "", str(name or "").lower())
+    return [str(name) for name in names if name]
+
+
+def _sensor_name(item: Item) -> str:
+    return next(iter(_names(item)), "an unknown sensor")
+
+
+def _sensor(item: Item) -> Literal["sentinel2", "sentinel1"] | None:
+    for name in _names(item):
+        plain = re.sub(r"[-_ ]", "", name.lower())
         match = re.match(r"s(?:entinel)?([12])", plain)
         if match:
             return "sentinel2" if match[1] == "2" else "sentinel1"
@@ -154,7 +212,7 @@ def _sentinel1(item: Item) -> dict[str, Any]:
         "level": "GRD" if raw else "RTC",
         "datatake": take[0] if take else None,
         "generation": str(item["properties"].get("updated", "")),
-        "polarisations": tuple(p for p in _POLARISATIONS if p in _keys_upper(item)),
+        "polarisations": tuple(p for p in POLARISATIONS if p in _keys_upper(item)),
         "unusable": "in radar geometry: geocoded backscatter is needed" if raw else None,
     }
 
@@ -164,48 +222,84 @@ def _keys_upper(item: Item) -> set[str]:
 
 
 def baseline(properties: Mapping[str, Any]) -> str | None:
-    """Processing baseline of a Sentinel-2 item as `05.10`, from whichever property has it."""
-    stated = properties.get("s2:processing_baseline") or properties.get("processing:version")
-    if stated:
-        return str(stated)
-    parts = _URI.search(str(properties.get("s2:product_uri", "")))
-    return f"{parts['major']}.{parts['minor']}" if parts else None
+    """Processing baseline of a Sentinel-2 item, as whichever property has it states it."""
+    for key in ("s2:processing_baseline", "sentinel:processing_baseline", "processing:version"):
+        if properties.get(key):
+            return str(properties[key])
+    for key in ("s2:product_uri", "sentinel:product_id"):
+        if parts := _URI.search(str(properties.get(key, ""))):
+            return f"{parts['major']}.{parts['minor']}"
+    return None
 
 
-def radiometry(item: Item, asset: Mapping[str, Any], where: str) -> tuple[float, float]:
-    """Offset in DN and quantification value of a Sentinel-2 asset.
+def _described(asset: Mapping[str, Any]) -> dict[str, Any]:
+    """What an asset says about its first band, in the plain words of STAC 1.1.
 
-    In this order: `earthsearch:boa_offset_applied: true` means that the pixels hold it already;
-    `offset` and `scale` of the asset's `raster:bands` (STAC 1.0) or `raster:offset` (STAC 1.1);
-    the baseline: none before 04.00, −1000 since.
+    `raster:bands` (STAC 1.0) goes before `bands` (1.1), both before the asset itself;
+    `raster:scale` and `raster:offset` are the same as `scale` and `offset`.
+    """
+    found: dict[str, Any] = {}
+    for part in (asset, *(asset.get("bands") or [])[:1], *(asset.get("raster:bands") or [])[:1]):
+        for key in ("scale", "offset", "nodata", "unit", "data_type"):
+            for name in (f"raster:{key}", key):
+                if part.get(name) is not None:
+                    found[key] = part[name]
+    return found
+
+
+def radiometry(
+    item: Item, asset: Mapping[str, Any], where: str, *, floating: bool = False
+) -> tuple[Statement, Statement]:
+    """What an item says about the numbers of a Sentinel-2 asset, and what usually holds.
+
+    In this order: `earthsearch:boa_offset_applied: true` (v0: `sentinel:`) means that the pixels
+    hold the offset already; `offset` and `scale` of the asset, see `_described`; the baseline: none
+    before 04.00, −1000 since. The baseline is no statement: it gives way to the file's own tags.
+
+    Args:
+        item: the item.
+        asset: its asset.
+        where: the item's file.
+        floating: whether the file's numbers are floating-point.
 
     Raises:
         SceneError: none of these is there, or two of them contradict each other.
     """
     properties = item["properties"]
-    described = (asset.get("raster:bands") or [{}])[0]
-    scale = described.get("scale", asset.get("raster:scale"))
-    offset = described.get("offset", asset.get("raster:offset"))
-    quantification = 10_000.0 if not scale else round(1 / float(scale), 6)
-    applied = properties.get("earthsearch:boa_offset_applied")
+    described = _described(asset)
+    keys = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
+    applied = next((properties[key] for key in keys if properties.get(key) is not None), None)
     version = baseline(properties)
-    since = None if version is None else version >= _FIRST_WITH_OFFSET
+    since = since_offset(version)
+    who = f"{where} says"
+    stated = statement(
+        who, scale=_number(described, "scale"), offset=_number(described, "offset"),
+        nodata=_number(described, "nodata"), reflectance=True, floating=floating,
+    )  # fmt: skip
     if applied is True:
-        return 0.0, quantification
-    if offset is not None:
-        if applied is False and since and float(offset) == 0:
+        return replace(stated, add_offset=0.0), _USUAL
+    if stated.add_offset is not None:
+        if applied is False and since and stated.add_offset == 0:
             raise SceneError(
                 f"{where}: item {item['id']!r} contradicts itself: baseline {version}, "
                 "boa_offset_applied false, yet offset 0; read the SAFE product instead"
             )
-        return round(float(offset) * quantification, 6), quantification
+        return stated, _USUAL
     if since is None:
         raise SceneError(
             f"{where}: metadata without offset node: item {item['id']!r} has neither "
-            "raster:bands offset nor s2:processing_baseline; describe the files under "
-            "catalog.rasters with add_offset"
+            f"raster:bands offset nor s2:processing_baseline (it is {version or 'absent'}); "
+            "describe the files under catalog.rasters with add_offset"
         )
-    return (-1_000.0 if since else 0.0), quantification
+    return stated, replace(_USUAL, add_offset=-1_000.0 if since else 0.0)
+
+
+_USUAL = Statement("usually", nodata=0.0)
+
+
+def _number(described: Mapping[str, Any], key: str) -> float | None:
+    """A number of an item; `nan` may stand as text."""
+    return float(described[key]) if key in described else None
 
 
 def _files(item: Item, path: Path, sensor: str, bands: Sequence[str]) -> Mapping[str, BandFile]:
@@ -240,16 +334,23 @@ def _band_file(
     code = asset.get("proj:code") or asset.get("proj:epsg")
     code = code or item["properties"].get("proj:code") or item["properties"].get("proj:epsg")
     crs = f"EPSG:{code}" if isinstance(code, int) else code
-    described = (asset.get("raster:bands") or asset.get("bands") or [{}])[0]
-    nodata = described.get("nodata", asset.get("nodata"))
+    described = _described(asset)
+    nodata = _number(described, "nodata")
+    who = f"{where} says"
+    if sensor == "sentinel2" and band == "SCL":
+        return BandFile(path=file, crs=crs, said=(Statement(who, nodata),), usual=_USUAL)
     if sensor == "sentinel2":
-        offset, quantification = (0.0, 1.0) if band == "SCL" else radiometry(item, asset, where)
-        return BandFile(
-            path=file, crs=crs, add_offset=offset, quantification=quantification, nodata=0.0
-        )
+        # A scale of 1 is what software writes that knows none, but for reflectances themselves.
+        plain = described.get("scale") in (1, None)
+        floating = plain and header_of(str(file)).dtype.startswith("float")
+        stated, usual = radiometry(item, asset, where, floating=floating)
+        return BandFile(path=file, crs=crs, said=(stated,), usual=usual)
     unit = str(described.get("unit", "")).lower()
-    value = None if nodata is None else float(nodata)
-    return BandFile(path=file, crs=crs, nodata=value, scale="db" if unit == "db" else "linear")
+    stated = statement(
+        who, scale=_number(described, "scale"), offset=_number(described, "offset"),
+        nodata=nodata, unit="db" if unit == "db" else None,
+    )  # fmt: skip
+    return BandFile(path=file, crs=crs, said=(stated,), usual=Statement("usually", unit="linear"))
 
 
 def _key(assets: Mapping[str, Any], band: str, path: Path) -> str | None:
@@ -259,7 +360,7 @@ def _key(assets: Mapping[str, Any], band: str, path: Path) -> str | None:
     if band in COMMON_NAMES:
         names.append(COMMON_NAMES[band])
     names += [f"{name}-jp2" for name in names]
-    known = [name for name in names if name in assets and "href" in assets[name]]
+    known = [n for n in names if isinstance((assets.get(n) or {}).get("href"), str)]
     for name in known:
         file = local_file(assets[name]["href"], path)
         if file is not None and file.is_file():
@@ -269,15 +370,29 @@ def _key(assets: Mapping[str, Any], band: str, path: Path) -> str | None:
 
 def _local_assets(item: Item, path: Path) -> tuple[str, ...]:
     assets = (item.get("assets") or {}).values()
-    files = (local_file(asset["href"], path) for asset in assets if "href" in asset)
+    hrefs = (asset.get("href") for asset in assets if isinstance(asset, dict))
+    files = (local_file(href, path) for href in hrefs if isinstance(href, str))
     return tuple(os.path.abspath(file) for file in files if file is not None)
 
 
 def local_file(href: str, path: Path) -> Path | None:
-    """Where an address lies on this machine; None if it is remote and not beside the item."""
+    """Where an address lies on this machine; None if it is remote and not beside the item.
+
+    Addresses may be percent-escaped or not, and names on disk as well: the first form that exists.
+    """
     url = urlparse(href)
     if url.scheme in ("", "file"):
-        name = unquote(url.path) if url.scheme else href
-        return path.parent / name
-    beside = path.parent / unquote(url.path).rpartition("/")[2]
-    return beside if beside.is_file() else None
+        names = [href, unquote(href), unquote(url.path)] if not url.scheme else [unquote(url.path)]
+        files = [path.parent / name for name in names]
+        return next((file for file in files if _is_file(file)), files[-1])
+    last, plain = (text.rpartition("/")[2] for text in (href, url.path))
+    names = [plain, unquote(plain), unquote(url.path).rpartition("/")[2], last, unquote(last)]
+    found = (path.parent / name for name in names if name)
+    return next((file for file in found if _is_file(file)), None)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False  # a name that is too long, or may not be looked at
