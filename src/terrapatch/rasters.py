@@ -51,6 +51,8 @@ class Header:
     block: tuple[int, int]
     """Height, width of the file's own blocks."""
     descriptions: tuple[str | None, ...]
+    interpretations: tuple[str, ...]
+    """Colour interpretations, one a band: gray, red, alpha, undefined …"""
 
 
 def read_header(href: str) -> Header:
@@ -61,6 +63,12 @@ def read_header(href: str) -> Header:
     """
     try:
         with rasterio.open(href) as dataset:
+            if not dataset.count:
+                raise SceneError(
+                    f"{href}: holds no pixels itself, but several datasets "
+                    f"({', '.join(dataset.subdatasets) or 'none'}); write the one you mean to a "
+                    "GeoTIFF (gdal_translate) and name that"
+                )
             return Header(
                 # Not by `to_epsg`: it takes codes of another datum for look-alikes.
                 crs=None if dataset.crs is None else crs_name(dataset.crs.to_wkt()),
@@ -71,6 +79,7 @@ def read_header(href: str) -> Header:
                 count=dataset.count,
                 block=dataset.block_shapes[0],
                 descriptions=dataset.descriptions,
+                interpretations=tuple(kind.name for kind in dataset.colorinterp),
             )
     except RasterioError as error:
         raise SceneError(unreadable(href, error)) from error

@@ -18,6 +18,7 @@ from typing import Literal
 
 from ..errors import InputError, RecipeError
 from ..recipe import S2_BANDS, RasterSource
+from .mapbands import map_band, named_band
 from .scene import (
     SENTINEL_LICENCE,
     BandFile,
@@ -183,9 +184,13 @@ def described_scenes(sources: Sequence[RasterSource], level: str) -> list[Scene]
     scenes = []
     for number, source in enumerate(sources):
         if source.sensor == "reference":
+            setting = f"catalog.rasters.{number}.bands"
             scenes.append(
-                map_scene(source.path, day=source.date, scene_id=source.id, nodata=source.nodata)
-            )
+                map_scene(
+                    source.path, day=source.date, scene_id=source.id, nodata=source.nodata,
+                    band=named_band(source.bands, setting), setting=setting,
+                )
+            )  # fmt: skip
             continue
         bands = source.bands or _described_bands(source)
         found = _open_points(source, bands)
@@ -203,6 +208,8 @@ def map_scene(
     day: date | None = None,
     scene_id: str | None = None,
     nodata: float | None = None,
+    band: int | str | None = None,
+    setting: str = "reference.band",
 ) -> Scene:
     """A reference map.
 
@@ -211,20 +218,27 @@ def map_scene(
         day: the date that it stands for, if known.
         scene_id: its name; the file's stem if absent.
         nodata: code of unmapped pixels where the file does not declare it.
+        band: number or description of the band with the codes, where the file has several.
+        setting: where the recipe says the band, for messages.
 
     Raises:
         InputError: no such file.
+        RecipeError: several bands could be meant, or there is no such band.
         GridError: the file has no CRS.
     """
     file = _existing(path)
-    name = scene_id or file.stem
+    header = header_of(path)
+    number = map_band(path, header, band, setting=setting)
+    name = scene_id or (file.stem if header.count == 1 else f"{file.stem}_{number}")
     return Scene(
         id=name,
         sensor="reference",
         level="map",
         datetime=iso_utc(day.isoformat()) if day else "",
         footprint=footprint_of(file_geobox(path)),
-        files=partial(_wanted, name, path, {"map": BandFile(path=file, nodata=nodata)}),
+        files=partial(
+            _wanted, name, path, {"map": BandFile(path=file, band=number, nodata=nodata)}
+        ),
         where=path,
     )
 

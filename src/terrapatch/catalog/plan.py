@@ -210,7 +210,7 @@ def _found(settings: StageSettings, archive: Path | None) -> Found:
     # The archive's own map stands in where the recipe names no reference at all.
     own = [] if settings.reference.vectors else [str(path) for path in maps]
     names = [reference] if reference is not None else own
-    scenes += [map_scene(name) for name in names]
+    scenes += [map_scene(name, band=settings.reference.band) for name in names]
     return Found(tuple(scenes), found.excluded, found.unknown)
 
 
