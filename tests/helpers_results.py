@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,8 @@ def make_tree(
             pixels[modality] |= dict(zip(ids, cut, strict=True))
         for window, patch_id in zip(windows, ids, strict=True):
             pixels["label"][patch_id] = _cut(layers, window)
-            rows.append(_row(unit, window, patch_id, pixels["label"][patch_id], legend))
+            seen = {key: found[patch_id] for key, found in pixels.items()}
+            rows.append(_row(unit, window, patch_id, seen, legend))
     table = gpd.GeoDataFrame(rows, geometry="geometry", crs="EPSG:4326")
     table = table.sort_values(["unit", "row", "col"]).reset_index(drop=True)
     write_geoparquet(table, results.manifest)
@@ -157,7 +159,10 @@ def _write_stack(
             writer.write(number, 0, np.ascontiguousarray(cut[where]), source[where])
 
 
-def _row(unit: Any, window: Any, patch_id: str, labels: np.ndarray, legend: Any) -> dict[str, Any]:
+def _row(
+    unit: Any, window: Any, patch_id: str, pixels: dict[str, np.ndarray], legend: Any
+) -> dict[str, Any]:
+    labels = pixels["label"]
     box = unit.geobox[
         window.y_px : window.y_px + window.size_px, window.x_px : window.x_px + window.size_px
     ]
@@ -172,7 +177,8 @@ def _row(unit: Any, window: Any, patch_id: str, labels: np.ndarray, legend: Any)
         "valid_sentinel2": 0.91 if dropped else 1.0, "valid_sentinel1": 1.0, "valid_label": 1.0,
         "dates_sentinel2": ["2022-06-17"], "dates_sentinel1": ["2022-06-19"],
         "sources_sentinel2": ["sentinel2-scene-1"], "sources_sentinel1": ["sentinel1-scene-1"],
-        "hash_sentinel2": "0" * 64, "hash_sentinel1": "0" * 64, "hash_label": "0" * 64,
+        **{f"hash_{key}": hashlib.sha256(found.tobytes()).hexdigest()
+           for key, found in pixels.items()},
         "split": None if dropped or buffered else split,
         "block": f"k{window.col // 2}", "split_reason": "buffer" if buffered else None,
         "geometry": shapely.box(*box.extent.boundingbox.bbox),

@@ -1,17 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading patches of a manifest in batches gives the pixels that were written, each once."""
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helpers_results import LAYERS, make_tree
-from terrapatch.batches import batches, read_labels, read_patches
+from terrapatch.batches import (
+    Batch,
+    batches,
+    check_series,
+    read_labels,
+    read_patches,
+)
+from terrapatch.dates import DATES, write_dates
 from terrapatch.errors import StorageError
-from terrapatch.stacks import open_stack
+from terrapatch.stacks import create_stack, open_stack
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +52,7 @@ def test_any_choice_of_patches_is_read_as_it_was_written(tree, wanted, most):
             np.testing.assert_array_equal(truth[::-1], codes)
         stack = open_stack(tree.results.stack(batch.unit, "sentinel1"))
         for piece in batch.pieces(most):
-            pixels = read_patches(stack, piece.numbers)
+            pixels = read_patches(stack, piece)
             seen |= {table["patch_id"][r]: p for r, p in zip(piece.rows, pixels, strict=True)}
     assert set(seen) == set(table["patch_id"])
     for patch_id, pixels in seen.items():
@@ -52,10 +62,132 @@ def test_any_choice_of_patches_is_read_as_it_was_written(tree, wanted, most):
 def test_patches_far_apart_in_a_stack_are_read_too(tree):
     stack = open_stack(tree.results.stack("b000_000", "sentinel2"))
     numbers = np.array([0, 1, 3, 11])
-    np.testing.assert_array_equal(stack.read(slice(0, 12))[numbers], read_patches(stack, numbers))
+    batch = Batch("b000_000", numbers, numbers, numbers, numbers, 16)
+    np.testing.assert_array_equal(stack.read(slice(0, 12))[numbers], read_patches(stack, batch))
 
 
 def test_a_layer_that_is_not_there_is_named(tree):
     (batch, *_) = batches(tree.kept, Path(tree.results.stacks), "sentinel2")
     with pytest.raises(StorageError, match="has no layer l3, only l2, l1"):
         read_labels(Path(tree.results.label(batch.unit)), batch, ["l2", "l3"])
+
+
+# --- damage is seen ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hurt(tmp_path):
+    """A tree of one's own, to be damaged."""
+    return make_tree(tmp_path / "my results", size_px=16)
+
+
+def read_all(tree, name="data"):
+    for modality in ("sentinel2", "sentinel1"):
+        for batch in batches(tree.kept, Path(tree.results.stacks), modality):
+            read_patches(open_stack(tree.results.stack(batch.unit, modality)), batch, name)
+
+
+def shard_of(tree, name="data"):
+    folder = Path(tree.results.stack("b000_000", "sentinel1"), name, "c")
+    return next(path for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+@pytest.mark.parametrize("name", ["data", "source"])
+@pytest.mark.parametrize("how", ["deleted", "emptied", "cut", "flipped"])
+def test_a_damaged_shard_is_an_error_that_names_it_and_the_command(hurt, name, how):
+    path = shard_of(hurt, name)
+    content = path.read_bytes()
+    if how == "deleted":
+        path.unlink()
+    else:
+        at = (len(content) - 68) // 2  # in the middle of the chunks, before the index
+        flipped = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+        path.write_bytes({"emptied": b"", "cut": content[:-30], "flipped": flipped}[how])
+    with pytest.raises(StorageError) as caught:
+        read_all(hurt, name)
+    text = str(caught.value)
+    assert (
+        str(path) if how in ("deleted", "emptied") else f"sentinel1.zarr/{name}: damaged"
+    ) in text
+    assert f"run `terrapatch sentinel1 '{hurt.results.root}' b000_000`" in text
+
+
+def test_a_stack_of_other_pixels_than_the_manifest_describes_is_refused(hurt):
+    path = Path(hurt.results.stack("b000_000", "sentinel2"))
+    stack = open_stack(path)
+    data, source = stack.read(slice(None)), stack.read(slice(None), "source")
+    data[3, 0, 0, 0, 0] += 1
+    with create_stack(path, stack.info) as writer:
+        for number, part in enumerate(stack.info.shards):
+            where = slice(part.start, part.stop)
+            writer.write(number, 0, data[where, 0], source[where, 0])
+    with pytest.raises(
+        StorageError, match=rf"patch {stack.info.patch_ids[3]} are not those.*sentinel2"
+    ):
+        read_all(hurt)
+
+
+def test_a_series_is_held_against_the_manifest_date_by_date(hurt):
+    path = Path(hurt.results.stack("b000_000", "sentinel1"))
+    info = replace(open_stack(path).info, times=("a", "b"), items=(("s",), ("s",)))
+    data = np.random.default_rng(1).random((len(info.patch_ids), 2, 2, 16, 16), np.float32)
+    with create_stack(path, info) as writer:
+        for number, part in enumerate(info.shards):
+            for time in range(2):
+                piece = data[part.start : part.stop, time]
+                writer.write(number, time, piece, np.ones_like(piece[:, 0], np.uint8))
+    here = hurt.kept[hurt.kept["unit"] == "b000_000"].reset_index(drop=True)
+    # The first date of every other patch is not complete enough.
+    kept = np.stack([np.arange(len(info.patch_ids)) % 2 > 0, np.ones(len(info.patch_ids), bool)], 1)
+    sums = {
+        name: hashlib.sha256(pixels[which].tobytes()).hexdigest()
+        for name, pixels, which in zip(info.patch_ids, data, kept, strict=True)
+    }
+    dates = write_dates_of(hurt, info, kept)
+    stacks = Path(hurt.results.stacks)
+    right = here.assign(hash_sentinel1=here["patch_id"].map(sums))
+    check_series(right, stacks, "sentinel1", dates)
+    for wrong in (here, right.assign(hash_sentinel1=right["hash_sentinel1"][::-1].to_numpy())):
+        with pytest.raises(StorageError, match="are not those that the manifest describes"):
+            check_series(wrong, stacks, "sentinel1", dates, threads=2)
+
+
+def write_dates_of(tree, info, kept):
+    """The table of dates of a series."""
+    patch, step = (k.ravel() for k in np.indices(kept.shape))
+    count = patch.size
+    columns = {
+        "patch_id": np.array(info.patch_ids, object)[patch], "unit": np.full(count, info.unit, object),
+        "modality": np.full(count, info.modality, object), "step": step,
+        "time": np.array(info.times, object)[step], "kept": kept.ravel(),
+    }  # fmt: skip
+    path = Path(tree.results.dates)
+    write_dates({name: np.full(count, None, object) for name in DATES} | columns, path)
+    return path
+
+
+def test_a_label_raster_with_one_other_code_is_refused(hurt):
+    path = Path(hurt.results.label("b000_000"))
+    (batch, *_) = batches(hurt.kept, Path(hurt.results.stacks), "sentinel2")
+    with rasterio.open(path, "r+") as dataset:
+        edges = dataset.read(3)
+        edges[batch.y_px[0] + 1, batch.x_px[0] + 1] ^= 1
+        dataset.write(edges, 3)
+    with pytest.raises(
+        StorageError, match=r"b000_000\.tif: the pixels of .* `terrapatch reference"
+    ):
+        read_labels(path, batch, ["l2"])
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no raster at all"])
+def test_a_label_raster_that_cannot_be_read_names_the_command(hurt, content):
+    path = Path(hurt.results.label("b000_000"))
+    (batch, *_) = batches(hurt.kept, Path(hurt.results.stacks), "sentinel2")
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(StorageError) as caught:
+        read_labels(path, batch, ["l2"])
+    assert f"{path}: no readable label raster" in str(caught.value)
+    assert f"run `terrapatch reference '{hurt.results.root}' b000_000`" in str(caught.value)
+    assert "fetch" not in str(caught.value)

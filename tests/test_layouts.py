@@ -272,7 +272,7 @@ def test_native_series_have_the_passes_of_all_units(tmp_path):
     rng = np.random.default_rng(3)
     moments = {"b000_000": ["2021-01-01T05:00:00Z", "2021-01-07T05:00:00Z"],
                "b000_001": ["2021-01-01T05:00:00Z", "2021-01-04T17:00:00Z", "2021-01-13T05:00:00Z"]}  # fmt: skip
-    pixels = {}
+    pixels, sums = {}, {}
     for unit, times in moments.items():
         path = Path(tree.results.stack(unit, "sentinel1"))
         info = open_stack(path).info
@@ -288,6 +288,9 @@ def test_native_series_have_the_passes_of_all_units(tmp_path):
                     writer.write(number, time, piece, np.ones_like(piece[:, 0], np.uint8))
         for patch, values in zip(info.patch_ids, data, strict=True):
             pixels[patch] = dict(zip(times, values, strict=True))
+            sums[patch] = hashlib.sha256(values.tobytes()).hexdigest()
+    described = tree.table.assign(hash_sentinel1=tree.table["patch_id"].map(sums))
+    write_geoparquet(described, tree.results.manifest)
     settings = settings_with(tree, layouts__name="native")
     layouts(*tree.inputs(), settings, tmp_path / "out", threads=2)
     stack = open_stack(tmp_path / "out" / "sentinel1.zarr")

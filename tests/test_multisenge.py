@@ -186,6 +186,10 @@ def test_the_earlier_pass_wins_where_both_are_whole(tmp_path):
     dates = pd.read_parquet(path)
     dates["valid"], dates["kept"] = 1.0, True
     dates.sample(frac=1, random_state=1).to_parquet(path)  # in any order
+    manifest = Path(tiles.inputs()["manifest"])  # whose hashes are of other dates
+    rows = gpd.read_parquet(manifest)
+    rows[["hash_sentinel2", "hash_sentinel1"]] = None
+    rows.to_parquet(manifest)
     table = pd.read_parquet(build(tiles, tmp_path / "out") / "images.parquet")
     double = table[(table["sensor"] == "S1") & (table["date"] == date(2020, 1, 3))]
     assert (double["file"].notna() == (double["direction"] == "descending")).all()

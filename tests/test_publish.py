@@ -87,6 +87,9 @@ def training_files(tree, folder):
     np.add.at(matrix, (truth.ravel(), guess.ravel()), 1)
     model = {
         "macro_f1": 0.71, "miou": 0.6, "overall_accuracy": 0.8,
+        "macro_f1_truth_or_predicted": 0.613, "miou_truth_or_predicted": 0.517,
+        "classes_with_truth": [n for n in names if n != names[3]],
+        "classes_predicted_alone": [names[3]],
         "per_class": {name: {"f1": 0.5, "iou": 0.4, "support": 100} for name in names},
         "confusion": matrix.tolist(),
         "baselines": {"majority": {"macro_f1": 0.1, "miou": 0.05},
@@ -537,6 +540,22 @@ def test_the_report_without_training_says_so(tree, tmp_path):
     page = run_report(tree, tmp_path / "index.html", tmp_path / "none.json", tmp_path / "none.npz")
     assert "No model was trained" in page
     Page(page)
+
+
+def test_the_report_says_why_nothing_was_validated_and_over_what_scores_are(
+    tree, tmp_path, page_text
+):
+    write_json(
+        tmp_path / "metrics.json",
+        {"models": {}, "passed": False, "required": False, "skipped": "no patch in the split"},
+    )
+    np.savez(tmp_path / "predictions.npz", patch_ids=np.array([], str), truth=np.zeros((0, 0, 0)))
+    page = run_report(tree, tmp_path / "i.html", *(tmp_path / n for n in ("metrics.json", "predictions.npz")))  # fmt: skip
+    assert "Nothing was validated: no patch in the split" in page
+    Page(page)
+    text = " ".join(Page(page_text).text)
+    assert "Means are over the 6 classes with truth" in text
+    assert "predicted but nowhere true, they are 0.613 and 0.517" in text
 
 
 def test_the_report_before_publish_says_what_to_run(tmp_path):

@@ -2,10 +2,12 @@
 """The training stage: models that learn, controls that do not, and the verdict."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
 import pytest
+import rasterio
 
 from helpers_training import make_dataset, write_settings
 from terrapatch.errors import (
@@ -51,6 +53,91 @@ def test_an_empty_split_names_the_manifest_and_the_remedy(tmp_path, split):
     ):
         run(empty, tmp_path, FOREST)
     assert not (tmp_path / "metrics.json").exists()
+
+
+OPTIONAL = {**FOREST, "required": False}
+
+
+def _nothing(made, tmp_path, settings, **how):
+    """Run what cannot be run: the reason, once in the metrics and once for `require_passed`."""
+    out, pictures = run(made, tmp_path, settings, **how)
+    report = json.loads(out.read_text())
+    assert (report["passed"], report["required"], report["models"]) == (False, False, {})
+    text = require_passed(out, tmp_path / "passed")
+    assert text == f"not validated: {report['skipped']}"
+    assert (tmp_path / "passed").is_file()
+    with np.load(pictures) as file:
+        assert file["patch_ids"].size == file["truth"].size == 0
+    return report["skipped"]
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_an_empty_split_fails_nothing_where_training_is_not_required(tmp_path, split):
+    other = "test" if split == "train" else "train"
+    made = make_dataset(tmp_path, grid=(1, 2), units=1, splits=lambda n: (other, "val")[n])
+    assert f"no patch in the split '{split}'" in _nothing(made, tmp_path, OPTIONAL)
+
+
+def test_no_pixel_to_learn_or_to_score_fails_nothing_where_training_is_not_required(tmp_path):
+    for name, empty in (("train", lambda n: "train" if n == 0 else "test"),
+                        ("test", lambda n: "test" if n == 0 else "train")):  # fmt: skip
+        made = make_dataset(tmp_path / name, grid=(1, 2), units=1, splits=empty)
+        with rasterio.open(made.labels / "b000_000.tif", "r+") as file:
+            labels = file.read()
+            labels[..., :32] = 255
+            file.write(labels)
+        out, _ = run(made, tmp_path / name, OPTIONAL)
+        report = json.loads(out.read_text())
+        reason = report.get("skipped") or report["models"]["forest"]["skipped"]
+        assert f"no {name} pixel" in reason or f"no pixel of the {name} split" in reason
+        assert require_passed(out, tmp_path / "passed").endswith(")") or "skipped" in report
+        with pytest.raises(IncompleteError, match="pixel"):
+            run(made, tmp_path / name, FOREST)
+
+
+def test_levels_and_inputs_that_are_not_there_fail_nothing_where_training_is_not_required(
+    dataset, tmp_path
+):
+    assert "no level 'l9'" in _nothing(dataset, tmp_path, {**OPTIONAL, "level": "l9"})
+    wanted = {**OPTIONAL, "inputs": ["sentinel1"]}
+    assert "training.inputs" in _nothing(dataset, tmp_path, wanted, modalities=["sentinel2"])
+
+
+def test_one_class_alone_fails_nothing_where_training_is_not_required(tmp_path):
+    made = make_dataset(tmp_path, grid=(2, 2), units=1, codes=(1,),
+                        splits=lambda n: "train" if n else "test")  # fmt: skip
+    out, _ = run(made, tmp_path, OPTIONAL)
+    assert "forest: macro F1" in require_passed(out, tmp_path / "passed")
+
+
+def test_a_model_that_breaks_is_named_and_the_others_go_on(dataset, tmp_path, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("not enough memory: you tried to allocate 8 bytes")
+
+    monkeypatch.setitem(validate._FITS, "unet", broken)
+    both = {**OPTIONAL, "models": ["unet", "forest"]}
+    report = json.loads(run(dataset, tmp_path, both)[0].read_text())
+    assert report["models"]["forest"]["passed"]
+    assert report["models"]["unet"]["skipped"].startswith("RuntimeError: not enough memory")
+    with pytest.raises(RuntimeError, match="not enough memory"):
+        run(dataset, tmp_path, {**both, "required": True})
+
+
+def test_damage_fails_whatever_training_requires(tmp_path):
+    made = make_dataset(tmp_path, grid=(2, 2), units=1,
+                        splits=lambda n: "train" if n else "test")  # fmt: skip
+    shutil.rmtree(made.stacks / "b000_000" / "sentinel1.zarr")
+    with pytest.raises(StorageError, match=r"sentinel1\.zarr"):
+        run(made, tmp_path, OPTIONAL)
+
+
+def test_metrics_say_which_classes_their_means_are_over(dataset, tmp_path):
+    out, _ = run(dataset, tmp_path, FOREST)
+    report = json.loads(out.read_text())
+    found = report["models"]["forest"]
+    assert set(report["averages"]) <= set(found)
+    assert set(found["baselines"]["majority"]) == set(report["averages"])
+    assert "over 4 classes with truth" in require_passed(out, tmp_path / "passed")
 
 
 # --- forest ---
@@ -153,7 +240,14 @@ def test_a_class_missing_in_test_is_null_and_out_of_the_means(tmp_path):
         target.rename(tmp_path / target.name)
         (tmp_path / "two" / kind).rename(target)
     found = json.loads(run(made, tmp_path, FOREST)[0].read_text())["models"]["forest"]
-    assert found["per_class"]["Water body"] == {"f1": None, "iou": None, "support": 0}
+    water = found["per_class"]["Water body"]
+    assert (water["f1"], water["iou"], water["support"]) == (None, None, 0)
+    rows = found["per_class"].items()
+    assert set(found["classes_with_truth"]) == {name for name, row in rows if row["support"]}
+    more = found["classes_predicted_alone"]
+    assert set(more) == {name for name, row in rows if row["predicted"] and not row["support"]}
+    wider = found["macro_f1"] * 2 / (2 + len(more))
+    assert found["macro_f1_truth_or_predicted"] == pytest.approx(wider, abs=1e-6)
     present = [row["f1"] for row in found["per_class"].values() if row["support"]]
     assert len(present) == 2
     assert np.mean(present) == pytest.approx(found["macro_f1"], abs=1e-6)

@@ -121,12 +121,30 @@ def test_absent_classes_are_null_and_not_in_the_means():
     found = metrics.scores(np.array([[3, 0], [0, 0]]))
     assert found.macro_f1 == 1
     plain = metrics.described(found, ["a", "b"])
-    assert plain["per_class"]["b"] == {"f1": None, "iou": None, "support": 0}
+    assert plain["per_class"]["b"] == {"f1": None, "iou": None, "support": 0, "predicted": 0}
+    assert plain["classes_with_truth"] == ["a"]
+    assert plain["classes_predicted_alone"] == []
+    assert plain["macro_f1_truth_or_predicted"] == 1
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
 
 
+def test_classes_that_are_predicted_alone_are_named_and_in_the_wider_means_with_0():
+    found = metrics.scores(np.array([[6, 2, 0, 0], [0, 0, 0, 0], [1, 0, 3, 0], [0, 0, 0, 0]]))
+    f1 = [12 / 15, 6 / 7]
+    assert found.macro_f1 == pytest.approx(np.mean(f1))
+    assert found.macro_f1_truth_or_predicted == pytest.approx(sum(f1) / 3)
+    assert found.miou == pytest.approx((6 / 9 + 3 / 4) / 2)
+    assert found.miou_truth_or_predicted == pytest.approx((6 / 9 + 3 / 4) / 3)
+    plain = metrics.described(found, ["a", "b", "c", "d"])
+    assert plain["classes_with_truth"] == ["a", "c"]
+    assert plain["classes_predicted_alone"] == ["b"]
+    assert [row["predicted"] for row in plain["per_class"].values()] == [7, 2, 3, 0]
+    assert set(metrics.MEANS) <= set(plain)
+
+
 def test_an_empty_matrix_scores_nothing():
-    assert metrics.scores(np.zeros((4, 4), np.int64)).macro_f1 == 0
+    found = metrics.scores(np.zeros((4, 4), np.int64))
+    assert found.macro_f1 == found.miou_truth_or_predicted == found.overall_accuracy == 0
 
 
 @settings(deadline=None)  # the first call imports scikit-learn
@@ -149,6 +167,11 @@ def test_scores_agree_with_scikit_learn(truth, guess):
         assert confusion_matrix(*pair, labels=range(5)).tolist() == confusion.tolist()
         assert f1_score(*pair, labels=labels, average="macro") == pytest.approx(found.macro_f1)
         assert jaccard_score(*pair, labels=labels, average="macro") == pytest.approx(found.miou)
+        # Without `labels` scikit-learn averages what is true or predicted.
+        both = f1_score(*pair, average="macro"), jaccard_score(*pair, average="macro")
+        assert both == pytest.approx(
+            (found.macro_f1_truth_or_predicted, found.miou_truth_or_predicted)
+        )
         assert accuracy_score(*pair) == pytest.approx(found.overall_accuracy)
 
 

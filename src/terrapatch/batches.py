@@ -4,12 +4,15 @@
 Laws:
 1. Batches follow the shards of a unit's stacks, so that each shard is read once.
 2. Only the patches of the table given are read, in the order of the stack.
+3. What is read is what the manifest describes: hashes are compared as pixels are read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+import hashlib
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .dates import published_steps
-from .errors import IncompleteError, StorageError
+from .errors import IncompleteError, SceneError, StorageError
 from .rasters import read_bands, read_header
+from .results import remedy
 from .stacks import Stack, open_stack
 
 if TYPE_CHECKING:
@@ -42,6 +46,16 @@ class Batch:
     """(patch,) first pixel row inside the unit."""
     x_px: NDArray[np.int64]
     size_px: int
+    hashes: Mapping[str, NDArray[np.object_]] = field(default_factory=dict)
+    """Modality, or `label` → (patch,) SHA-256 of the pixels according to the manifest."""
+
+    def where(self, which: slice | NDArray[np.bool_]) -> Batch:
+        """Some of these patches."""
+        return replace(
+            self, rows=self.rows[which], numbers=self.numbers[which],
+            y_px=self.y_px[which], x_px=self.x_px[which],
+            hashes={name: found[which] for name, found in self.hashes.items()},
+        )  # fmt: skip
 
     def pieces(self, most: int = 32) -> Iterator[Batch]:
         """The same patches, a few at a time.
@@ -51,13 +65,6 @@ class Batch:
         """
         for start in range(0, self.rows.size, most):
             yield self.where(slice(start, start + most))
-
-    def where(self, part: slice | NDArray[np.bool_]) -> Batch:
-        """Some of these patches."""
-        return replace(
-            self, rows=self.rows[part], numbers=self.numbers[part],
-            y_px=self.y_px[part], x_px=self.x_px[part],
-        )  # fmt: skip
 
 
 def locate(table: gpd.GeoDataFrame, stacks: Path, modality: str) -> NDArray[np.int64]:
@@ -81,8 +88,8 @@ def locate(table: gpd.GeoDataFrame, stacks: Path, modality: str) -> NDArray[np.i
             numbers[rows] = [number_of[patch] for patch in table["patch_id"].iloc[rows]]
         except KeyError as error:
             raise StorageError(
-                f"{path}: has no patch {error}, which the manifest names; "
-                "delete the stack and build again"
+                f"{path}: has no patch {error}, which the manifest names; {remedy(path)} and "
+                "build again"
             ) from None
     return numbers
 
@@ -98,6 +105,11 @@ def group(
         keys: one a row.
     """
     places = {name: table[name].to_numpy(np.int64) for name in ("y_px", "x_px", "size_px")}
+    hashes = {
+        str(name).removeprefix("hash_"): table[name].to_numpy(object)
+        for name in table.columns
+        if str(name).startswith("hash_")
+    }
     rows_of: dict[Hashable, dict[str, list[int]]] = {}
     for row, (key, unit) in enumerate(zip(keys, table["unit"], strict=True)):
         rows_of.setdefault(key, {}).setdefault(str(unit), []).append(row)
@@ -108,8 +120,9 @@ def group(
             rows = rows[np.argsort(numbers[rows], kind="stable")]
             size_px = int(places["size_px"][rows[0]])
             batch = Batch(
-                unit, rows, numbers[rows], places["y_px"][rows], places["x_px"][rows], size_px
-            )
+                unit, rows, numbers[rows], places["y_px"][rows], places["x_px"][rows], size_px,
+                {name: found[rows] for name, found in hashes.items()},
+            )  # fmt: skip
             found.setdefault(key, []).append(batch)
     return found
 
@@ -166,22 +179,109 @@ def published(
 
 
 def read_patches(
-    stack: Stack, numbers: NDArray[np.int64], name: str = "data", time: int | None = None
+    stack: Stack, batch: Batch, name: str = "data", time: int | None = None
 ) -> NDArray[Any]:
-    """Patches of a stack by their ascending numbers: (patch, time, …) of the array `name`.
+    """Patches of a stack: (patch, time, …) of the array `name`, or (patch, …) of one time step.
 
-    Or (patch, …) of one time step.
+    Pixels of stacks of one step are held against the manifest; for series there is `check_series`.
 
     Runs of patches are read at once, across small gaps; picking them one by one takes ten times
     as long.
+
+    Raises:
+        StorageError: the stack is damaged, or holds other pixels than the manifest describes.
     """
+    numbers = batch.numbers
     runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > _GAP) + 1)
     parts = []
     for run in runs:
         first, last = int(run[0]), int(run[-1]) + 1
         part = stack.read(slice(first, last), name, time)
         parts.append(part if last - first == run.size else part[run - first])
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    found: NDArray[Any] = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    if name == "data" and len(stack.info.times) == 1:
+        _compare(stack, batch, hashes_of(found))
+    return found
+
+
+def check_series(
+    table: gpd.GeoDataFrame, stacks: Path, modality: str, dates: Path | None, threads: int = 1
+) -> None:
+    """Hold the kept dates of series against the manifest; stacks of one step are as they are read.
+
+    Args:
+        table: kept rows of a manifest.
+        stacks: folder with UNIT/MODALITY.zarr.
+        modality: sentinel2 or sentinel1.
+        dates: see `published`.
+        threads: batches read at a time.
+
+    Raises:
+        IncompleteError: see `published`.
+        StorageError: a stack is damaged, or holds other pixels than the manifest describes.
+    """
+    kept = published(table, stacks, modality, dates, one_a_day=False)
+
+    def one(batch: Batch) -> None:
+        stack = open_stack(stacks / batch.unit / f"{modality}.zarr")
+        for piece in batch.pieces():
+            digests = np.array([hashlib.sha256() for _ in piece.rows], object)
+            for step in range(len(stack.info.times)):
+                here = kept[piece.rows, step]
+                if here.any():
+                    pixels = read_patches(stack, piece.where(here), "data", step)
+                    for digest, patch in zip(digests[here], pixels, strict=True):
+                        digest.update(plain_bytes(patch))
+            _compare(stack, piece, [digest.hexdigest() for digest in digests])
+
+    if kept.shape[1] > 1 and f"hash_{modality}" in table.columns:
+        with ThreadPoolExecutor(max(1, threads)) as pool:
+            list(pool.map(one, batches(table, stacks, modality)))
+
+
+def _compare(stack: Stack, batch: Batch, found: Sequence[str]) -> None:
+    """Compare the hashes of a batch's pixels with those of the manifest."""
+    if stack.info.modality in batch.hashes:
+        names = [stack.info.patch_ids[number] for number in batch.numbers.tolist()]
+        _same(stack.path, names, batch.hashes[stack.info.modality].tolist(), found)
+
+
+def _same(path: Path, names: Sequence[str], wanted: Sequence[Any], found: Sequence[str]) -> None:
+    other = [n for n, w, f in zip(names, wanted, found, strict=True) if w is not None and w != f]
+    if other:
+        more = f" and {len(other) - 1} others" if len(other) > 1 else ""
+        raise StorageError(
+            f"{path}: the pixels of patch {other[0]}{more} are not those that the manifest "
+            f"describes; {remedy(path)} and build again"
+        )
+
+
+def plain_bytes(pixels: NDArray[Any]) -> memoryview:
+    """The pixels' bytes, little endian, in C order."""
+    return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<")).data.cast("B")
+
+
+def hashes_of(pixels: NDArray[Any]) -> list[str]:
+    """SHA-256 of each entry along the first axis, little endian, in C order."""
+    return [hashlib.sha256(plain_bytes(patch)).hexdigest() for patch in pixels]
+
+
+def label_layers(path: Path) -> list[str]:
+    """Names of the layers of a unit's label raster.
+
+    Raises:
+        StorageError: the raster cannot be read.
+    """
+    try:
+        return [text or "" for text in read_header(str(path)).descriptions]
+    except SceneError as error:
+        raise _no_labels(path, error) from error
+
+
+def _no_labels(path: Path, error: Exception) -> StorageError:
+    return StorageError(
+        f"{path}: no readable label raster ({error.__cause__ or error}); {remedy(path)}"
+    )
 
 
 def read_labels(path: Path, batch: Batch, layers: Sequence[str]) -> NDArray[np.uint8]:
@@ -193,21 +293,26 @@ def read_labels(path: Path, batch: Batch, layers: Sequence[str]) -> NDArray[np.u
         layers: for example `l2`, `l1`, `edge_l2`.
 
     Raises:
-        StorageError: the raster lacks a layer.
-        SceneError: the raster cannot be read.
+        StorageError: the raster cannot be read, lacks a layer, or holds other codes than the
+            manifest describes.
     """
-    known = [text or "" for text in read_header(str(path)).descriptions]
+    known = label_layers(path)
     lost = [layer for layer in layers if layer not in known]
     if lost:
         raise StorageError(
-            f"{path}: has no layer {', '.join(lost)}, only {', '.join(known)}; "
-            "delete the label raster and build again"
+            f"{path}: has no layer {', '.join(lost)}, only {', '.join(known)}; {remedy(path)}"
         )
     size, top, left = batch.size_px, int(batch.y_px.min()), int(batch.x_px.min())
     rows = slice(top, int(batch.y_px.max()) + size)
     cols = slice(left, int(batch.x_px.max()) + size)
-    window = read_bands(path, (rows, cols))[[known.index(layer) for layer in layers]]
-    cut = np.empty((batch.rows.size, len(layers), size, size), np.uint8)
+    try:
+        window = read_bands(path, (rows, cols))
+    except SceneError as error:
+        raise _no_labels(path, error) from error
+    cut = np.empty((batch.rows.size, len(window), size, size), np.uint8)
     for patch, (y, x) in enumerate(zip(batch.y_px - top, batch.x_px - left, strict=True)):
         cut[patch] = window[:, y : y + size, x : x + size]
-    return cut
+    if "label" in batch.hashes:
+        places = [f"at row {y}, column {x}" for y, x in zip(batch.y_px, batch.x_px, strict=True)]
+        _same(path, places, batch.hashes["label"].tolist(), hashes_of(cut))
+    return cut[:, [known.index(layer) for layer in layers]]

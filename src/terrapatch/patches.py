@@ -24,6 +24,7 @@ from affine import Affine
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from .batches import hashes_of, label_layers, plain_bytes
 from .dates import write_dates
 from .errors import IncompleteError, StorageError
 from .grid import same_crs
@@ -98,16 +99,6 @@ def histograms(values: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.bincount(keys.reshape(-1), minlength=256 * count).reshape(count, 256)
 
 
-def plain_bytes(pixels: NDArray[Any]) -> memoryview:
-    """The pixels' bytes, little endian, in C order."""
-    return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<")).data.cast("B")
-
-
-def hashes_of(pixels: NDArray[Any]) -> list[str]:
-    """SHA-256 of each entry along the first axis, little endian, in C order."""
-    return [hashlib.sha256(plain_bytes(patch)).hexdigest() for patch in pixels]
-
-
 def scenes_of(counts: NDArray[np.int64], items: tuple[str, ...]) -> list[list[str]]:
     """Scenes that gave pixels: (patch, 256) counts of `source` → ids, in the order of `items`."""
     used = counts[:, 1 : len(items) + 1] > 0
@@ -180,7 +171,7 @@ def look_at_labels(
         StorageError: the raster has not the levels of the legend.
         SceneError: the raster is damaged.
     """
-    names = [name or "" for name in read_header(str(path)).descriptions]
+    names = label_layers(path)
     wanted = [level.name for level in legend.levels]
     if any(name not in names for name in wanted):
         raise StorageError(

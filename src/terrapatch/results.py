@@ -8,6 +8,8 @@ verbs put names: `Results(root).stack("{unit}", "sentinel2")`.
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,3 +158,55 @@ class Results:
     def log(self, stage: str, unit: str = "all") -> str:
         """Log of one job."""
         return f"{self.root}/logs/{stage}/{unit}.log"
+
+
+_UNIT = r"(?P<unit>[^/]+)"
+_MAKERS = {
+    rf"settings/{_UNIT}\.json": "settings {settings}",
+    r"archive(/.*)?": "simulate {root}",
+    r"lock\.json": "plan --results {root}",
+    rf"footprints/{_UNIT}\.parquet": "sampling {root} {unit}",
+    rf"stacks/{_UNIT}/sentinel2\.zarr(/.*)?": "sentinel2 {root} {unit}",
+    rf"stacks/{_UNIT}/sentinel1\.zarr(/.*)?": "sentinel1 {root} {unit}",
+    rf"labels/{_UNIT}\.tif": "reference {root} {unit}",
+    rf"(patches|dates)/{_UNIT}\.parquet": "patches {root} {unit}",
+    r"(manifest\.parquet|dates\.parquet|splits\.json)": "splits {root}",
+    r"(dataset/(statistics\.json|README\.md|SHA256SUMS)|deviations\.json)": "publish {root}",
+    r"dataset(/.*)?": "layouts {root}",
+    r"validation/(metrics\.json|predictions\.npz)": "training {root}",
+    r"validation/passed": "validate {root}",
+    r"report/index\.html": "report {root}",
+}
+"""Names under the root → the command that makes them; the first that fits."""
+
+
+def remedy(path: str | os.PathLike[str]) -> str:
+    """How a result that is missing or damaged is made again, for messages.
+
+    Args:
+        path: a result under its folder, for example `results/demo/labels/b000_000.tif`.
+
+    Returns:
+        "run `terrapatch …`" with the command, or "build it again" for what is no result of ours.
+    """
+    whole = Path(path).as_posix()
+    for name, command in _MAKERS.items():
+        found = re.fullmatch(rf"(?P<root>.*?)/?{name}", whole)
+        if found is None or not (found["root"] or not whole.startswith("/")):
+            continue
+        root = Results(found["root"] or ".")
+        words = {
+            "root": shlex.quote(root.argument),
+            "unit": shlex.quote(found.groupdict().get("unit") or ""),
+            "settings": _settings_words(root),
+        }
+        return f"run `terrapatch {command.format_map(words)}`"
+    return "build it again"
+
+
+def _settings_words(root: Results) -> str:
+    """Recipe and output that give the settings again: as kept by a build, or a shipped recipe."""
+    kept = Path(root.root) / "settings" / "recipe.yaml"
+    name = kept if kept.is_file() else Path(root.root).name
+    output = Path(root.root).parent
+    return f"{shlex.quote(str(name))} --output {shlex.quote(str(output))}"

@@ -12,6 +12,7 @@ Laws:
 1. A shard is written once, whole, by one thread; its chunks stand in the order of the patches,
    so the bytes do not depend on the number of threads.
 2. A stack appears under its name only when it is whole (written beside it, then renamed).
+3. Damage is seen: every chunk has a checksum, and a file that is gone is an error.
 
 Reading goes through zarr-python. Shards are encoded here: the format is a concatenation of
 chunks and an index (Zarr v3, sharding codec 1.0, index at the end), and writing it directly
@@ -32,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import StorageError
+from .results import remedy
 from .tables import atomic
 
 if TYPE_CHECKING:
@@ -151,11 +153,12 @@ class StackWriter:
             "node_type": "array", "shape": shape, "data_type": "float32",
             "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": shape}},
             "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-            "fill_value": "NaN", "codecs": [_LITTLE],
+            "fill_value": "NaN", "codecs": [_LITTLE, {"name": "crc32c"}],
             "dimension_names": ["patch", "time"],
             "attributes": {"units": "degrees", "long_name": "incidence angle on the ellipsoid"},
         })  # fmt: skip
-        (self.folder / INCIDENCE / "c/0/0").write_bytes(degrees.astype("<f4").tobytes())
+        data = degrees.astype("<f4").tobytes()
+        (self.folder / INCIDENCE / "c/0/0").write_bytes(data + _checksum(data))
 
 
 @contextmanager
@@ -183,14 +186,39 @@ class Stack:
         """Read patches: (patch, time, …) of the array `name`, or (patch, …) of one time step."""
         array = self.group[name]
         step = slice(None) if time is None else time
+        self._require(patches, name, time)
         try:
             if isinstance(patches, slice):
                 return np.asarray(array[patches, step])  # type: ignore[index]
             return np.asarray(array.oindex[np.asarray(patches), step])  # type: ignore[union-attr]
         except (OSError, ValueError, RuntimeError) as error:
             raise StorageError(
-                f"{self.path}/{name}: damaged ({error}); delete the stack and build again"
+                f"{self.path}/{name}: damaged ({error}); {remedy(self.path)}"
             ) from error
+
+    def _require(self, patches: slice | Sequence[int], name: str, time: int | None) -> None:
+        """Files that lie under the patches must be there: Zarr reads one that is not as zeros.
+
+        A stack over several units leaves out passes that its patches have not: it has no geobox.
+        """
+        if not self.info.geobox:
+            return
+        numbers = range(len(self.info.patch_ids))
+        chosen = numbers[patches] if isinstance(patches, slice) else patches
+        shards = sorted({number // self.info.shard_patches for number in chosen})
+        steps = range(len(self.info.times)) if time is None else [time]
+        if name == INCIDENCE:
+            files = [f"{name}/c/0/0"]
+        else:
+            zeros = "/0" * len(self.info.arrays[name][0])
+            files = [f"{name}/c/{shard}/{step}{zeros}" for shard in shards for step in steps]
+        lost = [file for file in files if not _has_bytes(self.path / file)]
+        if lost:
+            more = f" and {len(lost) - 1} other files" if len(lost) > 1 else ""
+            raise StorageError(
+                f"{self.path}/{lost[0]}{more}: missing or empty, so pixels of the stack are lost; "
+                f"{remedy(self.path)}"
+            )
 
     @property
     def incidence(self) -> NDArray[np.float32]:
@@ -240,11 +268,18 @@ def open_stack(path: str | Path) -> Stack:
         group = zarr.open_group(str(path), mode="r", zarr_format=3)
         plain: dict[str, Any] = dict(cast("Any", group.attrs["terrapatch"]))
     except (OSError, KeyError, ValueError) as error:
-        raise StorageError(f"{path}: no readable stack ({error!r}); build it again") from error
+        raise StorageError(f"{path}: no readable stack ({error!r}); {remedy(path)}") from error
     for key in ("bands", "patch_ids", "times", "passes"):
         plain[key] = tuple(plain.get(key, ()))
     plain["items"] = tuple(tuple(step) for step in plain["items"])
     return Stack(Path(path), StackInfo(**plain), group)
+
+
+def _has_bytes(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def _codec(dtype: np.dtype[Any]) -> dict[str, Any]:
@@ -257,11 +292,12 @@ def _codec(dtype: np.dtype[Any]) -> dict[str, Any]:
 
 
 def _encode_shard(array: NDArray[Any], capacity: int) -> Iterator[bytes]:
-    """Chunks in order, then (offset, length) of each as little-endian uint64, then CRC-32C.
+    """Chunks in order, each with its CRC-32C, then an index with the index' own.
 
-    Source: Zarr v3 specification, sharding codec 1.0, `index_location: end`.
+    The index is (offset, length) of each chunk as little-endian uint64.
+
+    Source: Zarr v3 specification, sharding codec 1.0, `index_location: end`; crc32c codec 1.0.
     """
-    import google_crc32c
     from numcodecs import blosc
 
     blosc.use_threads = False  # its own threads would share one global state
@@ -272,11 +308,19 @@ def _encode_shard(array: NDArray[Any], capacity: int) -> Iterator[bytes]:
             continue  # equal to the fill value: not stored
         part = blosc.compress(np.ascontiguousarray(chunk), b"lz4", 1, blosc.BITSHUFFLE)
         yield part
-        index[number] = offset, len(part)
-        offset += len(part)
+        yield _checksum(part)
+        index[number] = offset, len(part) + 4
+        offset += len(part) + 4
     table = index.tobytes()
     yield table
-    yield google_crc32c.value(table).to_bytes(4, "little")
+    yield _checksum(table)
+
+
+def _checksum(data: bytes) -> bytes:
+    """CRC-32C of some bytes, little endian."""
+    import google_crc32c
+
+    return int(google_crc32c.value(data)).to_bytes(4, "little")
 
 
 def _array_metadata(
@@ -299,7 +343,11 @@ def _array_metadata(
                 "name": "sharding_indexed",
                 "configuration": {
                     "chunk_shape": [1, 1, *chunk],
-                    "codecs": [plain, {"name": "blosc", "configuration": _codec(dtype)}],
+                    "codecs": [
+                        plain,
+                        {"name": "blosc", "configuration": _codec(dtype)},
+                        {"name": "crc32c"},
+                    ],
                     "index_codecs": [_LITTLE, {"name": "crc32c"}],
                     "index_location": "end",
                 },

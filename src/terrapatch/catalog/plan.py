@@ -25,7 +25,6 @@ from ..grid import (
     reprojected,
 )
 from ..heights import HeightModel
-from ..legend import load_crosswalk
 from ..recipe import StageSettings, read_settings
 from ..sums import Sums
 from ..tables import (
@@ -44,6 +43,7 @@ from .geotiff import described_scenes, map_scene
 from .policy import choose
 from .references import find_vectors
 from .scene import Scene, locked_item
+from .statements import wrong_codes
 from .units import locked_units, middle_latitude
 
 SENSORS = ("sentinel2", "sentinel1", "reference")
@@ -90,6 +90,7 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
             continue  # polygons stand in for maps
         _require(sensor, [s.id for s in chosen if s.sensor == sensor], excluded, found)
     items, errors = _locked(chosen, _bands(resolved), files)
+    errors += wrong_codes(items, resolved.reference.crosswalk)
     beside = _Auxiliary()
     if "sentinel1" in wanted and resolved.sentinel1.level == "GRD":
         if resolved.catalog.missing_slices == "error":
@@ -116,8 +117,6 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
             raise together(errors)
     items = [item for item in items if (item.sensor, item.id) in used]
     needed = {item.orbit_file for item in items}
-    if any(item.sensor == "reference" for item in items):
-        load_crosswalk(resolved.reference.crosswalk)  # a broken table is told before any pixel
     rank = {sensor: number for number, sensor in enumerate(SENSORS)}
     lock = Lock(
         name=resolved.name,

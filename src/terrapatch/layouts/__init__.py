@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..batches import check_series
 from ..errors import InputError
 from ..recipe import read_settings
 from ..tables import atomic, write_json
@@ -68,6 +69,8 @@ def layouts(
         changed = wanted.layouts.model_copy(update={"folders": folders})
         wanted = wanted.model_copy(update={"layouts": changed})
     sources = open_sources(manifest, stacks, labels, wanted, dates, lock)
+    for modality in wanted.modalities if dates is not None else ():
+        check_series(sources.table, stacks, modality, dates, threads)
     with atomic(output) as folder:
         folder.mkdir(parents=True)
         written = LAYOUTS[wanted.layouts.name](sources, folder, threads)

@@ -135,7 +135,7 @@ def _read(sources: Sources, batch: Batch) -> Iterator[tuple[list[int], dict[str,
     done = 0
     for piece in batch.pieces():
         pixels: dict[str, Any] = {
-            modality: read_patches(stack, piece.numbers)[:, 0] for modality, stack in stacks.items()
+            modality: read_patches(stack, piece)[:, 0] for modality, stack in stacks.items()
         }
         part = codes[done : done + piece.rows.size]
         done += piece.rows.size

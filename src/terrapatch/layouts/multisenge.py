@@ -183,11 +183,11 @@ class _ImageJob:
         part = batch.where(self.chosen)
         images, total = writer.images, 0
         for piece in part.pieces(PIECE):
-            data = read_patches(self.stack, piece.numbers, "data", self.step)
+            data = read_patches(self.stack, piece, "data", self.step)
             rows = piece.rows.tolist()
             source = None
             if not images.all_whole(self.modality, piece.rows, self.step):
-                source = read_patches(self.stack, piece.numbers, "source", self.step)
+                source = read_patches(self.stack, piece, "source", self.step)
             names = images.names_of(self.modality, piece.rows, self.step)
             for number, (row, name) in enumerate(zip(rows, names, strict=True)):
                 pixels = data[number, list(kind.order)]
@@ -195,7 +195,7 @@ class _ImageJob:
                 values = to_int16(pixels, seen) if self.modality == "sentinel2" else pixels
                 total += writer.write(self.modality, row, name, values, batch.size_px)
             if self.stack.info.scl:
-                scl = read_patches(self.stack, piece.numbers, "scl", self.step)
+                scl = read_patches(self.stack, piece, "scl", self.step)
                 images.set_clouds(self.modality, piece.rows, self.step, scl)
         return total
 

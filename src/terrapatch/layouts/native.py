@@ -173,7 +173,7 @@ def _modality(
         stack, step = stacks[batch.unit], members[time].get(batch.unit)
         if step is None:
             return None
-        found = {name: read_patches(stack, batch.numbers, name, step) for name in stack.info.arrays}
+        found = {name: read_patches(stack, batch, name, step) for name in stack.info.arrays}
         table = _source_table(stack.info.items[step], items[time], counted)
         found["source"] = table[found["source"]]
         return found

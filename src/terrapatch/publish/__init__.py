@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..batches import published
+from ..batches import check_series, published
 from ..tables import write_json, write_text
 from .report import report
 
@@ -64,6 +64,9 @@ def publish(
         modality: published(facts.kept, stacks, modality, dates, one_a_day=one_a_day)
         for modality in facts.settings.modalities
     }
+    train = facts.kept[facts.kept["split"] == "train"].reset_index(drop=True)
+    for modality in facts.settings.modalities if len(train) else ():
+        check_series(train, stacks, modality, dates, threads)
     figures = {
         "split": "train",
         "modalities": {

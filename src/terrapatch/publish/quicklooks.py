@@ -118,10 +118,10 @@ def _best_date(stack: Stack, batch: Batch) -> NDArray[np.float64]:
     seen = np.zeros((len(times), batch.rows.size))
     bright = np.full(seen.shape, np.inf)
     for time in times:
-        source = read_patches(stack, batch.numbers, "source", time)
+        source = read_patches(stack, batch, "source", time)
         seen[time] = (source > 0).sum(axis=(1, 2))
         if len(times) > 1:
-            data = read_patches(stack, batch.numbers, "data", time)
+            data = read_patches(stack, batch, "data", time)
             bright[time] = np.median(data[:, : len(stack.info.measured)], axis=(1, 2, 3))
     bright[seen < seen.max(axis=0)] = np.inf
     whole = np.isfinite(bright).sum(axis=0)
@@ -129,8 +129,8 @@ def _best_date(stack: Stack, batch: Batch) -> NDArray[np.float64]:
     chosen = order[np.maximum(whole - 1, 0) // 2, np.arange(batch.rows.size)]
     found = np.zeros(0)
     for time in np.unique(chosen).tolist():
-        data = read_patches(stack, batch.numbers, "data", time).astype(np.float64)
-        source = read_patches(stack, batch.numbers, "source", time)
+        data = read_patches(stack, batch, "data", time).astype(np.float64)
+        source = read_patches(stack, batch, "source", time)
         data[np.broadcast_to((source == 0)[:, None], data.shape)] = np.nan
         here = (chosen == time)[:, None, None, None]
         found = data if found.size == 0 else np.where(here, data, found)

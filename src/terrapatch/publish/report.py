@@ -225,7 +225,7 @@ def _confusion(matrix: list[list[int]]) -> list[list[dict[str, Any]]]:
 def _predicted(
     facts: Facts, measured: Mapping[str, Any] | None, path: Path | None, stacks: Path, labels: Path
 ) -> list[quicklooks.Look]:
-    if measured is None or path is None or not path.is_file():
+    if measured is None or "skipped" in measured or path is None or not path.is_file():
         return []
     try:
         # From memory: a damaged file would stay open.

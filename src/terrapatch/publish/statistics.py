@@ -263,8 +263,7 @@ def over_batches(
             there = batch if shown is None else batch.where(shown[batch.rows, step])
             for piece in there.pieces(64):
                 data, source = (
-                    read_patches(stack, piece.numbers, name, step)[:, None]
-                    for name in ("data", "source")
+                    read_patches(stack, piece, name, step)[:, None] for name in ("data", "source")
                 )
                 part = tally(data, source)
                 total = part if total is None else joined(total, part)

@@ -3,9 +3,11 @@
 
 Laws:
 1. Pixels are counted once over the whole split; scores are never averaged over patches.
-2. Means run over the classes with truth in the split, whatever a model predicts: all models and
-   baselines on one split are averaged over the same classes, so their differences have a meaning.
-   A class that is predicted where it is not still costs the classes whose pixels it took.
+2. Means come in two forms. `macro_f1` and `miou` run over the classes with truth in the split,
+   whatever a model predicts: all models and baselines on one split are averaged over the same
+   classes, so their differences have a meaning. `macro_f1_truth_or_predicted` and
+   `miou_truth_or_predicted` take in the classes that are predicted alone, with 0 each, as
+   scikit-learn's macro average does. Classes that are in neither are in no mean.
 """
 
 from __future__ import annotations
@@ -64,6 +66,10 @@ class Scores:
     """Mean F1 over the classes with truth, 0..1."""
     miou: float
     """Mean intersection over union over the classes with truth, 0..1."""
+    macro_f1_truth_or_predicted: float
+    """Mean F1 over the classes with truth or predictions, 0..1."""
+    miou_truth_or_predicted: float
+    """The same of intersection over union."""
     overall_accuracy: float
     """Share of pixels on the diagonal."""
     f1: NDArray[np.float64]
@@ -72,6 +78,8 @@ class Scores:
     """(class,) intersection over union; NaN for classes without truth."""
     support: NDArray[np.int64]
     """(class,) true pixels."""
+    predicted: NDArray[np.int64]
+    """(class,) predicted pixels."""
 
 
 def scores(confusion: NDArray[np.int64]) -> Scores:
@@ -88,15 +96,17 @@ def scores(confusion: NDArray[np.int64]) -> Scores:
     f1[present] = 2 * hits[present] / (support + guessed)[present]
     iou[present] = hits[present] / ((support + guessed)[present] - hits[present])
     total = int(support.sum())
-    if total == 0:
-        return Scores(0.0, 0.0, 0.0, f1, iou, support)
+    either = max(1, int((present | (guessed > 0)).sum()))
     return Scores(
-        macro_f1=float(f1[present].mean()),
-        miou=float(iou[present].mean()),
-        overall_accuracy=float(hits.sum() / total),
+        macro_f1=float(f1[present].mean()) if total else 0.0,
+        miou=float(iou[present].mean()) if total else 0.0,
+        macro_f1_truth_or_predicted=float(f1[present].sum() / either),
+        miou_truth_or_predicted=float(iou[present].sum() / either),
+        overall_accuracy=float(hits.sum() / max(1, total)),
         f1=f1,
         iou=iou,
         support=support,
+        predicted=guessed,
     )
 
 
@@ -112,17 +122,34 @@ def described(found: Scores, names: Sequence[str]) -> dict[str, Any]:
         found: the scores.
         names: class names in the order of the indices.
     """
-    columns = zip(names, found.f1, found.iou, found.support, strict=True)
+    columns = zip(names, found.f1, found.iou, found.support, found.predicted, strict=True)
+    rows = {
+        name: {
+            "f1": rounded(f1), "iou": rounded(iou), "support": int(support),
+            "predicted": int(predicted),
+        }
+        for name, f1, iou, support, predicted in columns
+    }  # fmt: skip
     return {
         **means(found),
         "overall_accuracy": rounded(found.overall_accuracy),
-        "per_class": {
-            name: {"f1": rounded(f1), "iou": rounded(iou), "support": int(support)}
-            for name, f1, iou, support in columns
-        },
+        "classes_with_truth": [name for name, row in rows.items() if row["support"]],
+        "classes_predicted_alone": [
+            name for name, row in rows.items() if row["predicted"] and not row["support"]
+        ],
+        "per_class": rows,
     }
 
 
+MEANS = {
+    "macro_f1": "mean over classes_with_truth; what margins are measured in",
+    "miou": "mean over classes_with_truth; what margins are measured in",
+    "macro_f1_truth_or_predicted": "mean over classes_with_truth and classes_predicted_alone (0)",
+    "miou_truth_or_predicted": "mean over classes_with_truth and classes_predicted_alone (0)",
+}
+"""Key of a mean → which classes it averages, as `metrics.json` says it."""
+
+
 def means(found: Scores) -> dict[str, float | None]:
-    """The two means that models are compared by."""
-    return {"macro_f1": rounded(found.macro_f1), "miou": rounded(found.miou)}
+    """The means in both forms."""
+    return {key: rounded(getattr(found, key)) for key in MEANS}

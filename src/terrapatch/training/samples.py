@@ -196,10 +196,10 @@ def _read_batch(
 ) -> Batch:  # fmt: skip
     layers, observed = [], []
     for stack, chosen in zip(opened, shown, strict=True):
-        data = read_patches(stack, where.numbers)
+        data = read_patches(stack, where)
         if len(stack.info.measured) < len(stack.info.bands):
             data = data[:, :, stack.info.measured]
-        source = read_patches(stack, where.numbers, "source")
+        source = read_patches(stack, where, "source")
         source[~chosen[:, : source.shape[1]]] = 0
         values, valid = composite(data, source, _in_decibel(stack.info))
         layers.append(values)

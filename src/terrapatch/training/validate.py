@@ -7,7 +7,9 @@ Laws:
    recipe's margins. The stage passes when at least one model ran and all that ran pass.
 2. `training` measures, `require_passed` judges: Snakemake deletes what a failed job wrote, and
    the figures of a failure are what one wants to see.
-3. What is written has no times in it: the same data and settings give the same bytes.
+3. Where the recipe does not require it, what cannot be trained or tested fails nothing:
+   `metrics.json` says why instead. Damaged files always fail.
+4. What is written has no times in it: the same data and settings give the same bytes.
 """
 
 from __future__ import annotations
@@ -15,14 +17,21 @@ from __future__ import annotations
 import json
 import logging
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import IncompleteError, RecipeError, StorageError, ValidationError
+from ..errors import (
+    IncompleteError,
+    RecipeError,
+    SceneError,
+    StorageError,
+    TerrapatchError,
+    ValidationError,
+)
 from ..legend import load_legend
 from ..recipe import StageSettings, read_settings
 from ..tables import atomic, write_json, write_text
@@ -72,33 +81,63 @@ def training(
         statistics: `statistics.json`: figures of bands and classes over the train split.
         settings: settings file of the stage `training`.
         output: where `metrics.json` goes. A model that fails is written down, not raised:
-            the report shows it, then `require_passed` ends the build.
+            the report shows it, then `require_passed` ends the build. Where nothing could be
+            learned or tested and `training.required` is false, it has `skipped`, the reason.
         predictions: where `predictions.npz` goes: patch_ids, truth and one array per model, as
             (patch, y, x) uint8 legend codes (255: no truth) of up to 12 test patches.
         threads: processor threads; they change the time alone.
         dates: table of dates; the one beside the manifest if absent.
 
     Raises:
-        IncompleteError: nothing to train or to test on.
-        RecipeError: a level or an input that the dataset does not have.
+        IncompleteError: nothing to train or to test on, and `training.required`.
+        RecipeError: a level or an input that the dataset does not have, and `training.required`.
         StorageError: an input is missing or damaged, or a result cannot be written.
     """
     wanted = read_settings(settings)
-    samples = open_samples(
-        manifest, stacks, labels, _inputs(wanted, settings), _level(wanted),
-        dates or manifest.with_name("dates.parquet"), one_a_day=wanted.layouts.one_a_day,
-    )  # fmt: skip
-    models, skipped = _fit(samples, wanted.training, statistics, threads)
-    confusions, pictures = _test(samples, models)
-    pixels, _ = class_figures(statistics, samples.level)
-    report = assess(confusions, pixels, samples.level, wanted.training)
-    report["models"] |= {name: {"skipped": reason} for name, reason in skipped.items()}
+
+    def measured() -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        samples = open_samples(
+            manifest, stacks, labels, _inputs(wanted, settings), _level(wanted),
+            dates or manifest.with_name("dates.parquet"), one_a_day=wanted.layouts.one_a_day,
+        )  # fmt: skip
+        models, skipped = _fit(samples, wanted.training, statistics, threads)
+        confusions, pictures = _test(samples, models)
+        pixels, _ = class_figures(statistics, samples.level)
+        report = assess(confusions, pixels, samples.level, wanted.training)
+        report["models"] |= {name: {"skipped": reason} for name, reason in skipped.items()}
+        report["inputs"] = list(samples.inputs)
+        report["split_sizes"] = {split: len(samples.patches[split]) for split in SPLITS}
+        return report, pictures
+
+    report, pictures = _unless_optional(measured, wanted.training)
     report["required"] = wanted.training.required
-    report["inputs"] = list(samples.inputs)
-    report["split_sizes"] = {split: len(samples.patches[split]) for split in SPLITS}
     _write_npz(predictions, pictures)
     write_json(output, report)
     log.info("%s", summary(report))
+
+
+def _unless_optional(
+    measured: Callable[[], tuple[dict[str, Any], dict[str, NDArray[Any]]]],
+    settings: TrainingSettings,
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Metrics and pictures; where they cannot be had and need not, the reason and no picture."""
+    try:
+        return measured()
+    except (StorageError, SceneError):
+        raise  # what is damaged is no matter of training
+    except Exception as error:
+        if settings.required:
+            raise
+        reason = _reason(error)
+        log.warning("not validated: %s", reason)
+        none = np.zeros((0, 0, 0), np.uint8)
+        report = {"models": {}, "passed": False, "skipped": reason, "averages": metrics.MEANS}
+        return report, {"patch_ids": np.array([], str), "truth": none}
+
+
+def _reason(error: Exception) -> str:
+    known = isinstance(error, TerrapatchError)
+    return str(error) if known else f"{type(error).__name__}: {error}"
 
 
 def require_passed(metrics_json: Path, passed: Path) -> str:
@@ -151,25 +190,45 @@ def _fit(
     """Trained models, and reasons why others were left out."""
     models: Models = {}
     skipped: dict[str, str] = {}
-    if "forest" in settings.models:
-        from . import forest
-
-        models["forest"] = forest.fit(samples, settings, threads)
-    if "unet" in settings.models:
+    for name in settings.models:
         try:
-            from . import unet
-        except ModuleNotFoundError as error:
-            if (error.name or "").split(".")[0] != "torch":
+            models[name] = _FITS[name](samples, settings, statistics, threads)
+        except (StorageError, SceneError):
+            raise
+        except Exception as error:
+            lacks_torch = (
+                isinstance(error, ModuleNotFoundError)
+                and (error.name or "").split(".")[0] == "torch"
+            )
+            if settings.required and not lacks_torch:
                 raise
-            skipped["unet"] = _SKIPPED
-            log.warning("unet: %s", _SKIPPED)
-        else:
-            scale = scaling(statistics, samples.channels, settings.normalisation)
-            _, weights = class_figures(statistics, samples.level)
-            if not settings.class_weights:
-                weights = np.ones_like(weights)
-            models["unet"] = unet.fit(samples, settings, scale, weights, threads)
+            skipped[name] = _SKIPPED if lacks_torch else _reason(error)
+            log.warning("%s: %s", name, skipped[name])
     return models, skipped
+
+
+def _fit_forest(
+    samples: Samples, settings: TrainingSettings, _: Path, threads: int
+) -> dict[bool, Predictor]:
+    from . import forest
+
+    return forest.fit(samples, settings, threads)
+
+
+def _fit_unet(
+    samples: Samples, settings: TrainingSettings, statistics: Path, threads: int
+) -> dict[bool, Predictor]:
+    from . import unet
+
+    scale = scaling(statistics, samples.channels, settings.normalisation)
+    _, weights = class_figures(statistics, samples.level)
+    if not settings.class_weights:
+        weights = np.ones_like(weights)
+    return unet.fit(samples, settings, scale, weights, threads)
+
+
+_FITS = {"forest": _fit_forest, "unet": _fit_unet}
+"""Name in the recipe → the function that trains the model and its control."""
 
 
 def _test(
@@ -232,6 +291,7 @@ def assess(
         "classes": names,
         "majority_class": names[majority],
         "required_margin": {"macro_f1": settings.margin_f1, "miou": settings.margin_miou},
+        "averages": metrics.MEANS,
         "models": {},
     }
     for name, pair in confusions.items():
@@ -264,12 +324,22 @@ def assess(
 
 def summary(report: Mapping[str, Any]) -> str:
     """One line a model, for people."""
+    if "skipped" in report:
+        return f"not validated: {report['skipped']}"
     lines = []
     for name, model in sorted(report["models"].items()):
         if "skipped" in model:
             lines.append(f"{name}: skipped ({model['skipped']})")
             continue
-        parts = [f"macro F1 {model['macro_f1']:.3f}, mIoU {model['miou']:.3f}"]
+        parts = [
+            f"macro F1 {model['macro_f1']:.3f}, mIoU {model['miou']:.3f} over "
+            f"{len(model['classes_with_truth'])} classes with truth"
+        ]
+        if more := len(model["classes_predicted_alone"]):
+            parts.append(
+                f"with {more} predicted alone {model['macro_f1_truth_or_predicted']:.3f}, "
+                f"{model['miou_truth_or_predicted']:.3f}"
+            )
         parts += [
             f"{key} {base['macro_f1']:.3f}, {base['miou']:.3f}"
             for key, base in sorted(model["baselines"].items())
