@@ -15,7 +15,7 @@ import yaml
 
 from .recipe import load_recipe, shipped_recipes
 from .results import Results
-from .tables import write_json, write_text
+from .tables import read_lock, write_json, write_text
 
 
 def workflow_folder() -> Path:
@@ -47,6 +47,7 @@ def build(
 
     Raises:
         RecipeError: the recipe is wrong; nothing has been started.
+        StorageError: the lock is damaged; nothing has been started.
     """
     resolved = load_recipe(recipe, changes)
     results = Results.of(output, resolved.name)
@@ -58,6 +59,8 @@ def build(
     plain = resolved.model_dump(mode="json", exclude_unset=True)
     write_text(configs[0], yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
     write_json(configs[1], {"output": output})
+    if Path(results.lock).is_file():
+        read_lock(results.lock)  # a damaged one is told here, in one line
     errors = Path(results.log("errors")).absolute()
     errors.parent.mkdir(parents=True, exist_ok=True)
     errors.unlink(missing_ok=True)

@@ -139,9 +139,9 @@ def _plan(args: argparse.Namespace) -> int:
     if simulated and not Path(r.catalog).is_file():
         _simulate(argparse.Namespace(results=r.root, threads=2))
     lock = plan(Path(r.settings("plan")), archive=Path(r.archive) if simulated else None)
-    old = read_lock(r.lock) if Path(r.lock).is_file() else None
     print(describe(lock))
     if args.check:
+        old = read_lock(r.lock) if Path(r.lock).is_file() else None
         found = ["no lock yet"] if old is None else changes(old, lock)
         for line in found:
             print(line)

@@ -30,8 +30,9 @@ from .errors import IncompleteError, StorageError
 from .grid import same_crs
 from .legend import NODATA, Legend, load_legend
 from .rasters import read_bands, read_header
-from .recipe import PatchesSettings, read_settings
+from .recipe import PatchesSettings, named_files, read_settings
 from .stacks import Stack, StackInfo, open_stack
+from .sums import check_named
 from .tables import (
     LockedItem,
     read_geoparquet,
@@ -306,6 +307,7 @@ def patches(
             "out under modalities"
         )
     plan = read_lock(lock)
+    check_named(named_files(wanted, "patches"), plan, lock)
     geobox = unit_geobox(plan.unit(unit))
     places = read_geoparquet(footprints)
     size = int(places["size_px"].iloc[0]) if len(places) else 1

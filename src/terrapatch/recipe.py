@@ -20,6 +20,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import RecipeError
+from .results import remedy
 from .sections import (
     L2A_12,
     S2_BANDS,
@@ -41,6 +42,8 @@ from .sections import (
     SimulateSettings,
     SplitsSettings,
     TrainingSettings,
+    hashes_of,
+    named_files,
 )
 
 __all__ = [
@@ -68,6 +71,7 @@ __all__ = [
     "TrainingSettings",
     "load_recipe",
     "merged",
+    "named_files",
     "read_settings",
     "recipe_schema",
     "resolve",
@@ -330,13 +334,17 @@ def workflow_recipe(
 def write_settings(recipe: Recipe, folder: Path) -> list[Path]:
     """Write one settings file a stage; a file whose text is unchanged keeps its time.
 
-    Snakemake compares times: an untouched file means that its stage need not run again.
+    Snakemake compares times: an untouched file means that its stage need not run again. Files that
+    the recipe names stand in it with their hashes, so an edit of one is a change of settings.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for stage in STAGES:
         path = folder / f"{stage}.json"
-        text = json.dumps(recipe.stage_settings(stage), indent=2, ensure_ascii=False) + "\n"
+        plain = recipe.stage_settings(stage)
+        if named := named_files(recipe, stage):
+            plain["files"] = hashes_of(named)
+        text = json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             temporary = path.with_name(f".{path.name}.{os.getpid()}")
             temporary.write_text(text, encoding="utf-8")
@@ -366,6 +374,8 @@ class StageSettings(BaseModel):
     publish: PublishSettings = None  # type: ignore[assignment]
     training: TrainingSettings = None  # type: ignore[assignment]
     published: dict[str, Any] = Field(default_factory=dict)
+    files: dict[str, str | None] = Field(default_factory=dict)
+    """Hashes of `named_files` when the settings were written."""
 
 
 def read_settings(path: str | os.PathLike[str]) -> StageSettings:
@@ -375,14 +385,16 @@ def read_settings(path: str | os.PathLike[str]) -> StageSettings:
         RecipeError: the file is missing or not a settings file.
     """
     try:
-        return StageSettings.model_validate_json(Path(path).read_text(encoding="utf-8"))
+        return StageSettings.model_validate_json(Path(path).read_bytes())
     except OSError as error:
         raise RecipeError(
-            f"{path}: no such settings file; it is written by `terrapatch build` "
-            "or `terrapatch settings`"
+            f"{path}: no such settings file; {remedy(path)}, or `terrapatch build`"
         ) from error
     except ValidationError as error:
-        raise RecipeError(_findings(os.fspath(path), error)) from None
+        raise RecipeError(
+            f"{path}: no settings of this version of terrapatch; {remedy(path)}, or "
+            f"`terrapatch build` ({str(error).splitlines()[1].strip()})"
+        ) from None
 
 
 def recipe_schema() -> dict[str, Any]:

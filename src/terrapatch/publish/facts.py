@@ -18,6 +18,7 @@ from .. import __version__
 from ..errors import StorageError
 from ..legend import Legend, load_legend
 from ..recipe import StageSettings, read_settings
+from ..results import remedy
 from ..stacks import LAYERS
 from ..tables import Gap, Lock, read_geoparquet, read_lock
 from .methods import Step, attribution, methods, quantity
@@ -349,7 +350,7 @@ def read_json(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise StorageError(
-            f"{path}: cannot be read ({error}); delete it and build again"
+            f"{path}: cannot be read ({error}); {remedy(path)} and build again"
         ) from error
 
 

@@ -15,6 +15,7 @@ import shapely
 
 from ..errors import StorageError
 from ..grid import GEOGRAPHIC, geobox_from_dict, reprojected
+from ..results import remedy
 from ..tables import write_text
 from . import charts, maps, quicklooks
 from .drawing import SPLIT_COLORS
@@ -64,7 +65,9 @@ def report(
     """
     facts = read_facts(manifest, splits_summary, lock, dataset, settings)
     if not facts.statistics:
-        raise StorageError(f"{dataset}/statistics.json: missing; run `terrapatch publish` first")
+        raise StorageError(
+            f"{dataset}/statistics.json: missing; {remedy(dataset / 'statistics.json')}"
+        )
     measured = read_json(metrics) if metrics is not None and metrics.is_file() else None
     modalities = facts.settings.modalities
     chosen = _quicklook_rows(facts)
@@ -237,5 +240,5 @@ def _predicted(
         )
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise StorageError(
-            f"{path}: no readable predictions ({error!r}); run `terrapatch training` again"
+            f"{path}: no readable predictions ({error!r}); {remedy(path)} and build again"
         ) from error
