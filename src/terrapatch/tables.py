@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,19 +62,21 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     the temporary one is removed; a full disk becomes a `StorageError` that says so.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    _remove(temporary)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove(temporary)
         yield temporary
         if target.is_dir() and not target.is_symlink():
             _remove(target)
         temporary.replace(target)
     except OSError as error:
-        _remove(temporary)
+        with suppress(OSError):
+            _remove(temporary)
         raise storage_error(target, error) from error
     except BaseException:
-        _remove(temporary)
+        with suppress(OSError):
+            _remove(temporary)
         raise
 
 
