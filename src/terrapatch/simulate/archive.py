@@ -33,7 +33,7 @@ def simulate(
 
     Args:
         settings: settings file of the stage (sections area, simulate, catalog).
-        output: folder to write; it appears when all is whole, an old one is replaced.
+        output: folder to write; it appears when all is whole, an old archive is replaced.
         threads: images encoded at a time; the bytes do not depend on it.
 
     Raises:
@@ -62,7 +62,8 @@ def simulate(
     landscape = make_landscape(area, outline, given.simulate.seed, given.simulate.impulses)
     wanted = given.simulate
     kinds = (True, wanted.s1_format != "grd", wanted.s1_format != "rtc", True)
-    with tables.atomic(output) as folder, bar("archive", sum(kinds), "kind") as advance:
+    made = tables.atomic(output, ours=tables.recorded)
+    with made as folder, bar("archive", sum(kinds), "kind") as advance:
         items = _sentinel2(folder, landscape, area, outline, tiles, wanted, threads)
         advance(1)
         if wanted.s1_format != "grd":
@@ -76,6 +77,7 @@ def simulate(
         if wanted.references == "french":
             french.write(folder, landscape, outline, tiles, wanted)
         stac.write_catalogue(folder, items)
+        tables.write_record(folder, (("-", name) for name in tables.files_below(folder)))
 
 
 def _outline(area: BaseGeometry, tiles: list[str], settings: SimulateSettings) -> BaseGeometry:
