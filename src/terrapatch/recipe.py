@@ -382,9 +382,10 @@ def read_settings(path: str | os.PathLike[str]) -> StageSettings:
             f"{path}: no such settings file; {remedy(path)}, or `terrapatch build`"
         ) from error
     except ValidationError as error:
+        _, *found = _findings("", error).splitlines()
         raise RecipeError(
             f"{path}: no settings of this version of terrapatch; {remedy(path)}, or "
-            f"`terrapatch build` ({str(error).splitlines()[1].strip()})"
+            f"`terrapatch build` ({'; '.join(line.strip() for line in found)})"
         ) from None
 
 

@@ -316,18 +316,16 @@ def reasons_of(text: object) -> list[str]:
 def read_facts(
     manifest: Path, splits_summary: Path, lock: Path, dataset: Path, settings: Path
 ) -> Facts:
-    """Read everything but `statistics.json`, which `publish` has yet to write.
+    """Read everything but `statistics.json`, which `publish` has yet to write and the report adds.
 
     Raises:
         StorageError: a file is missing or damaged.
     """
     wanted = read_settings(settings)
-    statistics = dataset / "statistics.json"
     layout = read_json(dataset / ".layout.json")
     if "nodata" not in layout:
         raise StorageError(
-            f"{dataset}/.layout.json: written by another version of terrapatch; run `terrapatch "
-            "layouts` again"
+            f"{dataset}/.layout.json: written by another version of terrapatch; {remedy(dataset)}"
         )
     return Facts(
         table=read_geoparquet(manifest),
@@ -336,7 +334,7 @@ def read_facts(
         settings=wanted,
         legend=load_legend(wanted.reference.legend),
         layout=layout,
-        statistics=read_json(statistics) if statistics.is_file() else {},
+        statistics={},
     )
 
 

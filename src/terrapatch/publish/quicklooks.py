@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batches import Batch, group, locate, read_labels, read_patches
+from ..batches import Batch, group, label_layers, locate, read_labels, read_patches
 from ..legend import Legend, Level
-from ..rasters import read_header
 from ..stacks import Stack, open_stack
 from . import pictures
 
@@ -101,7 +100,7 @@ def read_layers(
                 for row, pixels in zip(batch.rows, data, strict=True):
                     found[modality][row] = pixels
             path = labels / f"{batch.unit}.tif"
-            known = read_header(str(path)).descriptions
+            known = label_layers(path)
             layers = names + [f"edge_{name}" for name in names if f"edge_{name}" in known]
             for row, codes in zip(batch.rows, read_labels(path, batch, layers), strict=True):
                 found["label"][row] = codes

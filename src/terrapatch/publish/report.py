@@ -7,6 +7,7 @@ import io
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,11 +64,10 @@ def report(
     Raises:
         StorageError: an input is missing or damaged, or the file cannot be written.
     """
-    facts = read_facts(manifest, splits_summary, lock, dataset, settings)
-    if not facts.statistics:
-        raise StorageError(
-            f"{dataset}/statistics.json: missing; {remedy(dataset / 'statistics.json')}"
-        )
+    facts = replace(
+        read_facts(manifest, splits_summary, lock, dataset, settings),
+        statistics=read_json(dataset / "statistics.json"),
+    )
     measured = read_json(metrics) if metrics is not None and metrics.is_file() else None
     modalities = facts.settings.modalities
     chosen = _quicklook_rows(facts)
