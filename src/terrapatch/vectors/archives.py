@@ -16,7 +16,8 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from ..errors import InputError, SceneError
+from ..archives import ENCRYPTED
+from ..errors import InputError, SceneError, remedy
 from ..tables import storage_error
 
 ARCHIVES = (".zip", ".7z")
@@ -49,7 +50,10 @@ def unpacked(archive: Path, folder: Path) -> Path:
     """
     if not archive.is_file():
         raise InputError(f"{archive}: no such file; paths are relative to where you run")
-    target = folder / f"{archive.stem}-{_key(archive)}"
+    try:
+        target = folder / f"{archive.stem}-{_key(archive)}"
+    except OSError as error:
+        raise _broken(archive, error) from error
     if target.is_dir():
         return target
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,6 +101,8 @@ def _wanted(archive: Path, names: Sequence[str]) -> list[str]:
 def _extract_zip(archive: Path, target: Path) -> None:
     try:
         with zipfile.ZipFile(archive) as opened:
+            if any(info.flag_bits & ENCRYPTED for info in opened.infolist()):
+                raise _locked(archive)
             opened.extractall(target, _wanted(archive, opened.namelist()))  # checked names
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
         raise _broken(archive, error) from error
@@ -116,6 +122,8 @@ def _extract_7z(archive: Path, target: Path) -> None:
             opened.extract(path=target, targets=_wanted(archive, names))
     except (SceneError, MemoryError):
         raise
+    except py7zr.exceptions.PasswordRequired as error:
+        raise _locked(archive) from error
     except OSError as error:
         if error.errno is not None and not isinstance(error, EOFError):
             raise
@@ -124,7 +132,14 @@ def _extract_7z(archive: Path, target: Path) -> None:
         raise _broken(archive, error) from error
 
 
+def _locked(archive: Path) -> SceneError:
+    return SceneError(
+        f"{archive}: the archive is encrypted; unpack it with its password and name the file in it"
+    )
+
+
 def _broken(archive: Path, error: Exception) -> SceneError:
     text = str(error).strip() or type(error).__name__
     kind = "zip" if archive.suffix.lower() == ".zip" else "7z"
-    return SceneError(f"{archive}: no complete {kind} archive ({text}); {_REMEDY}")
+    advice = remedy(archive, error, _REMEDY)
+    return SceneError(f"{archive}: no complete {kind} archive ({text}); {advice}")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import GridError, SceneError
+from ..errors import GridError, SceneError, remedy
 from ..grid import reprojected
 from .archives import SIDECARS
 from .geometry import check_finite, shapes_of
@@ -258,9 +258,9 @@ class UnreadableError(SceneError):
     """A vector file that its library cannot read."""
 
     def __init__(self, path: str, why: str) -> None:
+        damaged = "it is truncated, damaged or not what its name says: fetch it again"
         super().__init__(
-            f"{path}: cannot be read as a vector file ({why}); it is truncated, damaged or not what "
-            "its name says: fetch it again"
+            f"{path}: cannot be read as a vector file ({why}); {remedy(path, None, damaged)}"
         )
         self.why = why
 
