@@ -8,11 +8,11 @@ Laws:
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from .base import Day
 from .base import Section as Section
 from .cleaning import ClassCode, chain_findings
 from .cleaning import CleanStep as CleanStep
@@ -107,7 +107,7 @@ class RasterSource(Section):
     """Band names in the order of the file, or the values that `{band}` takes; or each name with its
     number in the file, from 1, or its description there (`{B04: 3}`). Fewer names than the file has
     bands are found by its descriptions; none at all: the bands that it describes."""
-    date: date
+    date: Day
     """Acquisition date, or the date that a reference map stands for."""
     id: str | None = None
     """Name of the scene; the file's stem if absent."""
@@ -161,7 +161,7 @@ class CatalogSettings(Section):
     GeoTIFF."""
     rasters: tuple[RasterSource, ...] = ()
     """Rasters without metadata of their own."""
-    period: tuple[date, date] | None = None
+    period: tuple[Day, Day] | None = None
     """First and last day of acquisition, both included; required for folders."""
     level: Literal["L1C", "L2A"] = "L2A"
     """Sentinel-2 product level."""
