@@ -381,6 +381,8 @@ FINDS = {
         lambda p: text(p, json.dumps({"type": "Feature", "stac_version": "1.0.0", "id": "m",
                                       "properties": {"platform": "terra"}, "assets": {}})),
         "1 item(s) of terra, not read: for example m"),
+    "items.ndjson": (
+        lambda p: text(p, '{"type": "Feature", "stac_version": "1.0.0"}\n'), "STAC items a line"),
     "feature.json": (
         lambda p: text(p, json.dumps({"type": "Feature", "id": "f", "properties": {},
                                       "assets": {"B02": {"href": "x"}}})),
@@ -506,25 +508,6 @@ def test_a_way_of_packing_that_is_unknown_is_no_reason_to_fetch_again(tmp_path):
     archive.write_bytes(bytes(data))
     with pytest.raises(SceneError, match="packed in a way that is not read") as info:
         search([archive])
-    assert "fetch" not in str(info.value)
-
-
-@pytest.mark.parametrize("form", ["zip", "7z"])
-def test_an_encrypted_archive_of_polygons_has_one_clear_line(tmp_path, form):
-    path = tmp_path / f"parcels.{form}"
-    if form == "7z":
-        py7zr = pytest.importorskip("py7zr")
-        (tmp_path / "a.gpkg").write_bytes(b"x" * 100)
-        with py7zr.SevenZipFile(path, "w", password="secret") as archive:
-            archive.write(tmp_path / "a.gpkg", "a.gpkg")
-    else:
-        zip_of(path, "a.gpkg")
-        data = bytearray(path.read_bytes())
-        data[6] |= 1
-        data[data.find(b"PK\1\2") + 8] |= 1
-        path.write_bytes(bytes(data))
-    with pytest.raises(SceneError, match="the archive is encrypted; unpack it") as info:
-        unpacked(path, tmp_path / "unpacked")
     assert "fetch" not in str(info.value)
 
 

@@ -305,6 +305,12 @@ def test_a_newer_product_in_other_slices_never_removes_ground_that_it_lacks(newe
     assert "old" not in {s.id for s in newest_versions(scenes, area)[0]} or newer[0] == (0.6, 1.6)
 
 
+def test_slices_of_a_pass_are_no_versions_where_the_area_lies_in_both():
+    scenes = [slice_("first", 0, 1, "003.40"), slice_("second", 0.9, 2, "003.31")]
+    kept, _ = newest_versions(scenes, shapely.box(0.92, 0.2, 0.98, 0.4))
+    assert {s.id for s in kept} == {"first", "second"}
+
+
 def test_where_versions_overlap_the_newer_one_comes_first():
     scenes = [
         slice_("old", 0, 1, "003.31"),

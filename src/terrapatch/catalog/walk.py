@@ -59,10 +59,12 @@ _PLAIN = frozenset((
     ".hdr", ".ovr", ".msk", ".tfw", ".tifw", ".j2w", ".wld", ".aux", ".rrd", ".clr", ".pgw", ".jgw",
     ".npy", ".npz", ".pt", ".pth", ".pkl", ".xlsx", ".xls", ".docx", ".doc", ".pptx", ".odt", ".ods",
     ".jar", ".whl", ".hgt", ".dt2", ".md5", ".sha1", ".sha256", ".sha512", ".url", ".lock",
-    ".jsonl", ".ndjson", ".bin", ".mdb", ".idx",
+    ".bin", ".mdb", ".idx",
 ))  # fmt: skip
 """Suffixes of what lies beside data or is read by other settings; not opened."""
 
+_LINES = (".jsonl", ".ndjson", ".geojsonl", ".geojsons")
+_HEAD = 1 << 16
 _SMALLEST = 22
 """Bytes of the smallest archive."""
 
@@ -209,6 +211,10 @@ def _file(path: Path, named: bool) -> Iterator[Entry]:
         yield Entry(path, "no", _NOT_OPENED)
     elif suffix in _PARTIAL:
         yield Entry(path, "no", _HALF)
+    elif suffix in _LINES:
+        with path.open("rb") as stream:
+            if b'"stac_version"' in stream.read(_HEAD):
+                yield Entry(path, "no", "STAC items a line, not read: save them as a collection")
     elif suffix not in _PLAIN and (entry := _sniffed(path)) is not None:
         yield entry
     elif named:
