@@ -9,6 +9,7 @@ from helpers_catalog import make_safe, write_raster
 from terrapatch.catalog import stac
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.scene import Files, locked_item
+from terrapatch.catalog.statements import settled
 from terrapatch.errors import GridError, SceneError, SourceError
 
 NO_HASH = Files(hash_files=False)
@@ -86,7 +87,9 @@ def test_other_genuine_json_is_passed_over(shared_data):
 def test_offsets_that_genuine_items_state(shared_data):
     def of(name, key, properties=None):
         item = next(stac._items(json.loads((shared_data / "stac" / name).read_text())))
-        return stac.radiometry(item, item["assets"][key], name)
+        stated, usual = stac.radiometry(item, item["assets"][key], name)
+        found = settled(name, [stated], usual)
+        return found.add_offset, found.quantification or 10_000.0
 
     assert of("S2B_31QGB_20200831_0_L2A.json", "blue") == (0.0, 10_000.0)
     assert of("S2B_T37MGP_20240710T073012_L2A_C1.json", "blue") == (-1000.0, 10_000.0)

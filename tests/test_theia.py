@@ -224,7 +224,7 @@ def crop(shared, tile, day):
     (path,) = (shared / "s2_theia_l2a" / tile).glob(f"*_{day}-*/*_FRE_STACK.tif")
     day = f"{day[:4]}-{day[4:6]}-{day[6:]}"
     source = RasterSource(
-        sensor="sentinel2", path=str(path), bands=("B03",), date=day, add_offset=0, nodata=NODATA
+        sensor="sentinel2", path=str(path), bands=("B03",), date=day, add_offset=0
     )
     (scene,) = described_scenes([source], "L2A")
     assert scene.processor is None
@@ -351,7 +351,7 @@ def test_radar_dates_above_95_percent_zeros_are_dropped(tmp_path, zeros, kept):
     }  # fmt: skip
     unit = Unit(tmp_path / "u", geobox, [(0, 0)], 20)
     stack = unit.build([item("S1", assets, sensor="sentinel1")], time="series")
-    share = observe(stack).shares[0, 0]
+    share = observe(stack, 0.05).shares[0, 0]
     assert share == pytest.approx(1 - zeros)
     least = PatchesSettings(min_valid_sentinel1=0.05).min_valid_sentinel1
     assert (share >= least) == kept

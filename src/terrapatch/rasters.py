@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
@@ -45,12 +46,33 @@ class Header:
     transform: tuple[float, float, float, float, float, float]
     shape: tuple[int, int]
     """Height, width."""
-    dtype: str
-    nodata: float | None
     count: int
     block: tuple[int, int]
     """Height, width of the file's own blocks."""
     descriptions: tuple[str | None, ...]
+    dtypes: tuple[str, ...]
+    """This and all that follows: one a band."""
+    nodatas: tuple[float | None, ...]
+    """Value of missing pixels, where the file states one."""
+    masks: tuple[int | None, ...]
+    """What else tells missing pixels: 0 for a mask (in the file, beside it as `.msk`, of a VRT), the
+    number of an alpha band; missing where it is 0."""
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    """What is measured is `number * scale + offset`; 1 and 0 where the file states none."""
+    units: tuple[str | None, ...]
+    interpretations: tuple[str, ...]
+    """Colour interpretations: gray, red, alpha, undefined …"""
+
+    @property
+    def dtype(self) -> str:
+        """Pixel type of the first band."""
+        return self.dtypes[0]
+
+    @property
+    def nodata(self) -> float | None:
+        """Missing value of the first band."""
+        return self.nodatas[0]
 
 
 def read_header(href: str) -> Header:
@@ -66,14 +88,36 @@ def read_header(href: str) -> Header:
                 crs=None if dataset.crs is None else crs_name(dataset.crs.to_wkt()),
                 transform=tuple(dataset.transform)[:6],
                 shape=dataset.shape,
-                dtype=dataset.dtypes[0],
-                nodata=dataset.nodata,
                 count=dataset.count,
                 block=dataset.block_shapes[0],
                 descriptions=dataset.descriptions,
+                dtypes=dataset.dtypes,
+                nodatas=dataset.nodatavals,
+                masks=_masks(dataset),
+                scales=dataset.scales,
+                offsets=dataset.offsets,
+                units=dataset.units,
+                interpretations=tuple(kind.name for kind in dataset.colorinterp),
             )
     except RasterioError as error:
         raise SceneError(unreadable(href, error)) from error
+
+
+def _masks(dataset: rasterio.DatasetReader) -> tuple[int | None, ...]:
+    """Mask of each band, see `Header.masks`."""
+    kinds = dataset.colorinterp
+    alpha = kinds.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in kinds else None
+    found: list[int | None] = []
+    for number, flags in enumerate(dataset.mask_flag_enums, start=1):
+        # No flag at all is a mask of one band. A value that counts only where all bands have it
+        # (NODATA_VALUES) is flagged as both, and is no matter of one band's values.
+        by_value = MaskFlags.nodata in flags and MaskFlags.per_dataset not in flags
+        plain = MaskFlags.all_valid in flags or MaskFlags.alpha in flags or by_value
+        if not plain:
+            found.append(0)
+        else:  # GDAL forgets the alpha band where there is a nodata value
+            found.append(alpha if alpha != number else None)
+    return tuple(found)
 
 
 def read_window(asset: LockedAsset, window: tuple[slice, slice]) -> NDArray[Any]:
@@ -82,13 +126,33 @@ def read_window(asset: LockedAsset, window: tuple[slice, slice]) -> NDArray[Any]
     Raises:
         SceneError: missing, truncated or shorter than the window.
     """
-    rows, cols = window
-    area = Window.from_slices(rows, cols)
+    return read_masked(asset.model_copy(update={"mask": None}), window)[0]
+
+
+def read_masked(
+    asset: LockedAsset, window: tuple[slice, slice]
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Read a window of an asset's band as (y, x), and where its mask says that pixels are missing.
+
+    Raises:
+        SceneError: missing, truncated or shorter than the window.
+    """
+    area = Window.from_slices(*window)
     try:
         with rasterio.open(asset.href) as dataset:
-            return np.asarray(dataset.read(asset.band, window=area))
+            pixels = np.asarray(dataset.read(asset.band, window=area))
+            return pixels, None if asset.mask is None else _missing(dataset, asset, area)
     except RasterioError as error:
         raise SceneError(unreadable(asset.href, error)) from error
+
+
+def _missing(
+    dataset: rasterio.DatasetReader, asset: LockedAsset, area: Window
+) -> NDArray[np.bool_]:
+    """Where the mask of an asset is 0."""
+    if asset.mask:
+        return np.asarray(dataset.read(asset.mask, window=area) == 0)
+    return np.asarray(dataset.read_masks(asset.band, window=area) == 0)
 
 
 def read_bands(
@@ -121,9 +185,11 @@ class BlockReader:
         "GDAL_NUM_THREADS": "1", "GDAL_CACHEMAX": 64 * 2**20,
         "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     }  # fmt: skip
+    _MASKED: ClassVar[dict[str, Any]] = _OPTIONS | {"GDAL_DISABLE_READDIR_ON_OPEN": "FALSE"}
+    """Masks may lie in a file beside, which is looked for in the folder."""
 
     def __init__(self) -> None:
-        self._open: dict[int, OrderedDict[str, rasterio.DatasetReader]] = {}
+        self._open: dict[int, OrderedDict[tuple[str, bool], rasterio.DatasetReader]] = {}
 
     def __enter__(self) -> BlockReader:
         # OpenJPEG would hand each block to a thread of its own and wait for it, 2 % of the work.
@@ -138,28 +204,36 @@ class BlockReader:
                 dataset.close()
         self._open.clear()
 
-    def read(self, asset: LockedAsset, window: tuple[slice, slice], out: NDArray[Any]) -> None:
+    def read(
+        self, asset: LockedAsset, window: tuple[slice, slice], out: NDArray[Any]
+    ) -> NDArray[np.bool_] | None:
         """Read a window (rows, cols inside the file) of an asset's band into `out` (y, x).
+
+        Returns:
+            Where the asset's mask says that pixels are missing; None without a mask.
 
         Raises:
             SceneError: the file cannot be decoded.
             SourceError: the file's shape is not that of the lock.
         """
+        area = Window.from_slices(*window)
         try:
-            with rasterio.Env(**self._OPTIONS):
+            with rasterio.Env(**(self._OPTIONS if asset.mask is None else self._MASKED)):
                 dataset = self._handle(asset)
-                dataset.read(asset.band, window=Window.from_slices(*window), out=out)
+                dataset.read(asset.band, window=area, out=out)
+                return None if asset.mask is None else _missing(dataset, asset, area)
         except RasterioError as error:
             raise SceneError(unreadable(asset.href, error)) from error
 
     def _handle(self, asset: LockedAsset) -> rasterio.DatasetReader:
         handles = self._open.setdefault(threading.get_ident(), OrderedDict())
-        dataset = handles.pop(asset.href, None)
+        key = asset.href, asset.mask is None
+        dataset = handles.pop(key, None)
         if dataset is None:
             if len(handles) >= self.HANDLES:
                 handles.popitem(last=False)[1].close()
             dataset = rasterio.open(asset.href)
-        handles[asset.href] = dataset
+        handles[key] = dataset
         if dataset.shape != asset.shape:
             raise SourceError(
                 f"{asset.href}: has {dataset.shape} pixels, the lock says {asset.shape}; it has "

@@ -52,10 +52,14 @@ class LockedAsset(_Record):
     nodata: float | None = None
     nodata_nan: bool = False
     """Whether NaN means missing."""
+    mask: int | None = None
+    """What else tells missing pixels, 0 there: 0 for the file's mask, the number of an alpha band."""
     add_offset: float = 0.0
-    """Sentinel-2: from the product's metadata, to be added to DN (RADIO/BOA_ADD_OFFSET)."""
+    """To be added to the numbers in the file (Sentinel-2: RADIO/BOA_ADD_OFFSET)."""
     quantification: float = 10_000.0
     """Sentinel-2: DN + offset, divided by this, is reflectance."""
+    gain: float = 1.0
+    """Sentinel-1: number + offset, multiplied by this, is linear or decibel, as `scale` says."""
     scale: Literal["linear", "db"] = "linear"
     """Sentinel-1: unit of the pixels."""
     annotation: str | None = None

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .recipe import read_settings
+from .sections import coarse_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,11 +43,13 @@ def layer(settings: Sentinel2Settings) -> Layer:
     return Layer(
         bands=settings.bands,
         kernel=settings.kernel,
+        coarser=coarse_kernel(settings.kernel, settings.coarser),
         dtype=settings.dtype,
         upsample_first=settings.upsample_first,
         add_offset=settings.harmonise,
         limits=LIMITS[settings.dtype],
         nodata=0.0,
+        full_scale=10_000.0,
         classes="SCL" if settings.scl or settings.mask_scl else None,
         masked=settings.mask_scl,
         masks={

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from ..errors import InputError, RecipeError
-from ..recipe import S2_BANDS, RasterSource
+from ..rasters import Header
+from ..recipe import RasterSource
+from .bandnames import chosen_bands, in_decibel, known_bands
 from .scene import (
     SENTINEL_LICENCE,
     BandFile,
@@ -29,9 +32,16 @@ from .scene import (
     missing_bands,
     platform_name,
 )
+from .statements import Statement, of_header, statement
 
 SUFFIXES = (".tif", ".tiff", ".jp2")
 """Names of raster files, in lower case."""
+
+_USUAL = {
+    "sentinel2": Statement("usually", nodata=0.0),
+    "sentinel1": Statement("usually", unit="linear"),
+}
+"""What holds where neither file nor recipe says anything."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +136,9 @@ def family_scenes(paths: Sequence[Path]) -> tuple[list[Scene], list[Path]]:
 def _family_scene(family: Family, match: re.Match[str], bands: Mapping[str, Path]) -> Scene:
     part = match.groupdict()
     path = bands[min(bands)]
-    nodata = 0.0 if family.sensor == "sentinel2" else None
-    files = {b: BandFile(path=p, scale=family.scale, nodata=nodata) for b, p in bands.items()}
+    usual = _USUAL[family.sensor]
+    usual = replace(usual, unit=family.scale) if family.sensor == "sentinel1" else usual
+    files = {b: BandFile(path=p, usual=usual) for b, p in bands.items()}
     tile = part.get("tile") or _labelled_tile(path.parent / f"{part['scene']}_labels_metadata.json")
     return Scene(
         id=part["scene"],
@@ -181,17 +192,20 @@ def described_scenes(sources: Sequence[RasterSource], level: str) -> list[Scene]
     """
     findings: list[str] = []
     scenes = []
+    paths = Counter(source.path for source in sources)
     for number, source in enumerate(sources):
         if source.sensor == "reference":
             scenes.append(
                 map_scene(source.path, day=source.date, scene_id=source.id, nodata=source.nodata)
             )
             continue
-        bands = source.bands or _described_bands(source)
-        found = _open_points(source, bands)
-        findings += [f"  catalog.rasters.{number}.{text}" for text in found]
+        where = f"catalog.rasters.{number}"
+        found, bands = _open_points(source)
+        findings += [f"  {where}.{text}" for text in found]
         if not found:
-            scenes.append(_described_scene(source, bands, level))
+            # A file with bands of several dates stands for several scenes.
+            shared = paths[source.path] > 1
+            scenes.append(_described_scene(source, bands, level, where, dated=shared))
     if findings:
         raise RecipeError(f"{len(findings)} finding(s):\n" + "\n".join(findings))
     return scenes
@@ -224,42 +238,80 @@ def map_scene(
         level="map",
         datetime=iso_utc(day.isoformat()) if day else "",
         footprint=footprint_of(file_geobox(path)),
-        files=partial(_wanted, name, path, {"map": BandFile(path=file, nodata=nodata)}),
+        files=partial(
+            _wanted, name, path,
+            {"map": BandFile(path=file, said=(Statement("catalog.rasters says", nodata),))},
+        ),
         where=path,
-    )
+    )  # fmt: skip
 
 
-def _open_points(source: RasterSource, bands: Sequence[str]) -> list[str]:
-    """What an entry must still say before its pixels have a meaning."""
-    known = (*S2_BANDS, "SCL") if source.sensor == "sentinel2" else ("VV", "VH", "HH", "HV")
+def _open_points(source: RasterSource) -> tuple[list[str], dict[str, int]]:
+    """What an entry must still say before its pixels have a meaning, and its bands by number."""
+    assert source.sensor != "reference"
+    found, bands = chosen_bands(source, _header(source))
+    nameless = not bands and not found
+    known = known_bands(source.sensor)
     unknown = [band for band in bands if band not in known]
-    found = []
-    if source.sensor == "sentinel2" and source.add_offset is None:
-        found.append(
-            f"add_offset: {source.path} carries no metadata; say what is to be added to each DN "
-            "(0 before baseline 04.00, −1000 since)"
-        )
-    if not bands:
+    if source.sensor == "sentinel2" and source.add_offset is None and source.offset is None:
+        header = _header(source, next(iter(bands), None))
+        if header is None or of_header(header, 1, reflectance=True).add_offset is None:
+            found.append(
+                f"add_offset: {source.path} carries no metadata; say what is to be added to each "
+                "DN (0 before baseline 04.00, −1000 since)"
+            )
+    if nameless:
         found.append(f"bands: name the bands of {source.path}, in the order of the file")
     if unknown:
         found.append(f"bands: {unknown} are no bands of {source.sensor}; known are {list(known)}")
-    return found
+    return found, bands
 
 
-def _described_scene(source: RasterSource, bands: Sequence[str], level: str) -> Scene:
-    nodata = 0.0 if source.sensor == "sentinel2" and source.nodata is None else source.nodata
-    files = {}
-    for number, band in enumerate(bands, start=1):
-        path = _existing(source.path.replace("{band}", band))
-        files[band] = BandFile(
-            path=path,
-            band=1 if "{band}" in source.path else number,
-            add_offset=0.0 if band == "SCL" else source.add_offset or 0.0,
-            nodata=nodata,
-            scale=source.scale,
+def _header(source: RasterSource, band: str | None = None) -> Header | None:
+    """Header of the entry's file, or of that of a band; None where no band is known yet."""
+    if "{band}" in source.path and band is None:
+        return None
+    path = source.path.replace("{band}", band or "")
+    _existing(path)
+    return header_of(path)
+
+
+def _said(source: RasterSource, band: str, where: str, text: str | None) -> tuple[Statement, ...]:
+    """What recipe and description say about the numbers of a band."""
+    who = f"{where} says"
+    if band == "SCL":
+        return (Statement(who, source.nodata),)
+    said = [
+        statement(
+            who, scale=source.scale, offset=source.offset, nodata=source.nodata, unit=source.unit,
+            reflectance=source.sensor == "sentinel2", floating=True,
+        ),
+        Statement(who, add_offset=source.add_offset),
+    ]  # fmt: skip
+    if source.sensor == "sentinel1" and in_decibel(text):
+        said.append(Statement(f"the file calls its band {text!r}, which says", unit="db"))
+    return tuple(said)
+
+
+def _described_scene(
+    source: RasterSource, bands: Mapping[str, int], level: str, where: str, *, dated: bool
+) -> Scene:
+    assert source.sensor != "reference"
+    header = _header(source)
+    texts = dict(enumerate(header.descriptions, start=1)) if header else {}
+    files = {
+        band: BandFile(
+            path=_existing(source.path.replace("{band}", band)),
+            band=number,
+            said=_said(source, band, where, texts.get(number)),
+            usual=_USUAL[source.sensor],
         )
-    first = str(files[bands[0]].path)
+        for band, number in bands.items()
+    }
+    first = str(next(iter(files.values())).path)
     stem = Path(source.path).stem.replace("{band}", "").strip("_-.")
+    if dated:
+        stem = f"{stem}_{source.date:%Y%m%d}"
     tile = re.search(r"(?:^|_)(T\d{2}[A-Z]{3})_", f"{Path(source.path).name}_")
     return Scene(
         id=source.id or stem,
@@ -275,16 +327,6 @@ def _described_scene(source: RasterSource, bands: Sequence[str], level: str) -> 
         platform=platform_name(source.platform) if source.platform else None,
         polarisations=tuple(bands) if source.sensor == "sentinel1" else (),
     )
-
-
-def _described_bands(source: RasterSource) -> tuple[str, ...]:
-    """Band names that the file itself gives; empty where it gives none."""
-    if "{band}" in source.path:
-        return ()
-    _existing(source.path)
-    names = (text or "" for text in header_of(source.path).descriptions)
-    bands = tuple(re.sub(r"^B(\d)$", r"B0\1", name.strip().upper()) for name in names)
-    return bands if all(bands) else ()
 
 
 def _existing(path: str) -> Path:

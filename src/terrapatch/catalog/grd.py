@@ -36,6 +36,7 @@ from .scene import (
     missing_bands,
     platform_name,
 )
+from .statements import Statement
 
 PRODUCT_NAME = re.compile(r"S1[A-Z]_(?:IW|S[1-6]|EW|WV)_GRD[FHM]_1")
 """Names of products that are read; the suffix may be .SAFE, .zip or none."""
@@ -151,7 +152,7 @@ def _files(tree: Tree, bands: Sequence[str]) -> Mapping[str, BandFile]:
         band: BandFile(
             path=tree.path / found[band, "measurement"] if tree.prefix is None else tree.path,
             member=None if tree.prefix is None else tree.prefix + found[band, "measurement"],
-            nodata=0.0,
+            said=(Statement("GRD products say", nodata=0.0),),
             sidecars={
                 kind: _address(tree, found[band, kind])
                 for kind in _SIDECARS

@@ -7,8 +7,8 @@ Source: CNES/CESBIO, Theia's Sentinel-2 Level-2A product format (`METADATA_MUSCA
 Laws:
 1. What a product holds is what its metadata list: a file that they list and the product lacks is
    an error.
-2. Reflectance is DN / 10000 without any offset, small negative values are measurements; nodata is
-   the metadata's own value (−10000).
+2. Reflectance is DN / quantification (10000) without any offset, small negative values are
+   measurements; nodata is the metadata's own value (−10000).
 3. The metadata's outline is the grid's, also where a swath ends inside: `EDG` tells what was seen.
 """
 
@@ -32,6 +32,7 @@ from ..rasters import read_bands
 from ..recipe import S2_BANDS
 from .safe import Tree, archive_trees, folder_tree, parse, sound, text_of
 from .scene import BandFile, Scene, file_geobox, footprint_of, iso_utc, missing_bands, platform_name
+from .statements import Statement
 
 PRODUCT_NAME = re.compile(
     r"SENTINEL2[A-Z]_\d{8}-\d{6}-\d{3}_L2A_T\d{2}[A-Z]{3}(?:_[A-Z](?:_V[\d-]+)?)?"
@@ -49,7 +50,6 @@ MASKS = ("EDG", "CLM", "MG2")
 LICENCE = "Etalab Open Licence 2.0 (Theia value-added products); modified Copernicus Sentinel data"
 
 _MASK_FILE = re.compile(r"_(EDG|CLM|MG2)_R1\.tif$")
-_QUANTIFICATION = 10_000.0
 _ORBITS = 143
 """Relative orbits of Sentinel-2."""
 _FIRST_ORBIT = {"Sentinel-2A": 3, "Sentinel-2B": -26}
@@ -191,12 +191,7 @@ def _files(tree: Tree, main: str, reflectance: str, bands: Sequence[str]) -> Map
     root, where = parse(tree, main), tree.where(main)
     with sound(tree):
         quantification = float(text_of(root, where, "REFLECTANCE_QUANTIFICATION_VALUE"))
-        nodata = _nodata(root, where)
-    if quantification != _QUANTIFICATION:
-        raise SceneError(
-            f"{where}: reflectance is DN / {quantification:g} here; only products with "
-            f"{_QUANTIFICATION:g} are read"
-        )
+        said = Statement(f"{main} says", _nodata(root, where), 0.0, quantification)
     images = {kind: _images(root, tree, kind) for kind in NATURES}
     masks = _masks(root, tree)
     wanted = {b: masks.get(b) if b in MASKS else images[reflectance].get(b) for b in bands}
@@ -205,8 +200,7 @@ def _files(tree: Tree, main: str, reflectance: str, bands: Sequence[str]) -> Map
     return {
         band: BandFile(
             *tree.place(name),
-            quantification=1.0 if band in MASKS else quantification,
-            nodata=None if band in MASKS else nodata,
+            said=() if band in MASKS else (said,),
             crs=crs,
         )
         for band, name in wanted.items()

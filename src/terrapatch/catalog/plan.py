@@ -44,6 +44,7 @@ from .geotiff import described_scenes, map_scene
 from .policy import choose
 from .references import find_vectors
 from .scene import Scene, locked_item
+from .statements import wrong_codes
 from .units import locked_units, middle_latitude
 
 SENSORS = ("sentinel2", "sentinel1", "reference")
@@ -90,6 +91,7 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
             continue  # polygons stand in for maps
         _require(sensor, [s.id for s in chosen if s.sensor == sensor], excluded, found)
     items, errors = _locked(chosen, _bands(resolved), files)
+    errors += wrong_codes(items, resolved.reference.crosswalk)
     beside = _Auxiliary()
     if "sentinel1" in wanted and resolved.sentinel1.level == "GRD":
         if resolved.catalog.missing_slices == "error":

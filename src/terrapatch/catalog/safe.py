@@ -38,6 +38,7 @@ from .scene import (
     missing_bands,
     platform_name,
 )
+from .statements import Statement, since_offset
 
 METADATA = ("MTD_MSIL2A.xml", "MTD_MSIL1C.xml")
 """Names that make a folder a product."""
@@ -49,7 +50,6 @@ _BAND_ORDER = tuple(S2_BANDS)
 
 _IMAGE = re.compile(r"_(B\d[\dA]|SCL)(?:_(10|20|60)m)?\.(?:jp2|tif)$")
 _TILE = re.compile(r"_(T\d{2}[A-Z]{3})_")
-_FIRST_WITH_OFFSET = "04.00"
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ def band_offsets(product: ET.Element, level: str, where: str) -> dict[str, float
     numbers = ((band, stated.get(str(n))) for n, band in enumerate(_BAND_ORDER))
     found = {band: float(number) for band, number in numbers if number}
     baseline = text_of(product, where, "PROCESSING_BASELINE")
-    if not found and baseline < _FIRST_WITH_OFFSET:
+    if not found and since_offset(baseline) is False:
         return dict.fromkeys(_BAND_ORDER, 0.0)
     lacking = [b for b in _BAND_ORDER if b not in found and not (b == "B10" and level == "L2A")]
     if lacking:
@@ -242,6 +242,8 @@ def _files(
     with sound(tree):
         offsets = band_offsets(product, level, tree.where(main))
         quantification = float(text_of(product, tree.where(main), node))
+        if quantification <= 0:
+            raise ValueError(f"{node} is {quantification:g}")
     images = _images(tree.names)
     wanted = {band: images.get((band, _native(band)), images.get((band, None))) for band in bands}
     missing = [band for band, name in wanted.items() if name is None]
@@ -252,9 +254,11 @@ def _files(
     return {
         band: BandFile(
             *tree.place(name),
-            add_offset=0.0 if band == "SCL" else offsets[band],
-            quantification=quantification,
-            nodata=0.0,
+            said=(
+                Statement(f"{main} says", 0.0)
+                if band == "SCL"
+                else Statement(f"{main} says", 0.0, offsets[band], quantification),
+            ),
             crs=crs,
             transform=_geoposition(granule, _native(band)),
         )

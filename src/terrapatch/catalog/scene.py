@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import shapely
@@ -30,6 +29,7 @@ from ..grid import GEOGRAPHIC, geobox_from_dict, reprojected, same_crs
 from ..rasters import Header, read_header, read_window
 from ..tables import LockedAsset, LockedItem, Sensor
 from .files import Files, portable
+from .statements import CODES, FULL_SCALE, SILENT, Statement, check_tags, of_header, settled
 
 SENTINEL_LICENCE = "Legal notice on the use of Copernicus Sentinel Data and Service Information"
 """Licence of all Sentinel products, where the metadata name no other."""
@@ -47,11 +47,10 @@ class BandFile:
     """Name inside a zip archive."""
     band: int = 1
     """Band number inside the file, from 1."""
-    add_offset: float = 0.0
-    quantification: float = 10_000.0
-    scale: Literal["linear", "db"] = "linear"
-    nodata: float | None = None
-    """Overrides the file's own."""
+    said: tuple[Statement, ...] = ()
+    """What metadata and recipe say about its numbers; the file's own tags must agree."""
+    usual: Statement = SILENT
+    """What holds where nobody says anything."""
     crs: str | None = None
     """CRS according to the metadata; the file's own must agree."""
     transform: Transform | None = None
@@ -218,7 +217,7 @@ def locked_item(scene: Scene, bands: Sequence[str], files: Files) -> LockedItem:
             members.setdefault(file.path, []).append(file.member)
     for path, names in members.items():
         files.check_archive(path, names)
-    assets = {name: _asset(file, files) for name, file in found.items()}
+    assets = {name: _asset(scene.sensor, name, file, files) for name, file in found.items()}
     _same_crs_throughout(scene, assets)
     footprint = _rounded(_trimmed(scene, assets))
     return LockedItem(
@@ -239,7 +238,7 @@ def locked_item(scene: Scene, bands: Sequence[str], files: Files) -> LockedItem:
     )
 
 
-def _asset(file: BandFile, files: Files) -> LockedAsset:
+def _asset(sensor: Sensor, name: str, file: BandFile, files: Files) -> LockedAsset:
     header = header_of(file.href)
     if file.sidecars is not None:
         header = replace(header, crs="", transform=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
@@ -259,8 +258,16 @@ def _asset(file: BandFile, files: Files) -> LockedAsset:
             f"{file.href}: band {file.band} was asked for, the file has {header.count}; "
             "correct the order of bands in the recipe"
         )
-    nodata = header.nodata if file.nodata is None else file.nodata
-    nan = nodata is not None and math.isnan(nodata)
+    if file.sidecars is not None:  # raw measurements: the product alone is the authority
+        values = settled(file.href, file.said)
+    else:
+        codes = sensor == "reference" or name in CODES
+        check_tags(file.href, header, file.band, file.said, None if codes else sensor)
+        own = of_header(header, file.band, reflectance=sensor == "sentinel2")
+        values = settled(file.href, [own, *file.said], file.usual)
+    dtype = header.dtypes[file.band - 1]
+    nan = values.nodata is not None and math.isnan(values.nodata)
+    steps = values.quantification
     size, digest = files.record(file.path)
     return LockedAsset(
         href=file.href,
@@ -271,13 +278,15 @@ def _asset(file: BandFile, files: Files) -> LockedAsset:
         crs=header.crs,
         transform=header.transform,
         shape=header.shape,
-        dtype=header.dtype,
-        nodata=None if nan else nodata,
+        dtype=dtype,
+        nodata=None if nan else values.nodata,
         # NaN is never a measurement, whether the file declares it or not.
-        nodata_nan=nan or np.issubdtype(np.dtype(header.dtype), np.floating),
-        add_offset=file.add_offset,
-        quantification=file.quantification,
-        scale=file.scale,
+        nodata_nan=nan or np.issubdtype(np.dtype(dtype), np.floating),
+        mask=header.masks[file.band - 1],
+        add_offset=values.add_offset or 0.0,
+        quantification=steps if steps and sensor == "sentinel2" else FULL_SCALE,
+        gain=1 / steps if steps and sensor == "sentinel1" else 1.0,
+        scale=values.unit or "linear",
         **(file.sidecars or {}),
     )
 

@@ -14,6 +14,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -25,17 +26,18 @@ from shapely.geometry.base import BaseGeometry
 from ..errors import SceneError, SourceError
 from ..grid import split_at_antimeridian
 from ..recipe import S2_BANDS
-from .scene import SENTINEL_LICENCE, BandFile, Scene, iso_utc, missing_bands, platform_name
+from .bandnames import COMMON_NAMES, POLARISATIONS
+from .scene import (
+    SENTINEL_LICENCE,
+    BandFile,
+    Scene,
+    header_of,
+    iso_utc,
+    missing_bands,
+    platform_name,
+)
+from .statements import Statement, since_offset, statement
 
-COMMON_NAMES = {
-    "B01": "coastal", "B02": "blue", "B03": "green", "B04": "red", "B05": "rededge1",
-    "B06": "rededge2", "B07": "rededge3", "B08": "nir", "B8A": "nir08", "B09": "nir09",
-    "B10": "cirrus", "B11": "swir16", "B12": "swir22",
-}  # fmt: skip
-"""Asset keys of Earth Search by Sentinel-2 band."""
-
-_POLARISATIONS = ("VV", "VH", "HH", "HV")
-_FIRST_WITH_OFFSET = "04.00"
 _LARGEST = 16 << 20
 """Bytes; a larger JSON file is data, not a catalogue."""
 
@@ -154,7 +156,7 @@ def _sentinel1(item: Item) -> dict[str, Any]:
         "level": "GRD" if raw else "RTC",
         "datatake": take[0] if take else None,
         "generation": str(item["properties"].get("updated", "")),
-        "polarisations": tuple(p for p in _POLARISATIONS if p in _keys_upper(item)),
+        "polarisations": tuple(p for p in POLARISATIONS if p in _keys_upper(item)),
         "unusable": "in radar geometry: geocoded backscatter is needed" if raw else None,
     }
 
@@ -164,48 +166,84 @@ def _keys_upper(item: Item) -> set[str]:
 
 
 def baseline(properties: Mapping[str, Any]) -> str | None:
-    """Processing baseline of a Sentinel-2 item as `05.10`, from whichever property has it."""
-    stated = properties.get("s2:processing_baseline") or properties.get("processing:version")
-    if stated:
-        return str(stated)
-    parts = _URI.search(str(properties.get("s2:product_uri", "")))
-    return f"{parts['major']}.{parts['minor']}" if parts else None
+    """Processing baseline of a Sentinel-2 item, as whichever property has it states it."""
+    for key in ("s2:processing_baseline", "sentinel:processing_baseline", "processing:version"):
+        if properties.get(key):
+            return str(properties[key])
+    for key in ("s2:product_uri", "sentinel:product_id"):
+        if parts := _URI.search(str(properties.get(key, ""))):
+            return f"{parts['major']}.{parts['minor']}"
+    return None
 
 
-def radiometry(item: Item, asset: Mapping[str, Any], where: str) -> tuple[float, float]:
-    """Offset in DN and quantification value of a Sentinel-2 asset.
+def _described(asset: Mapping[str, Any]) -> dict[str, Any]:
+    """What an asset says about its first band, in the plain words of STAC 1.1.
 
-    In this order: `earthsearch:boa_offset_applied: true` means that the pixels hold it already;
-    `offset` and `scale` of the asset's `raster:bands` (STAC 1.0) or `raster:offset` (STAC 1.1);
-    the baseline: none before 04.00, −1000 since.
+    `raster:bands` (STAC 1.0) goes before `bands` (1.1), both before the asset itself;
+    `raster:scale` and `raster:offset` are the same as `scale` and `offset`.
+    """
+    found: dict[str, Any] = {}
+    for part in (asset, *(asset.get("bands") or [])[:1], *(asset.get("raster:bands") or [])[:1]):
+        for key in ("scale", "offset", "nodata", "unit", "data_type"):
+            for name in (f"raster:{key}", key):
+                if part.get(name) is not None:
+                    found[key] = part[name]
+    return found
+
+
+def radiometry(
+    item: Item, asset: Mapping[str, Any], where: str, *, floating: bool = False
+) -> tuple[Statement, Statement]:
+    """What an item says about the numbers of a Sentinel-2 asset, and what usually holds.
+
+    In this order: `earthsearch:boa_offset_applied: true` (v0: `sentinel:`) means that the pixels
+    hold the offset already; `offset` and `scale` of the asset, see `_described`; the baseline: none
+    before 04.00, −1000 since. The baseline is no statement: it gives way to the file's own tags.
+
+    Args:
+        item: the item.
+        asset: its asset.
+        where: the item's file.
+        floating: whether the file's numbers are floating-point.
 
     Raises:
         SceneError: none of these is there, or two of them contradict each other.
     """
     properties = item["properties"]
-    described = (asset.get("raster:bands") or [{}])[0]
-    scale = described.get("scale", asset.get("raster:scale"))
-    offset = described.get("offset", asset.get("raster:offset"))
-    quantification = 10_000.0 if not scale else round(1 / float(scale), 6)
-    applied = properties.get("earthsearch:boa_offset_applied")
+    described = _described(asset)
+    keys = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
+    applied = next((properties[key] for key in keys if properties.get(key) is not None), None)
     version = baseline(properties)
-    since = None if version is None else version >= _FIRST_WITH_OFFSET
+    since = since_offset(version)
+    who = f"{where} says"
+    stated = statement(
+        who, scale=_number(described, "scale"), offset=_number(described, "offset"),
+        nodata=_number(described, "nodata"), reflectance=True, floating=floating,
+    )  # fmt: skip
     if applied is True:
-        return 0.0, quantification
-    if offset is not None:
-        if applied is False and since and float(offset) == 0:
+        return replace(stated, add_offset=0.0), _USUAL
+    if stated.add_offset is not None:
+        if applied is False and since and stated.add_offset == 0:
             raise SceneError(
                 f"{where}: item {item['id']!r} contradicts itself: baseline {version}, "
                 "boa_offset_applied false, yet offset 0; read the SAFE product instead"
             )
-        return round(float(offset) * quantification, 6), quantification
+        return stated, _USUAL
     if since is None:
         raise SceneError(
             f"{where}: metadata without offset node: item {item['id']!r} has neither "
-            "raster:bands offset nor s2:processing_baseline; describe the files under "
-            "catalog.rasters with add_offset"
+            f"raster:bands offset nor s2:processing_baseline (it is {version or 'absent'}); "
+            "describe the files under catalog.rasters with add_offset"
         )
-    return (-1_000.0 if since else 0.0), quantification
+    return stated, replace(_USUAL, add_offset=-1_000.0 if since else 0.0)
+
+
+_USUAL = Statement("usually", nodata=0.0)
+
+
+def _number(described: Mapping[str, Any], key: str) -> float | None:
+    """A number of an item; `nan` may stand as text."""
+    return float(described[key]) if key in described else None
 
 
 def _files(item: Item, path: Path, sensor: str, bands: Sequence[str]) -> Mapping[str, BandFile]:
@@ -240,16 +278,23 @@ def _band_file(
     code = asset.get("proj:code") or asset.get("proj:epsg")
     code = code or item["properties"].get("proj:code") or item["properties"].get("proj:epsg")
     crs = f"EPSG:{code}" if isinstance(code, int) else code
-    described = (asset.get("raster:bands") or asset.get("bands") or [{}])[0]
-    nodata = described.get("nodata", asset.get("nodata"))
+    described = _described(asset)
+    nodata = _number(described, "nodata")
+    who = f"{where} says"
+    if sensor == "sentinel2" and band == "SCL":
+        return BandFile(path=file, crs=crs, said=(Statement(who, nodata),), usual=_USUAL)
     if sensor == "sentinel2":
-        offset, quantification = (0.0, 1.0) if band == "SCL" else radiometry(item, asset, where)
-        return BandFile(
-            path=file, crs=crs, add_offset=offset, quantification=quantification, nodata=0.0
-        )
+        # A scale of 1 is what software writes that knows none, but for reflectances themselves.
+        plain = described.get("scale") in (1, None)
+        floating = plain and header_of(str(file)).dtype.startswith("float")
+        stated, usual = radiometry(item, asset, where, floating=floating)
+        return BandFile(path=file, crs=crs, said=(stated,), usual=usual)
     unit = str(described.get("unit", "")).lower()
-    value = None if nodata is None else float(nodata)
-    return BandFile(path=file, crs=crs, nodata=value, scale="db" if unit == "db" else "linear")
+    stated = statement(
+        who, scale=_number(described, "scale"), offset=_number(described, "offset"),
+        nodata=nodata, unit="db" if unit == "db" else None,
+    )  # fmt: skip
+    return BandFile(path=file, crs=crs, said=(stated,), usual=Statement("usually", unit="linear"))
 
 
 def _key(assets: Mapping[str, Any], band: str, path: Path) -> str | None:

@@ -25,7 +25,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from ..errors import GridError, InputError
-from ..rasters import Header, read_header, read_window
+from ..rasters import Header, read_header, read_masked
 from ..tables import LockedAsset
 from .geoid import Undulation, geoid_raster, proj_geoid, undulation
 
@@ -310,14 +310,20 @@ def _read(file: _File, rows: slice, cols: slice) -> NDArray[np.float32]:
     header = file.header
     asset = LockedAsset(
         href=file.path, crs=header.crs or "", transform=header.transform, shape=header.shape,
-        dtype=header.dtype,
+        dtype=header.dtype, mask=header.masks[0],
     )  # fmt: skip
-    part = read_window(asset, (rows, cols)).astype(np.float32)
-    if header.nodata is not None and not math.isnan(header.nodata):
-        part[part == np.float32(header.nodata)] = np.nan
+    numbers, masked = read_masked(asset, (rows, cols))
     # -32768 marks voids in SRTM files, also where conversions have lost the statement.
-    part[part <= -32767.0] = np.nan
-    return part
+    void = numbers <= -32767
+    if header.nodata is not None:
+        void |= numbers == header.nodata
+    if masked is not None:
+        void |= masked
+    heights = numbers.astype(np.float32)
+    if (header.scales[0], header.offsets[0]) != (1.0, 0.0):
+        heights = (numbers * header.scales[0] + header.offsets[0]).astype(np.float32)
+    heights[void] = np.nan
+    return heights
 
 
 def _lacking(geobox: GeoBox, files: Sequence[_File]) -> float:

@@ -24,6 +24,7 @@ from .. import resample
 from ..errors import GridError
 from ..rasters import BlockReader, read_header
 from ..tables import LockedAsset
+from .values import Values
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -44,6 +45,8 @@ class Layer:
     """Asset names in the order of the stack."""
     kernel: str
     dtype: str
+    coarser: str = "average"
+    """Kernel where the grid is coarser than the band, see `resample.Kernel`."""
     upsample_first: str | None = None
     """Bring bands coarser than 10 m to 10 m with this kernel before the warp."""
     add_offset: bool = False
@@ -52,6 +55,10 @@ class Layer:
     """Valid values are kept within these."""
     nodata: float = np.nan
     """Missing pixels in files where the lock names no value."""
+    full_scale: float | None = None
+    """What the stack has for a reflectance of 1; absent: assets say their gain."""
+    power: bool = False
+    """Values are power, linear or in decibel in the files: what is not above 0 is missing."""
     masks: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Values that count as missing in further masks (uint8), by asset; scenes that lack one are
     taken without it."""
@@ -287,35 +294,38 @@ class Group(Blocks):
 
     def __init__(
         self, assets: Sequence[LockedAsset], bands: NDArray[np.int64], lattice: resample.Lattice,
-        kernel: resample.Kernel, radiometry: resample.Radiometry, nodata: float,
+        kernel: resample.Kernel, radiometry: resample.Radiometry, values: Values,
         patches: Patches,
     ) -> None:  # fmt: skip
         """Plan only; nothing is opened.
 
         Args:
-            assets: files of the same CRS, transform, shape and dtype.
+            assets: files of the same CRS, transform, shape, dtype and meaning of numbers.
             bands: place of each in the stack.
             lattice: source coordinates around the unit.
             kernel: how to sample.
-            radiometry: what becomes of a value (as after the conversion of dB to power).
-            nodata: missing value in the files.
+            radiometry: what becomes of a value.
+            values: what is made of the numbers in the files.
             patches: all patches of the unit.
         """
         needs = resample.needed(
-            lattice, kernel.reach, assets[0].shape, patches.places, patches.size_px
+            lattice,
+            kernel.reach_over(lattice, assets[0].shape),
+            assets[0].shape,
+            patches.places,
+            patches.size_px,
         )
-        super().__init__(assets, needs, assets[0].dtype)
+        super().__init__(assets, needs, values.dtype)
         self.bands, self.lattice = bands, lattice
-        self.kernel, self.radiometry, self.nodata = kernel, radiometry, nodata
+        self.kernel, self.radiometry, self.values = kernel, radiometry, values
 
     def load(
         self, number: int, window: tuple[slice, slice], out: NDArray[Any], reader: BlockReader
     ) -> None:
-        """Decode a window; decibel become power."""
-        super().load(number, window, out, reader)
-        if self.assets[number].scale == "db":
-            out[out == self.nodata] = np.nan
-            np.power(np.float32(10), out / np.float32(10), out=out)
+        """Decode a window and make values of its numbers."""
+        asset = self.assets[number]
+        numbers = out if self.dtype == asset.dtype else np.empty(out.shape, asset.dtype)
+        self.values.made(numbers, asset, reader.read(asset, window, numbers), out)
 
     def sample(
         self, places: NDArray[np.int64], out: NDArray[Any], filled: NDArray[np.uint8],

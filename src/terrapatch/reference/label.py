@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from ..errors import IncompleteError, LegendError
 from ..legend import NODATA, Crosswalk, Legend, load_crosswalk, load_legend
-from ..rasters import read_window, write_geotiff
+from ..rasters import read_masked, write_geotiff
 from ..recipe import ReferenceSettings, read_settings
 from ..resample import CELL, SNAP, Lattice, nodes
 from ..sums import check_unchanged
@@ -186,13 +186,13 @@ def fill_labels(
         window = places.window(part, asset.shape)
         if window is None:
             continue
-        source = read_window(asset, window)
+        source, masked = read_masked(asset, window)
         for strip in _row_strips(len(part), width, _STRIP_PX):
             rows = range(start + strip.start, start + strip.stop)
             target = labels[rows.start : rows.stop]
             if not (target == NODATA).any():
                 continue
-            found, used, codes = _look_up(source, window, places.centres(rows), table)
+            found, used, codes = _look_up(source, masked, window, places.centres(rows), table)
             open_ = used & (target == NODATA)
             np.copyto(target, found.astype(np.uint8), where=open_ & (found >= 0))
             bad = open_ & (found == _UNKNOWN)
@@ -206,6 +206,7 @@ def fill_labels(
 
 def _look_up(
     source: NDArray[Any],
+    masked: NDArray[np.bool_] | None,
     window: tuple[slice, slice],
     centres: NDArray[np.float64],
     table: CodeTable,
@@ -220,7 +221,10 @@ def _look_up(
     row += col
     row[~used] = 0
     codes = source.reshape(-1)[row]
-    return table(codes), used, codes
+    found = table(codes)
+    if masked is not None:
+        found[masked.reshape(-1)[row]] = NODATA
+    return found, used, codes
 
 
 def label_layers(

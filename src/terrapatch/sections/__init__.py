@@ -9,7 +9,7 @@ Laws:
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -30,6 +30,7 @@ from .sensors import THEIA_10 as THEIA_10
 from .sensors import Kernel as Kernel
 from .sensors import Sentinel1Settings as Sentinel1Settings
 from .sensors import Sentinel2Settings as Sentinel2Settings
+from .sensors import coarse_kernel as coarse_kernel
 from .training import TrainingSettings as TrainingSettings
 from .vectors import NetworkSource as NetworkSource
 from .vectors import VectorSource as VectorSource
@@ -99,8 +100,10 @@ class RasterSource(Section):
     """What the rasters show."""
     path: str
     """Path of a file with all bands, or with `{band}` in it, one file a band."""
-    bands: tuple[str, ...] = ()
-    """Band names in the order of the file, or the values that `{band}` takes."""
+    bands: tuple[str, ...] | dict[str, int | str] = ()
+    """Band names in the order of the file, or the values that `{band}` takes; or each name with its
+    number in the file, from 1, or its description there (`{B04: 3}`). Fewer names than the file has
+    bands are found by its descriptions; none at all: the bands that it describes."""
     date: date
     """Acquisition date, or the date that a reference map stands for."""
     id: str | None = None
@@ -108,9 +111,15 @@ class RasterSource(Section):
     level: Literal["L1C", "L2A"] | None = None
     """Sentinel-2 product level."""
     add_offset: float | None = None
-    """Sentinel-2: what is to be added to each DN before division by 10000 (0 or −1000)."""
-    scale: Literal["linear", "db"] = "linear"
-    """Sentinel-1: whether the files hold linear backscatter or decibel."""
+    """Sentinel-2: what is to be added to each DN before `scale` (0 or −1000)."""
+    scale: Annotated[float, Field(gt=0)] | None = None
+    """What is measured (reflectance; backscatter in `unit`) is number · scale + offset. Absent: what
+    the file's tags say, else 0.0001 (Sentinel-2) and 1 (Sentinel-1)."""
+    offset: float | None = None
+    """See `scale`; Sentinel-2: in reflectance (0 or −0.1), instead of `add_offset`."""
+    unit: Literal["linear", "db"] | None = None
+    """Sentinel-1: whether the files hold linear backscatter or decibel (`scale: db` means the same).
+    Absent: what the file says, else linear."""
     nodata: float | None = None
     """Value of missing pixels where the files do not declare it."""
     orbit_direction: Literal["ascending", "descending"] | None = None
@@ -119,6 +128,23 @@ class RasterSource(Section):
     """Relative orbit, where known: a series takes rasters of one orbit and day as one pass."""
     platform: str | None = None
     """Satellite, where known, for example Sentinel-1A."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unit(cls, data: Any) -> Any:
+        """`scale: db` is `unit: db`."""
+        if isinstance(data, dict) and data.get("scale") in ("linear", "db"):
+            data = dict(data)
+            unit = data.pop("scale")
+            if data.setdefault("unit", unit) not in (None, unit):
+                raise ValueError(f"unit {data['unit']!r} and scale {unit!r} contradict each other")
+        return data
+
+    @model_validator(mode="after")
+    def _of_sensor(self) -> RasterSource:
+        if self.unit == "db" and self.sensor != "sentinel1":
+            raise ValueError(f"decibel are a unit of sentinel1, not of {self.sensor}")
+        return self
 
 
 class CatalogSettings(Section):
