@@ -209,6 +209,12 @@ class Facts:
             if row["patches"] == 0
         ]  # fmt: skip
         rows += [
+            {"what": f"{v.href.rpartition('/')[2]}, layer {v.layer}", "kind": "Vectors",
+             "reason": f"{number:,} features left out: {reason}"}
+            for v in self.lock.vectors
+            for reason, number in sorted(v.left_out.items())
+        ]  # fmt: skip
+        rows += [
             {"what": f"unit {unit}", "kind": "Unit", "reason": reason}
             for unit, reason in sorted(self.lock.units_left_out.items())
         ]
