@@ -57,9 +57,12 @@ class AreaSettings(Section):
             # Across the antimeridian a box is narrow; a wide one has its sides mixed up.
             inside = max(abs(west), abs(east)) <= 180 and -90 <= south < north <= 90
             if not inside or not (west < east or west - east > 180):
+                # Latitude first is the other custom: such a box is one in that order.
+                other = -90 <= west < east <= 90 and -180 <= south < north <= 180
                 raise ValueError(
                     f"bbox {self.bbox} is not west < east, south < north in degrees (west > east "
                     "for a box of less than 180 degrees across the antimeridian)"
+                    + ("; is it south, west, north, east? Longitude stands first" if other else "")
                 )
         return self
 
