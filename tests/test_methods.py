@@ -264,7 +264,7 @@ OTHER = {
     ("sentinel1", "speckle_radius"): 3, ("sentinel1", "looks"): 2.5,
     ("sentinel1", "border_cut_range_px"): 10, ("sentinel1", "border_cut_azimuth_px"): 10,
     ("reference", "crosswalk"): "ocsge2_multisenge", ("reference", "legend"): "multisenge",
-    ("reference", "ignore_codes"): [7], ("reference", "background"): 3, ("reference", "protect"): [2],
+    ("reference", "ignore_codes"): [7], ("reference", "band"): 2, ("reference", "background"): 3, ("reference", "protect"): [2],
     ("splits", "fractions"): [0.6, 0.2, 0.2], ("splits", "tile_priority"): ["31UGQ"],
     ("sampling", "crs"): "EPSG:32722", ("sampling", "size_px"): 64,
 }  # fmt: skip

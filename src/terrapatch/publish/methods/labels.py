@@ -64,6 +64,7 @@ def _maps(settings: ReferenceSettings, lock: Lock) -> list[str]:
         return []
     names = file_names([asset.href for item in found for asset in item.assets.values()])
     own = " (simulated)" if reference_simulated(settings, lock) else ""
+    own += f", band {code(settings.band)}" if settings.band is not None else ""
     return [
         f"{'Map' if len(found) == 1 else 'Maps'}: {names}{own}, through crosswalk "
         f"{code(settings.crosswalk)}; a pixel takes the code at its centre."
