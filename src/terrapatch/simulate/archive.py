@@ -32,7 +32,7 @@ def simulate(
 
     Args:
         settings: settings file of the stage (sections area, simulate, catalog).
-        output: folder to write; it appears when all is whole, an old one is replaced.
+        output: folder to write; it appears when all is whole, an old archive is replaced.
         threads: images encoded at a time; the bytes do not depend on it.
 
     Raises:
@@ -59,7 +59,7 @@ def simulate(
             "archive cannot; choose an area east or west of it, or a smaller simulate.margin_m"
         )
     landscape = make_landscape(area, outline, given.simulate.seed, given.simulate.impulses)
-    with tables.atomic(output) as folder:
+    with tables.atomic(output, ours=tables.recorded) as folder:
         items = _sentinel2(folder, landscape, area, outline, tiles, given.simulate, threads)
         if given.simulate.s1_format != "grd":
             items += _sentinel1(folder, landscape, area, outline, tiles, given.simulate)
@@ -70,6 +70,7 @@ def simulate(
         if given.simulate.references == "french":
             french.write(folder, landscape, outline, tiles, given.simulate)
         stac.write_catalogue(folder, items)
+        tables.write_record(folder, (("-", name) for name in tables.files_below(folder)))
 
 
 def _outline(area: BaseGeometry, tiles: list[str], settings: SimulateSettings) -> BaseGeometry:
