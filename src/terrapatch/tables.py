@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,10 +81,10 @@ def atomic(path: str | os.PathLike[str], ours: Ours | None = None) -> Iterator[P
     if ours is not None and target.is_symlink() and target.is_dir():
         target = target.resolve()  # a folder on another disk
     _kept_files(target, ours)
-    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    _remove(temporary)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove(temporary)
         yield temporary
         kept = _kept_files(target, ours)
         if target.is_dir():
@@ -92,10 +92,12 @@ def atomic(path: str | os.PathLike[str], ours: Ours | None = None) -> Iterator[P
         else:
             temporary.replace(target)
     except OSError as error:
-        _remove(temporary)
+        with suppress(OSError):
+            _remove(temporary)
         raise storage_error(target, error) from error
     except BaseException:
-        _remove(temporary)
+        with suppress(OSError):
+            _remove(temporary)
         raise
 
 
