@@ -20,7 +20,15 @@ from terrapatch.publish.facts import parted
 from terrapatch.publish.pages import plain, prose
 from terrapatch.publish.provenance import provenance
 from terrapatch.recipe import load_recipe, write_settings
-from terrapatch.tables import Gap, Lock, read_lock, write_json, write_lock
+from terrapatch.tables import (
+    Exclusion,
+    Gap,
+    Lock,
+    LockedVector,
+    read_lock,
+    write_json,
+    write_lock,
+)
 from test_publish import Page, make_published, run_publish, run_report, training_files
 
 
@@ -160,6 +168,40 @@ def test_units_left_out_and_gaps_of_series_stand_in_the_report(tmp_path):
     text = " ".join(" ".join(Page(page).text).split())
     wanted = "Sentinel-1 R103 desc 2022-01-01 to 2022-03-01 none for 59 days instead of 12: a satellite ended"
     assert wanted in text
+
+
+def test_all_kinds_of_things_not_used_are_told_without_the_folders_of_one_machine(tmp_path):
+    tree = make_published(tmp_path)
+    lock = read_lock(tree.results.lock)
+    items = tuple(
+        i.model_copy(update={"assets": {
+            band: a.model_copy(update={"href": f"/home/me/archive/{a.href}"})
+            for band, a in i.assets.items()
+        }})
+        for i in lock.items
+    )  # fmt: skip
+    others = (
+        Exclusion(
+            id="/home/me/archive/x.tar.gz", sensor="other", reason="archives are not looked into"
+        ),
+        Exclusion(
+            id="S2A_X", sensor="sentinel2", reason="the same as /home/me/archive/twice/S2A_X"
+        ),
+    )
+    vector = LockedVector(
+        id="networks.0.0", href="/home/me/archive/v/roads.gpkg", layer="roads", crs="EPSG:4326", fields={},
+        features=7, files=(), left_out={"importance=5": 1063},
+    )  # fmt: skip
+    notes = ("/home/me/archive/area.gpkg: a bow tie was repaired",)
+    changed = {"items": items, "excluded": others, "vectors": (vector,), "notes": notes}
+    write_lock(lock.model_copy(update=changed), tree.results.lock)
+    _, page = published_again(tree)
+    text = " ".join(" ".join(Page(page).text).split())
+    for part in ("x.tar.gz Other archives are not looked into", "the same as twice/S2A_X",
+                 "roads.gpkg, layer roads Vectors 1,063 features left out: importance=5",
+                 "Notes of the plan area.gpkg: a bow tie was repaired"):  # fmt: skip
+        assert part in text, part
+    assert "/home/me" not in page
 
 
 @pytest.mark.parametrize(
