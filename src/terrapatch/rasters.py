@@ -84,6 +84,12 @@ def read_header(href: str) -> Header:
     """
     try:
         with rasterio.open(href) as dataset:
+            if not dataset.count:
+                raise SceneError(
+                    f"{href}: holds no pixels itself, but several datasets "
+                    f"({', '.join(dataset.subdatasets) or 'none'}); write the one you mean to a "
+                    "GeoTIFF (gdal_translate) and name that"
+                )
             return Header(
                 # Not by `to_epsg`: it takes codes of another datum for look-alikes.
                 crs=None if dataset.crs is None else crs_name(dataset.crs.to_wkt()),

@@ -22,7 +22,6 @@ from ..errors import (
     TerrapatchError,
 )
 from ..heights import HeightModel
-from ..legend import load_crosswalk
 from ..recipe import StageSettings, read_settings
 from ..sums import Sums
 from ..tables import (
@@ -130,8 +129,6 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
             raise together(errors)
     items = [item for item in items if (item.sensor, item.id) in used]
     needed = {item.orbit_file for item in items}
-    if any(item.sensor == "reference" for item in items):
-        load_crosswalk(resolved.reference.crosswalk)  # a broken table is told before any pixel
     rank = {sensor: number for number, sensor in enumerate((*SENSORS, "other"))}
     lock = Lock(
         name=resolved.name,
@@ -232,7 +229,7 @@ def _found(settings: StageSettings, archive: Path | None, ours: Path) -> Found:
     # The archive's own map stands in where the recipe names no reference at all.
     own = [] if settings.reference.vectors else [str(path) for path in maps]
     names = [reference] if reference is not None else own
-    scenes += [map_scene(name) for name in names]
+    scenes += [map_scene(name, band=settings.reference.band) for name in names]
     return replace(found, scenes=tuple(scenes))
 
 

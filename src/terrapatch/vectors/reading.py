@@ -8,6 +8,7 @@ Arrow.
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -255,17 +256,20 @@ def quiet() -> Iterator[None]:
 
 
 class UnreadableError(SceneError):
-    """A vector file that its library cannot read."""
+    """A vector file that its library cannot read; `why` is the library's reason."""
 
-    def __init__(self, path: str, why: str) -> None:
-        super().__init__(
-            f"{path}: cannot be read as a vector file ({why}); it is truncated, damaged or not what "
-            "its name says: fetch it again"
-        )
-        self.why = why
+    why = ""
 
 
 def unreadable(path: str, error: Exception) -> UnreadableError:
-    """The error for a file that cannot be read, with its library's reason."""
-    told = str(error).split("; It might help")[0].strip()  # to name a driver: not for ours
-    return UnreadableError(path, told or type(error).__name__)
+    """The error for a file that cannot be read."""
+    why = str(error).split("; It might help")[0].strip()  # to name a driver: not for ours
+    why = why or type(error).__name__
+    if Path(path).exists() and not os.access(path, os.R_OK):
+        return UnreadableError(f"{path}: may not be read by this user; give it read permission")
+    made = UnreadableError(
+        f"{path}: cannot be read as a vector file ({why}); it is truncated, damaged or not what its "
+        "name says: fetch it again"
+    )
+    made.why = why
+    return made
