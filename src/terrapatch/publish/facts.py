@@ -231,7 +231,8 @@ class Facts:
     def _folder(self) -> str:
         """The folder of this machine that all files of the lock lie in; empty if there is none."""
         hrefs = [a.href for item in self.lock.items for a in item.assets.values()]
-        hrefs += [file.href for file in (*self.lock.beside, *self.lock.vectors)]
+        hrefs += [file.href for file in self.lock.beside]
+        hrefs += [vector.href for vector in self.lock.vectors]
         hrefs += [e.id for e in self.lock.excluded]
         folders = [posixpath.dirname(href) for href in hrefs if href.startswith("/")]
         found = posixpath.commonpath(folders) if folders else ""
