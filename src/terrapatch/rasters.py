@@ -76,6 +76,26 @@ class Header:
         return self.nodatas[0]
 
 
+def check_one_band(path: str, header: Header, what: str) -> None:
+    """Raise where a raster of one quantity has several bands (alpha does not count).
+
+    Raises:
+        SceneError: with their descriptions.
+    """
+    texts = [
+        text or str(number)
+        for number, (text, kind) in enumerate(
+            zip(header.descriptions, header.interpretations, strict=True), start=1
+        )
+        if kind != "alpha"
+    ]
+    if len(texts) > 1:
+        raise SceneError(
+            f"{path}: {len(texts)} bands could be meant ({', '.join(texts)}); give a file with "
+            f"{what} alone (gdal_translate -b)"
+        )
+
+
 def read_header(href: str) -> Header:
     """Read a raster's header.
 
@@ -84,6 +104,12 @@ def read_header(href: str) -> Header:
     """
     try:
         with rasterio.open(href) as dataset:
+            if not dataset.count:
+                raise SceneError(
+                    f"{href}: holds no pixels itself, but several datasets "
+                    f"({', '.join(dataset.subdatasets) or 'none'}); write the one you mean to a "
+                    "GeoTIFF (gdal_translate) and name that"
+                )
             return Header(
                 # Not by `to_epsg`: it takes codes of another datum for look-alikes.
                 crs=None if dataset.crs is None else crs_name(dataset.crs.to_wkt()),

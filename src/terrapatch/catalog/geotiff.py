@@ -22,6 +22,7 @@ from ..rasters import Header
 from ..recipe import RasterSource
 from .bandnames import chosen_bands, in_decibel, known_bands
 from .files import portable
+from .mapbands import map_band, named_band
 from .scene import (
     SENTINEL_LICENCE,
     BandFile,
@@ -200,9 +201,13 @@ def described_scenes(sources: Sequence[RasterSource], level: str) -> list[Scene]
     described: dict[int, Mapping[str, BandFile]] = {}
     for number, source in enumerate(sources):
         if source.sensor == "reference":
+            setting = f"catalog.rasters.{number}.bands"
             scenes.append(
-                map_scene(source.path, day=source.date, scene_id=source.id, nodata=source.nodata)
-            )
+                map_scene(
+                    source.path, day=source.date, scene_id=source.id, nodata=source.nodata,
+                    band=named_band(source.bands, setting), setting=setting,
+                )
+            )  # fmt: skip
             continue
         where = f"catalog.rasters.{number}"
         found, bands = _open_points(source)
@@ -222,6 +227,8 @@ def map_scene(
     day: date | None = None,
     scene_id: str | None = None,
     nodata: float | None = None,
+    band: int | str | None = None,
+    setting: str = "reference.band",
 ) -> Scene:
     """A reference map.
 
@@ -230,14 +237,20 @@ def map_scene(
         day: the date that it stands for, if known.
         scene_id: its name; the file's stem if absent.
         nodata: code of unmapped pixels where the file does not declare it.
+        band: number or description of the band with the codes, where the file has several.
+        setting: where the recipe says the band, for messages.
 
     Raises:
         InputError: no such file.
+        RecipeError: several bands could be meant, or there is no such band.
         GridError: the file has no CRS.
     """
     file = _existing(path)
-    name = scene_id or file.stem
-    pixels = BandFile(path=file, said=(Statement("catalog.rasters says", nodata),))
+    header = header_of(path)
+    number = map_band(path, header, band, setting=setting)
+    name = scene_id or (file.stem if header.count == 1 else f"{file.stem}_{number}")
+    said = (Statement("catalog.rasters says", nodata),)
+    pixels = BandFile(path=file, band=number, said=said)
     return Scene(
         id=name,
         sensor="reference",
@@ -351,7 +364,9 @@ def _described_files(
 
 def _described_scene(source: RasterSource, files: Mapping[str, BandFile], level: str) -> Scene:
     first = str(next(iter(files.values())).path)
-    stem = Path(source.path).stem.replace("{band}", "").strip("_-.")
+    path = Path(source.path)
+    # `2022-06-01/{band}.tif` leaves the folder's name.
+    stem = path.stem.replace("{band}", "").strip("_-.") or path.parent.name or "scene"
     tile = re.search(r"(?:^|_)(T\d{2}[A-Z]{3})_", f"{Path(source.path).name}_")
     return Scene(
         id=source.id or stem,

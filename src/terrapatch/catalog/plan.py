@@ -22,7 +22,6 @@ from ..errors import (
     TerrapatchError,
 )
 from ..heights import HeightModel
-from ..legend import load_crosswalk
 from ..recipe import StageSettings, named_files, read_settings
 from ..sums import Sums
 from ..tables import (
@@ -51,7 +50,7 @@ from .references import FoundVectors, find_vectors
 from .scene import Scene, locked_item
 from .statements import wrong_codes
 from .units import locked_units, middle_latitude
-from .unused import left_over
+from .unused import left_over, printable
 
 SENSORS = ("sentinel2", "sentinel1", "reference")
 """In the order of the lock."""
@@ -131,8 +130,6 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
             raise together(errors)
     items = [item for item in items if (item.sensor, item.id) in used]
     needed = {item.orbit_file for item in items}
-    if any(item.sensor == "reference" for item in items):
-        load_crosswalk(resolved.reference.crosswalk)  # a broken table is told before any pixel
     rank = {sensor: number for number, sensor in enumerate((*SENSORS, "other"))}
     lock = Lock(
         name=resolved.name,
@@ -146,7 +143,9 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         orbits=tuple(file for file in beside.orbits if file.href in needed),
         vectors=vectors.vectors,
         named=named,
-        excluded=tuple(sorted(excluded, key=lambda e: (rank[e.sensor], e.id, e.reason))),
+        excluded=tuple(
+            sorted(map(printable, excluded), key=lambda e: (rank[e.sensor], e.id, e.reason))
+        ),
         units_left_out=left_out,
         latitude=middle_latitude(resolved.sampling, area, area_crs),
         gaps=gaps(items, units, resolved.catalog.period, _series(resolved)),
@@ -249,7 +248,7 @@ def _found(settings: StageSettings, archive: Path | None, ours: Path) -> Found:
     # The archive's own map stands in where the recipe names no reference at all.
     own = [] if settings.reference.vectors else [str(path) for path in maps]
     names = [reference] if reference is not None else own
-    scenes += [map_scene(name) for name in names]
+    scenes += [map_scene(name, band=settings.reference.band) for name in names]
     return replace(found, scenes=tuple(scenes))
 
 

@@ -108,7 +108,8 @@ class RasterSource(Section):
     bands: tuple[str, ...] | dict[str, int | str] = ()
     """Band names in the order of the file, or the values that `{band}` takes; or each name with its
     number in the file, from 1, or its description there (`{B04: 3}`). Fewer names than the file has
-    bands are found by its descriptions; none at all: the bands that it describes."""
+    bands are found by its descriptions; none at all: the bands that it describes. Of a map: the band
+    with its codes, by number or description."""
     date: Day
     """Acquisition date, or the date that a reference map stands for."""
     id: str | None = None
@@ -220,6 +221,9 @@ class ReferenceSettings(Section):
     version: Literal[1] = 1
     path: str | None = None
     """Raster of source codes; absent with the source `simulated`, or where `vectors` are given."""
+    band: Annotated[int, Field(ge=1)] | str | None = None
+    """Band of `path` that holds the codes, by number or by what the file calls it; needed where it
+    has several."""
     vectors: tuple[VectorSource, ...] = ()
     """Polygon layers, burnt on the grid of the patches: a pixel takes the polygon that contains its
     centre."""
@@ -242,6 +246,8 @@ class ReferenceSettings(Section):
 
     @model_validator(mode="after")
     def _steps(self) -> ReferenceSettings:
+        if self.band is not None and self.path is None:
+            raise ValueError("band chooses a band of reference.path, and there is none")
         findings = chain_findings(self.clean)
         if self.networks and self.clean and not any(s.step == "networks" for s in self.clean):
             findings.append("networks are given and no step burns them: add {step: networks}")
