@@ -15,6 +15,7 @@ write. Shards overlap in time so that all threads have work: the ones ahead are 
 others are sampled.
 """
 
+from .evidence import Sample
 from .engine import ImageFilter, SceneLike, check_items, cut, read_patches
 from .passes import Step, period, steps_of
 from .scenes import Scene
@@ -22,6 +23,6 @@ from .sources import Blocks, Grid, Layer, Patches
 from .unit import SeriesFilter, Times, build
 
 __all__ = [
-    "Blocks", "Grid", "ImageFilter", "Layer", "Patches", "Scene", "SceneLike", "SeriesFilter",
+    "Blocks", "Grid", "ImageFilter", "Layer", "Patches", "Sample", "Scene", "SceneLike", "SeriesFilter",
     "Step", "Times", "build", "check_items", "cut", "period", "read_patches", "steps_of",
 ]  # fmt: skip

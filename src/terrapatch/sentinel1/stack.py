@@ -84,13 +84,14 @@ class Speckle:
 
 def layer(settings: Sentinel1Settings) -> Layer:
     """What the settings want of each scene."""
-    from ..mosaic import Layer
+    from ..mosaic import Layer, plausible
 
     return Layer(
         bands=settings.polarisations,
         kernel=settings.kernel,
         dtype="float32",
         power=True,
+        check=plausible.backscatter if settings.check_values else None,
         decibel=settings.scale == "db",
         plain=settings.layers,
     )
