@@ -155,3 +155,36 @@ def brute_bilinear(pixels_in, row, col, nodata=0):
             value = values[np.clip(r + dr, 0, height - 1), np.clip(c + dc, 0, width - 1)]
             total += np.where(weight == 0, 0, weight * value)
     return np.where(inside, total, np.nan)
+
+
+def brute_mean(pixels_in, row, col, nodata=0):
+    """The mean over each pixel's area in float64; NaN where missing or outside.
+
+    Sides are those of the grid's pixel along rows and columns of the file, at least one pixel of it
+    (which is bilinear): place by place from the coordinates, without lattice or cells.
+    """
+    sides = []
+    for place in (row, col):
+        along = np.sqrt(sum(step**2 for step in np.gradient(place)))
+        sides.append(np.where(along > 1.01, along, 1.0))
+    values = pixels_in.astype(float)
+    values[pixels_in == nodata] = np.nan
+    total, weights = np.zeros(row.shape), np.zeros(row.shape)
+    first = [np.floor(p - s / 2 + 0.5).astype(int) for p, s in zip((row, col), sides, strict=True)]
+    inside = np.ones(row.shape, bool)
+    for place, side, size in zip((row, col), sides, pixels_in.shape, strict=True):
+        rim = np.where(side > 1, side / 2, 0) - 0.5
+        inside &= (place >= rim) & (place <= size - 1 - rim)
+    for down in range(int(np.ceil(sides[0].max())) + 1):
+        for across in range(int(np.ceil(sides[1].max())) + 1):
+            weight, at = 1.0, []
+            for step, start, place, side, size in zip(
+                (down, across), first, (row, col), sides, pixels_in.shape, strict=True
+            ):
+                low = np.maximum(place - side / 2, start + step - 0.5)
+                high = np.minimum(place + side / 2, start + step + 0.5)
+                weight = weight * np.clip(high - low, 0, None)
+                at.append(np.clip(start + step, 0, size - 1))
+            total += np.where(weight < 1e-6, 0, weight * values[tuple(at)])
+            weights += weight
+    return np.where(inside, total / weights, np.nan)

@@ -13,7 +13,7 @@ FLOORS = (
     {"crs"},
     {"sections", "grid", "legend", "results", "records"},
     {"recipe"},
-    {"tables", "compiled", "rasterfiles"},
+    {"tables", "archives", "compiled", "rasterfiles"},
     {"rasters", "sums", "stacks", "resample", "patchfiles", "radar", "dates", "vectors"},
     {"mosaic", "heights", "batches"},
     {

@@ -549,3 +549,43 @@ def test_a_recipe_without_heights_for_raw_products_is_refused():
         resolve(plain)
     resolve(merged(plain, {"sentinel1": {"geometry": "gcp"}}))
     resolve(merged(plain, {"sentinel1": {"dem": ["a.hgt"]}}))
+
+
+# Coarser grids -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"radiometry": "gamma0_rtc"}, {"geometry": "gcp", "dem": ()}]
+)
+def test_on_a_coarser_grid_power_is_averaged(simulated, tmp_path, changes):
+    """A pixel of 60 m is the mean of the 36 pixels of 10 m in it, whatever units and threads."""
+    settings = simulated.settings(**changes)
+    items = simulated.items("descending")
+    fine = placed(simulated.unit(tmp_path / "fine").build(items, **settings))
+    box = simulated.geobox
+    coarse = GeoBox((64, 64), box.affine * Affine.scale(6), box.crs)
+    unit = simulated.unit(tmp_path / "coarse", 16, coarse)
+    found = placed(unit.build(items, threads=2, **settings))
+    blocks = fine.astype(float).reshape(2, 64, 6, 64, 6)
+    np.testing.assert_allclose(found, blocks.mean(axis=(2, 4)), rtol=2e-6)
+    part = simulated.unit(tmp_path / "part", 32, coarse[16:48, 32:64])
+    np.testing.assert_array_equal(
+        placed(part.build(items, **settings)), found[:, 16:48, 32:64]
+    )  # fmt: skip
+    nearest = placed(unit.build(items, kernel="nearest", **settings))
+    assert np.abs(nearest / found - 1).mean() > 0.2  # speckle of a single pixel
+
+
+def test_a_part_that_is_missing_makes_the_pixel_missing_and_layers_stay(simulated, tmp_path):
+    """The first slice ends in the unit; angles are those of the pixel's centre."""
+    box = simulated.geobox
+    items = simulated.items("descending", count=1)
+    settings = simulated.settings(layers=("local_incidence", "layover_shadow"))
+    fine = simulated.unit(tmp_path / "fine").build(items, **settings)
+    coarse = GeoBox((96, 96), box.affine * Affine.scale(4), box.crs)
+    stack = simulated.unit(tmp_path / "coarse", 32, coarse).build(items, **settings)
+    seen = (placed(fine, "source") > 0).reshape(96, 4, 96, 4)
+    np.testing.assert_array_equal(placed(stack, "source") > 0, seen.all(axis=(1, 3)))
+    assert 0 < (placed(stack, "source") == 0).sum() < 96 * 96
+    assert 10 < np.median(placed(stack)[2][placed(stack, "source") > 0]) < 60
+    assert set(np.unique(placed(stack)[3])) <= {0, 1, 2, 3}

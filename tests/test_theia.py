@@ -351,7 +351,7 @@ def test_radar_dates_above_95_percent_zeros_are_dropped(tmp_path, zeros, kept):
     }  # fmt: skip
     unit = Unit(tmp_path / "u", geobox, [(0, 0)], 20)
     stack = unit.build([item("S1", assets, sensor="sentinel1")], time="series")
-    share = observe(stack).shares[0, 0]
+    share = observe(stack, 0.05).shares[0, 0]
     assert share == pytest.approx(1 - zeros)
     least = PatchesSettings(min_valid_sentinel1=0.05).min_valid_sentinel1
     assert (share >= least) == kept

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .recipe import read_settings
+from .sections import coarse_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +44,7 @@ def layer(settings: Sentinel2Settings) -> Layer:
     return Layer(
         bands=settings.bands,
         kernel=settings.kernel,
+        coarser=coarse_kernel(settings.kernel, settings.coarser),
         dtype=settings.dtype,
         upsample_first=settings.upsample_first,
         add_offset=settings.harmonise,

@@ -32,7 +32,10 @@ AHEAD_BYTES = 400 * 2**20
 class Source(Protocol):
     """Bands of a scene as the engine sees them; `Blocks` gives all but the sampling."""
 
-    resident: int
+    @property
+    def resident(self) -> int:
+        """Bytes decoded (or being decoded) and not released."""
+        ...
 
     def decode(
         self, patches: NDArray[np.int64], reader: BlockReader, pool: Executor

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import resample
+from ..rasters import BlockReader
 from ..tables import LockedAsset, LockedItem
 from .sources import Group
 from .values import Values
@@ -19,8 +20,12 @@ if TYPE_CHECKING:
 
 _FIRST = np.zeros(1, np.int64)
 _NEAREST = resample.Kernel("nearest")
+_ANY = resample.Kernel("nearest", coarser="average")
+"""Of masks: on a coarser grid all pixels that a pixel of the grid meets count."""
 _PLAIN = resample.Radiometry(np.zeros(1, np.float32), np.nan, 0.0, 255.0)
-"""Classes and masks stay what they are."""
+"""Classes stay what they are."""
+_EXCLUDED = 255
+_MASKED = resample.Radiometry(np.zeros(1, np.float32), _EXCLUDED, 0.0, 255.0)
 
 
 class Mask(Group):
@@ -28,20 +33,25 @@ class Mask(Group):
 
     def __init__(
         self, asset: LockedAsset, lattice: resample.Lattice, excluded: Sequence[int],
-        patches: Patches,
+        kernel: resample.Kernel, patches: Patches,
     ) -> None:  # fmt: skip
         """Plan only; values of the uint8 file that are `excluded` count as missing."""
-        super().__init__([asset], _FIRST, lattice, _NEAREST, _PLAIN, Values.codes(asset), patches)
-        self._excluded = np.isin(np.arange(256), excluded)
+        super().__init__([asset], _FIRST, lattice, kernel, _MASKED, Values.codes(asset), patches)
+        self._table = np.where(np.isin(np.arange(256), excluded), np.uint8(_EXCLUDED), np.uint8(0))
+
+    def load(
+        self, number: int, window: tuple[slice, slice], out: NDArray[Any], reader: BlockReader
+    ) -> None:
+        """Decode a window: what is excluded is missing, all else 0."""
+        super().load(number, window, out, reader)
+        out[:] = self._table[out]
 
     def sample(
         self, places: NDArray[np.int64], out: NDArray[Any], filled: NDArray[np.uint8],
         valid: NDArray[np.uint8],
     ) -> None:  # fmt: skip
         """Set `valid` to 0 where the mask excludes, or does not reach."""
-        values = np.zeros((len(out), 1, *out.shape[2:]), np.uint8)
-        super().sample(places, values, filled, valid)
-        valid[self._excluded[values[:, 0]]] = 0
+        super().sample(places, np.empty((len(out), 1, *out.shape[2:]), np.uint8), filled, valid)
 
 
 class Scene:
@@ -58,7 +68,7 @@ class Scene:
         for members in by_grid.values():
             assets = [item.assets[layer.bands[place]] for place in members]
             kernel = resample.Kernel(
-                layer.kernel, layer.upsample_first, grid.factor(assets[0], layer)
+                layer.kernel, layer.upsample_first, grid.factor(assets[0], layer), layer.coarser
             )
             values = Values.of(assets[0], layer)
             offsets = [
@@ -79,10 +89,16 @@ class Scene:
             self.classes = Group(
                 [asset], _FIRST, grid.lattice(asset), _NEAREST, _PLAIN, Values.codes(asset), patches
             )
+        kernel = _NEAREST if layer.coarser == "nearest" else _ANY
         for name, excluded in layer.masks.items():
             if excluded and name in item.assets:
                 asset = item.assets[name]
-                self.groups.append(Mask(asset, grid.lattice(asset), excluded, patches))
+                self.groups.append(Mask(asset, grid.lattice(asset), excluded, kernel, patches))
+        if layer.masked and layer.classes:  # the class of the centre decides on other grids
+            asset = item.assets[layer.classes]
+            lattice = grid.lattice(asset)
+            if kernel.widths(lattice, asset.shape) is not None:
+                self.groups.append(Mask(asset, lattice, layer.masked, kernel, patches))
         self.reaches = grid.touching(item.footprint, patches)
         for group in self.groups:
             self.reaches &= group.needs[:, 1] > 0

@@ -46,6 +46,8 @@ class Layer:
     """Asset names in the order of the stack."""
     kernel: str
     dtype: str
+    coarser: str = "average"
+    """Kernel where the grid is coarser than the band, see `resample.Kernel`."""
     upsample_first: str | None = None
     """Bring bands coarser than 10 m to 10 m with this kernel before the warp."""
     add_offset: bool = False
@@ -310,7 +312,11 @@ class Group(Blocks):
             patches: all patches of the unit.
         """
         needs = resample.needed(
-            lattice, kernel.reach, assets[0].shape, patches.places, patches.size_px
+            lattice,
+            kernel.reach_over(lattice, assets[0].shape),
+            assets[0].shape,
+            patches.places,
+            patches.size_px,
         )
         super().__init__(assets, needs, values.dtype)
         self.bands, self.lattice = bands, lattice

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 CELL = 64
 """Pixels between nodes of the lattice; a power of two, so that fractions in a cell are exact."""
+COARSER = 1.01
+"""A grid whose pixels span more pixels of a band than this is coarser than the band. Grids of one
+pixel size in different projections stay within 1 %: their scales differ by less than 0.4 %."""
 SNAP = 1e-6
 """Pixels below which a distance from a pixel centre is rounding."""
 _SHIFT = 6  # CELL = 1 << _SHIFT
@@ -36,6 +39,26 @@ class Lattice:
     """Row and column of the first node, in cells of `CELL` pixels from the grid's origin."""
     origin: tuple[int, int]
     """Row and column of the unit's first pixel, counted from the grid's origin."""
+
+    def scales(self, shape: tuple[int, int]) -> NDArray[np.float64]:
+        """How many pixels of the asset a pixel of the grid spans, along its rows and columns.
+
+        One number for all pixels of a cell, so it depends on the place in the grid alone.
+
+        Args:
+            shape: height and width of the asset.
+
+        Returns:
+            (2, cell row, cell column); NaN in cells that do not meet the asset.
+        """
+        n = self.nodes
+        corners = np.stack([n[:, :-1, :-1], n[:, :-1, 1:], n[:, 1:, :-1], n[:, 1:, 1:]])
+        down = (corners[2] - corners[0] + (corners[3] - corners[1])) * (0.5 / CELL)
+        along = (corners[1] - corners[0] + (corners[3] - corners[2])) * (0.5 / CELL)
+        last = np.array(shape, float)[:, None, None]
+        # A not finite corner fails both comparisons.
+        meets = ((corners.min(axis=0) <= last) & (corners.max(axis=0) >= -1.0)).all(axis=0)
+        return np.where(meets, np.sqrt(down * down + along * along), np.nan)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import kernels
-from .lattice import Lattice
+from .lattice import CELL, COARSER, Lattice
+from .wide import sample_wide
 
-_CODES = {"nearest": 1, "bilinear": 2, "cubic": 4}  # a kernel's number of taps along an axis
+_CODES = {"nearest": 1, "bilinear": 2, "average": 2, "cubic": 4}
+"""A kernel's number of taps along an axis, where the grid is not coarser than the band."""
+_WIDE = {"average": 1, "bilinear": 2, "cubic": 4}
+"""Kernels that widen with the grid's pixels, as `wide.sample_wide` counts them."""
+_HALF = {"average": 0.5, "bilinear": 1.0, "cubic": 2.0}
+"""Pixels of the grid that they reach to either side."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,44 @@ class Kernel:
     inner: str | None = None
     """Kernel that brings the asset to a virtual grid, `factor` times finer, which is sampled."""
     factor: int = 1
+    coarser: str = ""
+    """Kernel where the grid is coarser than the band, `name` itself if empty; `nearest` takes one
+    pixel there, too, the others widen."""
+
+    @property
+    def wide(self) -> str | None:
+        """The kernel that widens on coarser grids, if one does."""
+        found = self.coarser or self.name
+        return found if found in _WIDE else None
+
+    def widths(self, lattice: Lattice, shape: tuple[int, int]) -> NDArray[np.float64] | None:
+        """`Lattice.scales` for this kernel, or None where it widens nowhere.
+
+        Args:
+            lattice: source coordinates around the unit.
+            shape: height and width of the asset.
+        """
+        if self.wide is None:
+            return None
+        scales = lattice.scales(shape)
+        return scales if (scales * self._finer > COARSER).any() else None
+
+    def reach_over(self, lattice: Lattice, shape: tuple[int, int]) -> int:
+        """As `reach`, also where the kernel widens over the unit."""
+        widths = self.widths(lattice, shape)
+        return self.reach if widths is None else max(self.reach, self._wide_taps(widths))
+
+    @property
+    def _finer(self) -> int:
+        return self.factor if self.inner else 1
+
+    def _wide_taps(self, widths: NDArray[np.float64]) -> int:
+        """Most pixels along an axis that may have weight where the kernel widens."""
+        assert self.wide is not None
+        most = max(1.0, float(np.nanmax(widths)) * self._finer)
+        virtual = math.ceil(2 * _HALF[self.wide] * most) + 2
+        inner = _CODES[self.inner] if self.inner else 1
+        return math.ceil(virtual / self._finer) + inner
 
     @property
     def reach(self) -> int:
@@ -105,11 +149,57 @@ def sample(
     common = (
         source.pixels.reshape(source.pixels.shape[0], -1), source.pixels.shape[1:], source.first,
         source.shape, lattice.nodes, lattice.cell, lattice.origin, *radiometry.arguments(out.dtype),
-        places, out, bands, filled, valid,
+        places, out, bands,
     )  # fmt: skip
+    widths = kernel.widths(lattice, source.shape)
+    if widths is None:
+        _sample_narrow(kernel, common, filled, valid)
+        return
+    coarser: NDArray[np.bool_] = np.any(widths * kernel._finer > COARSER, axis=0)
+    if coarser[np.isfinite(widths).all(axis=0)].all():
+        _sample_wide(kernel, widths, common, filled, valid)
+        return
+    # A unit in which the grid is coarser than the band in places: each pixel by its own cell.
+    here = _by_pixel(coarser, lattice, places, out.shape[-1])
+    narrow, wide = valid.copy(), valid.copy()
+    _sample_narrow(kernel, common, np.where(here, np.uint8(1), filled), narrow)
+    _sample_wide(kernel, widths, common, np.where(here, filled, np.uint8(1)), wide)
+    np.copyto(valid, np.where(here, wide, narrow))
+
+
+def _sample_narrow(
+    kernel: Kernel, common: tuple[Any, ...], filled: NDArray[np.uint8], valid: NDArray[np.uint8]
+) -> None:
+    """Where the grid is as fine as the band, or finer."""
     factor = kernel.factor if kernel.inner else 1
     if kernel.two_taps:
-        kernels.sample_pairs(*common, kernel.name == "nearest", factor)
+        kernels.sample_pairs(*common, filled, valid, kernel.name == "nearest", factor)
     else:
         inner = _CODES[kernel.inner] if kernel.inner and factor > 1 else 0
-        kernels.sample_taps(*common, _CODES[kernel.name], inner, factor, kernel.taps)
+        kernels.sample_taps(*common, filled, valid, _CODES[kernel.name], inner, factor, kernel.taps)
+
+
+def _sample_wide(
+    kernel: Kernel, widths: NDArray[np.float64], common: tuple[Any, ...],
+    filled: NDArray[np.uint8], valid: NDArray[np.uint8],
+) -> None:  # fmt: skip
+    """Where the grid is coarser than the band."""
+    assert kernel.wide is not None
+    inner = _CODES[kernel.inner] if kernel.inner and kernel.factor > 1 else 0
+    scales = np.nan_to_num(widths, nan=0.0)  # no pixel of such a cell lies in the asset
+    sample_wide(
+        *common, filled, valid, _WIDE[kernel.wide], inner, kernel._finer,
+        kernel._wide_taps(widths), scales,
+    )  # fmt: skip
+
+
+def _by_pixel(
+    cells: NDArray[np.bool_], lattice: Lattice, places: NDArray[np.int64], size: int
+) -> NDArray[np.bool_]:
+    """(patch, y, x): what is true of each pixel's cell."""
+    rows, cols = (
+        (places[:, axis, None] + lattice.origin[axis] + np.arange(size)) // CELL
+        - lattice.cell[axis]
+        for axis in (0, 1)
+    )
+    return np.asarray(cells[rows[:, :, None], cols[:, None, :]])

@@ -21,7 +21,13 @@ THEIA_10 = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12"
 L2A_12 = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 """The twelve bands of Level-2A (no B10: it is not in the product)."""
 
-Kernel = Literal["nearest", "bilinear", "cubic"]
+Kernel = Literal["nearest", "bilinear", "cubic", "average"]
+Coarser = Literal["average", "widen"]
+
+
+def coarse_kernel(kernel: Kernel, coarser: Coarser) -> Kernel:
+    """The kernel on a grid coarser than the band; `nearest` stays what it is."""
+    return "average" if coarser == "average" and kernel != "nearest" else kernel
 
 
 class Sentinel2Settings(Section):
@@ -31,8 +37,12 @@ class Sentinel2Settings(Section):
     bands: tuple[str, ...] = L2A_12
     """Bands in the order of the stack."""
     kernel: Kernel = "bilinear"
-    """Kernel of the one warp onto the grid (and of 20 m and 60 m bands on a UTM tile grid)."""
-    upsample_first: Kernel | None = None
+    """Kernel of the one warp onto the grid (and of 20 m and 60 m bands on a UTM tile grid);
+    `average` is bilinear where the grid is not coarser than the band."""
+    coarser: Coarser = "average"
+    """Where the grid is coarser than the band: the mean over each pixel's area, or `kernel` widened
+    to it (`widen`); `nearest` takes a single pixel on any grid."""
+    upsample_first: Literal["nearest", "bilinear", "cubic"] | None = None
     """Bring 20 m and 60 m bands to 10 m with this kernel before the warp (SNAP's order of steps);
     absent: each band is sampled once, from its own pixels."""
     harmonise: bool = True
@@ -77,7 +87,11 @@ class Sentinel1Settings(Section):
     polarisations: tuple[Literal["VV", "VH", "HH", "HV"], ...] = ("VV", "VH")
     """Bands in the order of the stack."""
     kernel: Kernel = "bilinear"
-    """Kernel of the one warp onto the grid; it acts on linear power."""
+    """Kernel of the one warp onto the grid; it acts on linear power. `average` is bilinear where
+    the grid is not coarser than the image."""
+    coarser: Coarser = "average"
+    """Where the grid is coarser than the image: the mean power over each pixel's area, or `kernel`
+    widened to it (`widen`, geocoded scenes); `nearest` takes a single pixel on any grid."""
     scale: Literal["linear", "db"] = "linear"
     """Unit of the stack: linear power or 10·log10 of it."""
     check_values: bool = True
@@ -131,6 +145,8 @@ class Sentinel1Settings(Section):
     def _raw_products(self) -> Sentinel1Settings:
         if self.level == "GRD" and self.kernel == "cubic":
             raise ValueError("raw products are sampled by kernel nearest or bilinear, not cubic")
+        if self.level == "GRD" and self.coarser == "widen":
+            raise ValueError("raw products are averaged on coarser grids: set coarser: average")
         if self.radiometry == "amplitude" and self.scale == "db":
             raise ValueError("amplitudes have no decibel: set sentinel1.scale: linear")
         if self.speckle == "multitemporal" and self.time != "series":

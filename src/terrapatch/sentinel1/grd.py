@@ -37,6 +37,7 @@ from ..radar.product import read_sidecars
 from ..rasters import read_window
 from ..tables import LockedAsset, LockedItem
 from . import border
+from .averaged import Averaged, Divided, divide, parts_of
 from .bands import Channel, GrdBands, NextLine
 from .dem import read_dem
 from .flattening import Flattening
@@ -72,12 +73,12 @@ class GrdScene:
     """One raw scene over the unit, as the mosaic's engine takes it."""
 
     number: int
-    groups: tuple[GrdBands | TerrainLayers, ...]
+    groups: tuple[GrdBands | Averaged | TerrainLayers, ...]
     reaches: NDArray[np.bool_]
     classes: None = None
 
     @property
-    def everything(self) -> tuple[GrdBands | TerrainLayers, ...]:
+    def everything(self) -> tuple[GrdBands | Averaged | TerrainLayers, ...]:
         """The groups; raw scenes have no classes."""
         return self.groups
 
@@ -94,8 +95,8 @@ class Raw:
         """
         self.settings = settings
         self.items = [item for item in items if item.level == "GRD"]
-        self._heights: Heights | None = None
-        self._ground: Ground | None = None
+        self._relief_of: dict[int, tuple[Heights, Ground | None]] = {}
+        """By parts of a pixel, see `averaged`."""
         self._channels: dict[tuple[str, str], Channel] = {}
         self._angles: dict[str, NDArray[np.float32]] = {}
         self._surroundings: Surroundings | None = None
@@ -112,29 +113,54 @@ class Raw:
                 )
             return GeocodedScene(number, item, layer, patches, grid)
         geobox = grid.geobox
-        channels = [self._channel(item, band) for band in layer.bands]
-        annotation, settings = self._annotation(item, layer.bands[0]), self.settings
-        heights, ground = self._relief(geobox, patches)
-        if ground is None:
-            image = ground_control(geobox, annotation)
-        else:
-            image = terrain(ground, annotation, _orbit(annotation, item, settings.orbit_files))
-        shape = annotation.lines + 1, annotation.samples
+        annotation = self._annotation(item, layer.bands[0])
+        parts = 1 if self.settings.kernel == "nearest" else parts_of(geobox, annotation)
+        divided = Divided(*divide(geobox, patches, parts), parts)
+        bands = self._bands(item, layer, divided)
+        heights, image = bands.heights, bands.image
+        if parts > 1:
+            heights, image = self._geometry(item, annotation, Divided(geobox, patches, 1))
         self._angles[item.id] = _angles(image, heights, annotation, patches)
-        reaches = image.needed(patches.corners, patches.size_px, shape)[:, 1] > 0
+        reaches = bands.needs[:, 1] > 0
         if not reaches.any():
             return GrdScene(number, (), reaches)
-        following = self._following(item, layer.bands)
-        bands = GrdBands(
-            channels, image, heights, patches, following, nearest=settings.kernel == "nearest",
-        )  # fmt: skip
         box = _box(geobox, patches)
-        layers = self._terrain(item, layer, bands, annotation, geobox, box)
-        return GrdScene(number, (bands, *layers), bands.needs[:, 1] > 0)
+        layers = self._terrain(item, layer, bands, image, annotation, geobox, box)
+        if parts == 1:
+            return GrdScene(number, (bands, *layers), reaches)
+        beside = []
+        for other in self._siblings(item):
+            there = self._annotation(other, layer.bands[0])
+            if _goes_on(annotation, there) or _goes_on(there, annotation):
+                more = self._bands(other, layer, divided)
+                if (more.needs[:, 1] > 0).any():
+                    self._terrain(other, layer, more, image, there, geobox, box)
+                    beside.append(more)
+        return GrdScene(number, (Averaged([bands, *beside], parts), *layers), reaches)
+
+    def _bands(self, item: LockedItem, layer: Layer, divided: Divided) -> GrdBands:
+        """The polarisations of a scene on the (divided) grid."""
+        annotation = self._annotation(item, layer.bands[0])
+        heights, image = self._geometry(item, annotation, divided)
+        return GrdBands(
+            [self._channel(item, band) for band in layer.bands], image, heights,
+            divided.patches, self._following(item, layer.bands),
+            nearest=self.settings.kernel == "nearest",
+        )  # fmt: skip
+
+    def _geometry(
+        self, item: LockedItem, annotation: Annotation, divided: Divided
+    ) -> tuple[Heights, ImageLattice]:
+        """Heights of the unit, and the image's geometry on its (divided) grid."""
+        heights, ground = self._relief(divided)
+        if ground is None:
+            return heights, ground_control(divided.geobox, annotation)
+        orbit = _orbit(annotation, item, self.settings.orbit_files)
+        return heights, terrain(ground, annotation, orbit)
 
     def _terrain(
-        self, item: LockedItem, layer: Layer, bands: GrdBands, annotation: Annotation,
-        geobox: GeoBox, box: GeoBox,
+        self, item: LockedItem, layer: Layer, bands: GrdBands, image: ImageLattice,
+        annotation: Annotation, geobox: GeoBox, box: GeoBox,
     ) -> tuple[TerrainLayers, ...]:  # fmt: skip
         """Have the bands flattened, and make the layers of terrain, where they are wanted."""
         settings = self.settings
@@ -155,7 +181,7 @@ class Raw:
         masks = Masks(profiles, surroundings.strips)
         dem, _ = surroundings.dem(annotation)
         first = len(layer.bands)
-        return (TerrainLayers(layer.plain, first, geobox, bands.image, orbit, dem, masks),)
+        return (TerrainLayers(layer.plain, first, geobox, image, orbit, dem, masks),)
 
     def incidence(self, step: Step, patches: Patches) -> NDArray[np.float32]:
         """Incidence angles on the ellipsoid at the centres of patches, for a pass.
@@ -173,19 +199,19 @@ class Raw:
                 angles = np.where(np.isnan(angles), self._angles.get(item.id, np.nan), angles)
         return angles.astype(np.float32)
 
-    def _relief(self, geobox: GeoBox, patches: Patches) -> tuple[Heights, Ground | None]:
+    def _relief(self, divided: Divided) -> tuple[Heights, Ground | None]:
         """Heights and nodes of the unit, computed with the first scene and kept for all."""
-        if self._heights is None:
-            if self.settings.geometry == "gcp":
-                self._heights = Heights.none()
-            else:
+        if divided.parts not in self._relief_of:
+            found: tuple[Heights, Ground | None] = Heights.none(), None
+            if self.settings.geometry != "gcp":
                 dem = read_dem(
-                    self.settings.dem, _box(geobox, patches), vertical=self.settings.dem_vertical,
-                    geoid=self.settings.geoid, sea=self.settings.dem_sea,
+                    self.settings.dem, _box(divided.geobox, divided.patches),
+                    vertical=self.settings.dem_vertical, geoid=self.settings.geoid,
+                    sea=self.settings.dem_sea,
                 )  # fmt: skip
-                self._heights = Heights.of(dem, geobox)
-                self._ground = Ground.of(geobox, dem.limits)
-        return self._heights, self._ground
+                found = Heights.of(dem, divided.geobox), Ground.of(divided.geobox, dem.limits)
+            self._relief_of[divided.parts] = found
+        return self._relief_of[divided.parts]
 
     def _channel(self, item: LockedItem, band: str) -> Channel:
         key = item.id, band

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..recipe import read_settings
+from ..sections import coarse_kernel
 from ..tables import read_lock
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def layer(settings: Sentinel1Settings) -> Layer:
     return Layer(
         bands=settings.polarisations,
         kernel=settings.kernel,
+        coarser=coarse_kernel(settings.kernel, settings.coarser),
         dtype="float32",
         power=True,
         check=plausible.backscatter if settings.check_values else None,
