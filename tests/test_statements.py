@@ -14,9 +14,9 @@ from terrapatch.catalog.folder import search
 from terrapatch.catalog.geotiff import described_scenes, map_scene
 from terrapatch.catalog.plan import plan
 from terrapatch.catalog.scene import locked_item
-from terrapatch.catalog.statements import baseline_number, since_offset
 from terrapatch.errors import RecipeError, SceneError
 from terrapatch.recipe import RasterSource
+from terrapatch.records import baseline_number, since_offset
 
 NO_HASH = Files(hash_files=False)
 

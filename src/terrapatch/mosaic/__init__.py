@@ -15,8 +15,8 @@ write. Shards overlap in time so that all threads have work: the ones ahead are 
 others are sampled.
 """
 
-from .evidence import Sample
 from .engine import ImageFilter, SceneLike, check_items, cut, read_patches
+from .evidence import Sample
 from .passes import Step, period, steps_of
 from .scenes import Scene
 from .sources import Blocks, Grid, Layer, Patches
