@@ -3,6 +3,7 @@
 
 import json
 import struct
+import zipfile
 
 import geopandas as gpd
 import numpy as np
@@ -16,6 +17,7 @@ from helpers_patches import utm_geobox
 from helpers_vectors import Unit, table_of, write_vectors
 from terrapatch.catalog.listing import describe
 from terrapatch.errors import LegendError, RecipeError, SceneError
+from terrapatch.legend import NODATA
 from terrapatch.sections import NetworkSource, VectorSource
 from terrapatch.tables import read_lock
 from terrapatch.vectors import network_rules, open_layer, read_batches, schema_of
@@ -518,3 +520,51 @@ def test_layers_with_geometries_are_told_from_tables(unit, tmp_path):
     ) as dataset:  # fmt: skip
         dataset.write(np.ones((1, 8, 8), "uint8"))
     assert "r.gpkg" in refusal(unit(vectors=[source(tmp_path / "r.gpkg")]))
+
+
+def test_categories_with_gaps_are_codes(unit, tmp_path):
+    table = table_of([square(unit), square(unit, 20, 25)], CRS, code=["a", None])
+    table["code"] = table["code"].astype("category")
+    path = write_vectors(tmp_path / "v.parquet", table)
+    assert "1 feature(s) without a code" in refusal(unit(vectors=[source(path)]))
+    found = labels(unit(vectors=[source(path, null_codes="ignore")]))
+    assert (found == 1).sum() == 100
+    assert (found != NODATA).sum() == 100
+
+
+def test_two_editions_in_one_archive_are_no_choice_of_ours(unit, tmp_path):
+    inner = write_vectors(tmp_path / "p.gpkg", table_of([square(unit)], CRS, code=["a"]))
+    with zipfile.ZipFile(tmp_path / "v.zip", "w") as archive:
+        archive.write(inner, "2021/parcels.gpkg")
+        archive.write(inner, "2022/parcels.gpkg")
+    text = refusal(unit(vectors=[source(tmp_path / "v.zip")]))
+    assert "2 layers could be meant" in text
+    assert "Unpack it and name one of these files" in text
+
+
+def test_encrypted_archives_are_said_to_be(unit, tmp_path):
+    inner = write_vectors(tmp_path / "p.gpkg", table_of([square(unit)], CRS, code=["a"]))
+    with zipfile.ZipFile(tmp_path / "v.zip", "w") as archive:
+        archive.write(inner, "p.gpkg")
+    raw = bytearray((tmp_path / "v.zip").read_bytes())
+    raw[6] |= 1  # flags of the member's own head, and of the directory
+    raw[raw.rindex(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "v.zip").write_bytes(raw)
+    text = refusal(unit(vectors=[source(tmp_path / "v.zip")]))
+    assert "is encrypted; unpack it with its password" in text
+    py7zr = pytest.importorskip("py7zr")
+    with py7zr.SevenZipFile(tmp_path / "v.7z", "w", password="secret") as archive:
+        archive.write(inner, "p.gpkg")
+    assert "is encrypted" in refusal(unit(vectors=[source(tmp_path / "v.7z")]))
+
+
+def test_axes_that_are_changed_over_get_a_hint(unit, tmp_path):
+    to = Transformer.from_crs(CRS, "EPSG:4326", always_xy=True)
+    there = shapely.transform(
+        square(unit), lambda xy: np.column_stack(to.transform(*xy.T))[:, ::-1]
+    )
+    path = geojson(
+        tmp_path / "v.geojson", feature(shapely.geometry.mapping(there), code=1), crs=None
+    )
+    text = refusal(unit(vectors=[source(path)]))
+    assert "longitude and latitude, changed over they would" in text

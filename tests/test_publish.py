@@ -24,7 +24,6 @@ from terrapatch.errors import IncompleteError, StorageError
 from terrapatch.layouts import layouts
 from terrapatch.legend import Level, load_legend
 from terrapatch.publish import charts, drawing, maps, pictures, publish, report
-from terrapatch.publish.checksums import checksums
 from terrapatch.publish.deviations import changes
 from terrapatch.publish.facts import reasons_of
 from terrapatch.publish.quicklooks import _best_date, choose
@@ -267,15 +266,6 @@ def test_sha256sum_itself_agrees(tree):
         ["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=tree.results.dataset, check=False
     )  # fmt: skip
     assert done.returncode == 0
-
-
-def test_a_changed_byte_changes_the_checksums(tree, tmp_path):
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "a").write_bytes(b"1")
-    before = checksums(tmp_path)
-    assert before == f"{hashlib.sha256(b'1').hexdigest()}  sub/a\n"
-    (tmp_path / "sub" / "a").write_bytes(b"2")
-    assert before != checksums(tmp_path)
 
 
 def test_the_card_has_a_head_that_machines_read(tree):

@@ -8,11 +8,11 @@ Laws:
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from .base import Day
 from .base import Section as Section
 from .cleaning import ClassCode, chain_findings
 from .cleaning import CleanStep as CleanStep
@@ -108,7 +108,7 @@ class RasterSource(Section):
     number in the file, from 1, or its description there (`{B04: 3}`). Fewer names than the file has
     bands are found by its descriptions; none at all: the bands that it describes. Of a map: the band
     with its codes, by number or description."""
-    date: date
+    date: Day
     """Acquisition date, or the date that a reference map stands for."""
     id: str | None = None
     """Name of the scene; the file's stem if absent."""
@@ -162,7 +162,7 @@ class CatalogSettings(Section):
     GeoTIFF."""
     rasters: tuple[RasterSource, ...] = ()
     """Rasters without metadata of their own."""
-    period: tuple[date, date] | None = None
+    period: tuple[Day, Day] | None = None
     """First and last day of acquisition, both included; required for folders."""
     level: Literal["L1C", "L2A"] = "L2A"
     """Sentinel-2 product level."""

@@ -82,9 +82,11 @@ def open_layer(
             found for found in layers if all(schema.spellings(f, found.fields) for f in fields)
         ] or layers
     if len(layers) > 1:
+        alike = len({found.name for found in layers}) == 1
+        remedy = "Unpack it and name one of these files" if alike else "Name one under `layer`"
         raise SceneError(
             f"{path}: {len(layers)} layers could be meant: "
-            f"{', '.join(found.where for found in layers)}. Name one under `layer`"
+            f"{', '.join(found.where for found in layers)}. {remedy}"
         )
     return _located(layers[0], crs)
 

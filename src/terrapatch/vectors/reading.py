@@ -8,6 +8,7 @@ Arrow.
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -264,6 +265,8 @@ def unreadable(path: str, error: Exception) -> UnreadableError:
     """The error for a file that cannot be read."""
     why = str(error).split("; It might help")[0].strip()  # to name a driver: not for ours
     why = why or type(error).__name__
+    if Path(path).exists() and not os.access(path, os.R_OK):
+        return UnreadableError(f"{path}: may not be read by this user; give it read permission")
     made = UnreadableError(
         f"{path}: cannot be read as a vector file ({why}); it is truncated, damaged or not what its "
         "name says: fetch it again"
