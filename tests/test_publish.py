@@ -584,4 +584,10 @@ def test_quick_looks_of_a_series_show_whole_dates_of_middling_brightness(tmp_pat
     )  # fmt: skip
     one = np.array([0])
     batch = Batch("u1", one, one, one, one, 16)
-    assert (_best_date(open_stack(tmp_path / "s.zarr"), batch) == 500).all()
+    stack = open_stack(tmp_path / "s.zarr")
+    data, steps = _best_date(stack, batch, np.ones((1, 4), bool))
+    assert (data == 500).all()
+    assert steps.tolist() == [2]
+    # A date that is not published is not shown, however good it looks.
+    data, _ = _best_date(stack, batch, np.array([[True, True, False, True]]))
+    assert (data == 100).all()

@@ -282,7 +282,7 @@ def _report(args: argparse.Namespace) -> None:
     report(
         Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.labels), Path(r.lock),
         Path(r.dataset), Path(r.deviations), Path(r.metrics), Path(r.predictions),
-        Path(r.settings("publish")), Path(r.report),
+        Path(r.settings("publish")), Path(r.report), dates=Path(r.dates),
     )  # fmt: skip
     _say(r.report)
 
