@@ -14,6 +14,7 @@ FLOORS = (
     {"sections", "grid", "legend", "results", "records"},
     {"recipe"},
     {"tables", "compiled", "rasterfiles"},
+    {"exact"},
     {"rasters", "sums", "stacks", "resample", "patchfiles", "radar", "dates", "vectors"},
     {"mosaic", "heights", "batches"},
     {
@@ -22,8 +23,8 @@ FLOORS = (
     },
     {"cli", "build"},
 )  # fmt: skip
-"""Ground (two storeys), language (two storeys), hands (three storeys: who writes files, who knows formats, who
-joins both), stages, door. Rooms of one floor never import each other, but for the pair below."""
+"""Ground (two storeys), language (two storeys), hands (four storeys: who writes files and compiles,
+arithmetic, who knows formats, who joins them), stages, door. Rooms of one floor never import each other, but for the pair below."""
 
 NEIGHBOURS = {("cli", "build")}
 
