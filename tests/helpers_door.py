@@ -11,6 +11,8 @@ import yaml
 from rasterio.transform import from_origin
 
 TERRAPATCH = [sys.executable, "-m", "terrapatch.cli"]
+UGLY = "out put/$(touch pwned); 'x\" `touch pwned` & [a-c]*?#%20ü"
+"""A folder whose name no shell must see unquoted."""
 BOX = (3.0, 44.99, 3.016, 45.001)
 """In degrees; 126 × 122 px of 10 m."""
 

@@ -235,7 +235,7 @@ def test_an_empty_plan_says_for_every_scene_why(here):
     assert "the plan is empty: no scene of sentinel2 is left" in text
     for reason in ("outside the period", "90.0 % cloud", "outside the area"):
         assert reason in text
-    assert "1 raster(s) of no known kind, for example in/dem.tif" in text
+    assert "in/dem.tif: 1 raster(s) of no known kind: describe under catalog.rasters" in text
     assert not (here / "lock.json").exists()
 
 

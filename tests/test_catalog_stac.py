@@ -18,7 +18,7 @@ L2A_BANDS = [band for band in EVERY_BAND if band != "B10"]
 
 
 def genuine(shared_data, name):
-    return stac.read_items(shared_data / "stac" / name)
+    return stac.read_items(shared_data / "stac" / name)[0]
 
 
 # --- items of real servers -----------------------------------------------------------------------
@@ -86,7 +86,7 @@ def test_other_genuine_json_is_passed_over(shared_data):
 
 def test_offsets_that_genuine_items_state(shared_data):
     def of(name, key, properties=None):
-        item = next(stac._items(json.loads((shared_data / "stac" / name).read_text())))
+        item = next(stac._features(json.loads((shared_data / "stac" / name).read_text())))
         stated, usual = stac.radiometry(item, item["assets"][key], name)
         found = settled(name, [stated], usual)
         return found.add_offset, found.quantification or 10_000.0

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compiled kernels: kept on disk, safe when several processes compile them at once."""
 
+import io
+import json
 import os
 import subprocess
 import sys
 import textwrap
 
 import numpy as np
+import pytest
 
 from terrapatch import compiled
 
@@ -97,3 +100,84 @@ def test_a_cache_is_not_used_when_a_kernel_in_another_file_has_changed(tmp_path)
     assert run() == run() == ["2"] * 3
     (tmp_path / "inner_kernel.py").write_text(inner.format(35))
     assert run() == ["35"] * 3
+
+
+def unwritable(folder):
+    """Environment and folder of kernels that can be kept nowhere; holds for root as well."""
+    (folder / "__pycache__").write_text("a file where a folder would be")
+    environment = {
+        k: v for k, v in os.environ.items() if not k.startswith(("NUMBA", "XDG", "TERRA"))
+    }
+    return environment | {
+        "HOME": "/proc/no/home", "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": os.pathsep.join([str(folder), *sys.path]),
+    }  # fmt: skip
+
+
+@pytest.fixture
+def counted_kernel(tmp_path):
+    (tmp_path / "kept_nowhere.py").write_text(
+        MODULE + "\n@kernel\ndef twice(values):\n    return 2 * total(values)\n"
+    )
+    return tmp_path
+
+
+SCRIPT = (
+    "import numpy as np, kept_nowhere as k; print(k.total(np.arange(4.0)), k.twice(np.ones(3)))"
+)
+
+
+def python(script, environment):
+    return subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+
+
+def test_kernels_that_can_be_kept_nowhere_work_and_say_once_how_to_keep_them(counted_kernel):
+    done = python(SCRIPT, unwritable(counted_kernel))
+    assert done.stdout.split() == ["6.0", "6.0"]
+    assert done.stderr.count("\n") == 1
+    assert "Set NUMBA_CACHE_DIR to a folder that can be written" in done.stderr
+    assert sorted(path.name for path in counted_kernel.iterdir()) == [
+        "__pycache__",
+        "kept_nowhere.py",
+    ]
+
+
+def test_children_of_a_process_that_has_said_so_are_silent(counted_kernel):
+    both = (
+        f"import os, subprocess, sys\n{SCRIPT}\nsubprocess.run([sys.executable, '-c', {SCRIPT!r}])"
+    )
+    done = python(both, unwritable(counted_kernel))
+    assert done.stdout.split() == ["6.0"] * 4
+    assert done.stderr.count("NUMBA_CACHE_DIR") == 1
+
+
+def test_the_folder_that_the_line_asks_for_is_used(counted_kernel, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cache")
+    environment = unwritable(counted_kernel) | {"NUMBA_CACHE_DIR": str(folder)}
+    assert python(SCRIPT, environment).stderr == ""
+    assert list(folder.rglob("kept_nowhere.total*.nbc"))
+
+
+def test_the_build_passes_the_line_on(counted_kernel, tmp_path):
+    from terrapatch.screen import Screen
+
+    events = tmp_path / "events"
+    python(SCRIPT, unwritable(counted_kernel) | {"TERRAPATCH_EVENTS": str(events)})
+    (event,) = map(json.loads, events.read_text().splitlines())
+    stream = io.StringIO()
+    screen = Screen(stream)
+    for _ in range(2):  # two jobs say it
+        screen.note(event["text"])
+    assert stream.getvalue().count("NUMBA_CACHE_DIR") == 1
+
+
+def test_a_cache_that_was_cut_short_is_made_anew(counted_kernel, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cache")
+    environment = unwritable(counted_kernel) | {"NUMBA_CACHE_DIR": str(folder)}
+    python(SCRIPT, environment)
+    for kind in ("*.nbi", "*.nbc"):
+        for path in folder.rglob(kind):
+            path.write_bytes(path.read_bytes()[:10])
+    assert python(SCRIPT, environment).stdout.split() == ["6.0", "6.0"]

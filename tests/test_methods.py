@@ -46,7 +46,7 @@ def item(sensor, name="one", *, band="B02", orbit_file=None, href=None, noise="n
     asset = {
         "href": href or f"/archive/{name}.tif", "crs": "EPSG:32722", "shape": (10, 10), "dtype": "uint16",
         "transform": (10, 0, 0, 0, -10, 0), "noise": noise,
-        **{k: facts.pop(k) for k in ("add_offset", "scale") if k in facts},
+        **{k: facts.pop(k) for k in ("add_offset", "scale", "quantification", "gain") if k in facts},
     }  # fmt: skip
     given = {"level": {"sentinel2": "L2A", "sentinel1": "GRD", "reference": "map"}[sensor]} | facts
     return LockedItem(
@@ -136,7 +136,7 @@ SAMPLES = {
          "40 × 50 m (height × width)", "(5) `settle`", "No step changes `5 Large Scale Networks`",
          "`ocsge2_grandest_2020.gpkg` (layer `ocsge2`, 1,234 features around the area, simulated)",
          "`highway` 30 m", "No edge layers.", "the earlier tile is kept (`31UGQ` first",
-         "step of 256 px", "nearer than 0 m"],
+         "step of 256 px", "No buffer keeps"],
         ["No speckle", "grey", "257", "S1Tiling", "mosaic", "Map"],
     ),
     ("multisenge-sample", "published"): (
@@ -226,6 +226,12 @@ def test_offsets_are_those_of_the_products():
     assert "**not** applied" in said(left)["Sentinel-2"]
     assert keeps_offset(left.sentinel2, lock_of()) == {0.0, -1000.0}
     assert keeps_offset(settings_of().sentinel2, lock_of()) == {0.0}
+    scaled = lock_of(item("sentinel2", "b", quantification=1000.0))
+    assert (
+        "quantification value 1000 are brought to 10000"
+        in said(settings_of(), scaled)["Sentinel-2"]
+    )
+    assert "quantification" not in said(settings_of(), old)["Sentinel-2"]
     raw = lock_of(item("sentinel2", "b", level="L1C", processor="esa"))
     made = settings_of({"catalog": {"level": "L1C"}})
     assert "top-of-atmosphere" in said(made, raw)["Sentinel-2"]
@@ -258,7 +264,7 @@ OTHER = {
     ("sentinel1", "speckle_radius"): 3, ("sentinel1", "looks"): 2.5,
     ("sentinel1", "border_cut_range_px"): 10, ("sentinel1", "border_cut_azimuth_px"): 10,
     ("reference", "crosswalk"): "ocsge2_multisenge", ("reference", "legend"): "multisenge",
-    ("reference", "ignore_codes"): [7], ("reference", "background"): 3, ("reference", "protect"): [2],
+    ("reference", "ignore_codes"): [7], ("reference", "band"): 2, ("reference", "background"): 3, ("reference", "protect"): [2],
     ("splits", "fractions"): [0.6, 0.2, 0.2], ("splits", "tile_priority"): ["31UGQ"],
     ("sampling", "crs"): "EPSG:32722", ("sampling", "size_px"): 64,
 }  # fmt: skip
@@ -273,7 +279,7 @@ GIVEN = {
     ("sentinel1", "border_cut_azimuth_px"): {"border_cut": "s1tiling"},
     ("reference", "protect"): {"clean": [{"step": "majority", "radius_m": 20}]},
     ("splits", "tile_priority"): {"overlap": "polygons"},
-    ("splits", "val_seed"): {"method": "published"},
+    ("splits", "val_seed"): {"method": "published"}, ("sentinel1", "coarser"): {"level": "RTC"},
     ("patches", "min_dates_sentinel2"): {}, ("patches", "min_dates_sentinel1"): {},
 }  # fmt: skip
 
@@ -305,26 +311,19 @@ def test_a_setting_that_changes_pixels_changes_a_sentence(name, field):
     model = SECTIONS[name]
     value = OTHER.get((name, field)) or other_value(model, field, model.model_fields[field].default)
     series = {"sentinel2": {"time": "series"}, "sentinel1": {"time": "series"}}
-    base = [GRD, series if name == "patches" else {}, {name: GIVEN.get((name, field), {})}]
+    base = BASE
+    for part in (GRD, series if name == "patches" else {}, {name: GIVEN.get((name, field), {})}):
+        base = merged(base, part)
     theia = (
         item("sentinel2", "a", processor="theia", add_offset=-5.0), item("sentinel1", "c", band="VV"),
         item("reference", "m", band="map"),
     )  # fmt: skip
     lock = lock_of(*theia)
-    change = {name: {field: value}}
-    before = StageSettings.model_validate(
-        loose(resolve(merged(merged(merged(BASE, base[0]), base[1]), base[2])), {})
-    )
-    after = StageSettings.model_validate(
-        loose(resolve(merged(merged(merged(BASE, base[0]), base[1]), base[2])), change)
-    )
+    # Rules between sections (masks of Theia's for products of ESA) do not matter here.
+    plain = resolve(base).stage_settings("publish")
+    before = StageSettings.model_validate(plain)
+    after = StageSettings.model_validate(merged(plain, {name: {field: value}}))
     assert said(before, lock) != said(after, lock)
-
-
-def loose(recipe, change):
-    """Settings of the stage with a change, checked section by section: rules between sections
-    (masks of Theia's for products of ESA) do not matter here."""
-    return merged(recipe.stage_settings("publish"), change)
 
 
 STEPS = {
@@ -373,10 +372,10 @@ def test_each_setting_of_vectors_and_networks_is_said():
     plain = {"path": "/v/a.gpkg", "product": "ocsge2_grandest"}
     changes = {
         "where": {"year": [2020]}, "crosswalk": "ocsge2_multisenge", "priority": 7, "order_field": "rank",
-        "on_top": "larger", "null_codes": "ignore",
+        "on_top": "larger", "null_codes": "ignore", "code": 3,
     }  # fmt: skip
     # Where it lies, and how it is read, says the lock.
-    assert {*changes, "path", "product", "year", "layer", "fields", "crs"} == {
+    assert {*changes, "path", "product", "year", "layer", "fields", "crs", "required"} == {
         *VectorSource.model_fields
     }
     lock = lock_of(
@@ -397,8 +396,10 @@ def test_each_setting_of_vectors_and_networks_is_said():
         "where": {"x": ["y"]},
         "buffers": {"highway": 44},
         "rules": "bdtopo_v3_rails",
+        "buffer_m": 17,
     }
-    assert {*more, "path", "product", "year", "layer", "crs"} == {*NetworkSource.model_fields}
+    read = {"path", "product", "year", "layer", "crs", "required"}
+    assert {*more, *read} == {*NetworkSource.model_fields}
     texts = {text(plain, roads), *(text(plain, roads | {k: v}) for k, v in more.items())}
     assert len(texts) == 1 + len(more)
     assert "`highway` 44 m" in text(plain, roads | {"buffers": {"highway": 44}})

@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from terrapatch.build import workflow_recipe
 from terrapatch.errors import RecipeError
 from terrapatch.recipe import (
     SECTIONS,
@@ -21,7 +22,6 @@ from terrapatch.recipe import (
     recipe_schema,
     resolve,
     shipped_recipes,
-    workflow_recipe,
     write_settings,
 )
 

@@ -9,11 +9,11 @@ import pytest
 ROOT = Path(__file__).parents[1] / "src" / "terrapatch"
 
 FLOORS = (
-    {"errors"},
+    {"errors", "progress"},
     {"crs"},
-    {"sections", "grid", "legend", "results", "records"},
+    {"sections", "grid", "legend", "results", "records", "yamlfiles"},
     {"recipe"},
-    {"tables", "compiled", "rasterfiles"},
+    {"tables", "archives", "compiled", "rasterfiles"},
     {"exact"},
     {"rasters", "sums", "stacks", "resample", "patchfiles", "radar", "dates", "vectors"},
     {"mosaic", "heights", "batches"},
@@ -21,12 +21,13 @@ FLOORS = (
         "simulate", "catalog", "sampling", "sentinel2", "sentinel1", "reference", "patches",
         "splits", "layouts", "publish", "training",
     },
-    {"cli", "build"},
+    {"cli", "build", "faults", "screen"},
 )  # fmt: skip
 """Ground (two storeys), language (two storeys), hands (four storeys: who writes files and compiles,
-arithmetic, who knows formats, who joins them), stages, door. Rooms of one floor never import each other, but for the pair below."""
+arithmetic, who knows formats, who joins them), stages, door. Rooms of one floor never import each
+other, but for the pairs below."""
 
-NEIGHBOURS = {("cli", "build")}
+NEIGHBOURS = {("cli", "build"), ("cli", "faults"), ("build", "faults"), ("build", "screen")}
 
 HEAVY = {"torch", "sklearn", "matplotlib", "geopandas", "numba", "rasterio", "snakemake", "scipy"}
 

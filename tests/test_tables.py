@@ -144,7 +144,7 @@ def test_an_old_file_stays_until_the_new_one_is_whole(tmp_path):
 def test_folders_are_replaced_whole(tmp_path):
     target = tmp_path / "stack"
     for name in ("first", "second"):
-        with atomic(target) as temporary:
+        with atomic(target, ours=lambda _: lambda _: True) as temporary:
             temporary.mkdir()
             (temporary / name).write_text(name)
     assert only(target) == ["second"]

@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from helpers_door import UGLY
+from terrapatch.build import UNIT_STAGES
+
 ROOT = Path(__file__).parents[1]
+STAGES = [
+    "simulate", "plan", *UNIT_STAGES, "splits", "layouts", "publish", "training", "report",
+    "validate",
+]  # fmt: skip
 TERRAPATCH = [sys.executable, "-m", "terrapatch.cli"]
 
 TINY = {
@@ -57,7 +65,9 @@ def built(tmp_path_factory):
     """A tiny dataset, built once by the command that people use."""
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
-    run([*TERRAPATCH, "build", "tiny.yaml", "--cores", "1"], folder)
+    done = run([*TERRAPATCH, "build", "tiny.yaml", "--cores", "1"], folder)
+    (folder / "stdout.txt").write_text(done.stdout)
+    (folder / "stderr.txt").write_text(done.stderr)
     return folder
 
 
@@ -71,6 +81,21 @@ def test_the_build_leaves_what_the_contract_names(built):
         assert (root / name).stat().st_size > 0, name
     for name in ("footprints", "stacks", "labels", "logs"):
         assert any((root / name).iterdir()), name
+
+
+def test_the_build_says_a_line_a_stage_and_keeps_the_rest_in_logs(built):
+    assert (built / "stdout.txt").read_text() == "report: results/tiny/report/index.html\n"
+    said = (built / "stderr.txt").read_text()
+    assert not re.search(r"[\x00-\x09\x0b-\x1f]", said)  # no control characters
+    finished = [line.split() for line in said.splitlines() if "%" not in line]
+    assert sorted(words[0] for words in finished) == sorted(STAGES)
+    units = len(json.loads((built / "results/tiny/lock.json").read_text())["units"])
+    for name, *words in finished:
+        count = str(units if name in UNIT_STAGES else 1)
+        assert words[:3] == [count, "of", count]
+    logs = built / "results" / "tiny" / "logs" / "build"
+    assert "Finished jobid" in (logs / "snakemake.log").read_text()
+    assert [path.name for path in logs.iterdir()] == ["snakemake.log"]
 
 
 def test_the_checksums_hold(built):
@@ -98,7 +123,12 @@ def test_a_second_run_does_nothing(built):
     before = digests(built / "results" / "tiny")
     done = run([*TERRAPATCH, "build", "tiny.yaml", "--cores", "1"], built)
     assert "Nothing to be done" in done.stdout + done.stderr
+    assert "Building DAG" not in done.stdout + done.stderr
+    done = run([*TERRAPATCH, "build", "tiny.yaml", "--cores", "1", "--verbose"], built)
+    assert "Building DAG" in done.stderr
     after = digests(built / "results" / "tiny")
+    for found in (before, after):
+        found.pop("logs/build/snakemake.log")
     assert before == after
 
 
@@ -121,13 +151,18 @@ def test_a_changed_setting_redoes_only_what_follows(built, change, expected):
     assert planned_jobs(built) == set()  # and changing it back leaves nothing to do
 
 
-def test_two_builds_on_different_core_counts_are_byte_identical(built, tmp_path):
+def test_two_builds_on_different_core_counts_in_folders_of_any_name_are_byte_identical(
+    built, tmp_path
+):
     lock = "results/tiny/lock.json"
     (tmp_path / "tiny.yaml").write_text((built / "tiny.yaml").read_text())
-    run([*TERRAPATCH, "build", "tiny.yaml", "--cores", "2"], tmp_path)
-    assert (built / lock).read_bytes() == (tmp_path / lock).read_bytes()
-    first, second = (result_digests(f / "results" / "tiny") for f in (built, tmp_path))
+    run([*TERRAPATCH, "build", "tiny.yaml", f"--output={UGLY}", "--cores", "2"], tmp_path)
+    assert (built / lock).read_bytes() == (tmp_path / UGLY / "tiny" / "lock.json").read_bytes()
+    first, second = (
+        result_digests(f) for f in (built / "results" / "tiny", tmp_path / UGLY / "tiny")
+    )
     assert first == second
+    assert {path.name for path in tmp_path.iterdir()} == {".snakemake", "tiny.yaml", "out put"}
 
 
 def test_a_killed_build_resumes_to_the_same_bytes(built, tmp_path):
@@ -148,7 +183,7 @@ def test_a_killed_build_resumes_to_the_same_bytes(built, tmp_path):
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "results" / "tiny" / "report").exists()
-    run([*TERRAPATCH, "build", "tiny.yaml", "--", "--unlock"], tmp_path)
+    run([*TERRAPATCH, "build", "tiny.yaml", "--unlock"], tmp_path)
     run([*TERRAPATCH, "build", "tiny.yaml", "--cores", "2"], tmp_path)
     first, second = (result_digests(f / "results" / "tiny") for f in (built, tmp_path))
     assert first == second
@@ -171,6 +206,8 @@ def test_a_failing_stage_gives_its_exit_code_and_its_message(built, tmp_path):
     assert done.returncode == 4
     assert "terrapatch plan:" in done.stderr
     assert "cloud" in done.stderr
+    log = tmp_path / done.stderr.splitlines()[-1].removeprefix("log: ")
+    assert "cloud" in log.read_text()
     assert not (tmp_path / "results" / "bad" / "lock.json").exists()
 
 

@@ -1,21 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole workflow as one call: wraps Snakemake and gives its failures our exit codes."""
+"""The whole workflow as one call: wraps Snakemake, shows how far it is, gives its failures our codes."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from .recipe import load_recipe, shipped_recipes
+from .errors import InputError, RecipeError
+from .faults import INTERRUPTED, UNFORESEEN
+from .progress import EVENTS
+from .recipe import (
+    NAMELESS,
+    Recipe,
+    load_recipe,
+    resolve,
+    shipped_recipes,
+    write_settings,
+)
 from .results import Results
+from .screen import Screen
 from .tables import write_json, write_text
+from .yamlfiles import read
+
+_ASKS = re.compile(
+    r"--(dry-?run|unlock|report|dag|rulegraph|filegraph|d3dag|summary|detailed-summary|archive|lint|"
+    r"list|containerize|cleanup|delete|touch|help|version|print|debug|generate|draft|export)|-[nDSlFth]"
+)
+"""Options of Snakemake whose answer is its own words, not a dataset."""
+
+
+UNIT_STAGES = ("sampling", "sentinel2", "sentinel1", "reference", "patches")
+"""Stages that have a job a unit."""
 
 
 def workflow_folder() -> Path:
@@ -31,6 +59,8 @@ def build(
     profile: str | None = None,
     changes: Mapping[str, Any] | None = None,
     extra: Sequence[str] = (),
+    unlock: bool = False,
+    verbose: bool = False,
 ) -> int:
     """Build a recipe's dataset.
 
@@ -41,15 +71,24 @@ def build(
         profile: a Snakemake profile, merged over profiles/default.
         changes: settings laid over the recipe.
         extra: more options for Snakemake.
+        unlock: free the working folder that a killed build has left locked; build nothing.
+        verbose: let Snakemake speak instead of showing a line a stage.
 
     Returns:
-        0, or the exit code of the first failed stage (2, 3, 4), or Snakemake's own.
+        0, or the exit code of the first failed stage (2, 3, 4), or 1 where Snakemake itself failed.
 
     Raises:
         RecipeError: the recipe is wrong; nothing has been started.
+        InputError: results cannot be written there, or an option is not for Snakemake.
     """
+    if ours := [word for word in extra if re.match(r"--config(file|files)?(=|$)", word)]:
+        raise InputError(
+            f"{ours[0]}: the recipe goes to Snakemake from here; change settings with --set "
+            "KEY=VALUE, and name another recipe in its place"
+        )
     resolved = load_recipe(recipe, changes)
     results = Results.of(output, resolved.name)
+    write_settings(resolved, Path(results.settings("all")).parent)
     # Resolved here, so that the workflow sees what was checked, wherever `extends` pointed; kept
     # beside the results, where cluster jobs read it too. The folder stands in a file as well:
     # `--config output=…` takes what looks like a number or a quotation for one.
@@ -58,9 +97,6 @@ def build(
     plain = resolved.model_dump(mode="json", exclude_unset=True)
     write_text(configs[0], yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
     write_json(configs[1], {"output": output})
-    errors = Path(results.log("errors")).absolute()
-    errors.parent.mkdir(parents=True, exist_ok=True)
-    errors.unlink(missing_ok=True)
     command = [
         sys.executable, "-m", "snakemake",
         "--snakefile", str(workflow_folder() / "Snakefile"),
@@ -69,16 +105,183 @@ def build(
     ]  # fmt: skip
     if profile:
         command += ["--profile", profile]
+    if unlock:
+        return _run([*command, "--unlock"])
+    if any(_ASKS.match(word) for word in extra):
+        return _run([*command, *extra])
+    return _Build(results, [*command, *extra], verbose).go(_names(recipe, output))
+
+
+def workflow_recipe(
+    config: Mapping[str, Any], configfiles: Sequence[str | os.PathLike[str]]
+) -> tuple[Recipe, str]:
+    """The recipe behind a Snakemake run, and the folder of its results.
+
+    The default `config.yaml` names a shipped recipe under `recipe`. A recipe file given with
+    `--configfile` is merged over it, so that key is ignored where the recipe itself is there.
+
+    Args:
+        config: Snakemake's merged configuration, with `--config output=FOLDER` or any other
+            setting on top.
+        configfiles: the files that it came from; `extends` is looked up beside them.
+    """
+    data = dict(config)
+    output = data.pop("output", "results")
+    if not isinstance(output, str):  # `--config output=1e3` is a number to Snakemake
+        raise RecipeError(
+            f"output: {output!r} was read as a number, not as a folder; write output=./NAME"
+        )
+    default = data.pop("recipe", None)
+    for file in configfiles:  # Snakemake reads without a word what is wrong in them
+        given = read(Path(file)).keys()
+        if not given & {"name", "recipe"} and given - {"output"}:
+            raise RecipeError(f"{file}: {NAMELESS}")
+    if "name" in data:
+        return resolve(data, [Path(file).parent for file in configfiles]), output
+    return load_recipe(str(default), data), output
+
+
+def _names(recipe: str, output: str) -> str:
+    """The words that name this build on a command line."""
+    folder = "" if output == "results" else f" {shlex.quote(f'--output={output}')}"
+    return f"{shlex.quote(recipe)}{folder}"
+
+
+def _environment() -> dict[str, str]:
     # Rules call `terrapatch`: the one that belongs to this Python comes first.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    environment = os.environ | {"TERRAPATCH_ERRORS": str(errors), "PATH": path}
-    code = subprocess.run([*command, *extra], env=environment, check=False).returncode  # noqa: S603
-    if code == 0:
-        if Path(results.report).is_file():
-            print(f"report: {results.report}")
-        return 0
-    lines = errors.read_text(encoding="utf-8").splitlines() if errors.is_file() else []
-    failures = [json.loads(line) for line in lines]
-    for failure in failures:
-        print(f"terrapatch {failure['verb']}: {failure['message']}", file=sys.stderr)
-    return int(failures[0]["exit_code"]) if failures else code
+    return {**os.environ, "PATH": path}
+
+
+def _run(command: Sequence[str]) -> int:
+    """Let Snakemake answer with its own words."""
+    process = subprocess.Popen(command, env=_environment())  # noqa: S603
+    return _waited(process, lambda: None)
+
+
+def _waited(process: subprocess.Popen[bytes], look: Callable[[], None]) -> int:
+    """Wait for Snakemake's end, looking now and then; its exit code, or 130 if it was stopped.
+
+    Ctrl-C reaches Snakemake as well, which ends its jobs and frees the folder: it is given the time
+    for that. Who asks us to end, asks Snakemake.
+    """
+    stopped = 0
+
+    def end(*_: object) -> None:
+        nonlocal stopped
+        stopped += 1
+        process.terminate()
+
+    here = threading.current_thread() is threading.main_thread()  # the only one that has signals
+    before = signal.signal(signal.SIGTERM, end) if here else None
+    try:
+        while True:
+            try:
+                while process.poll() is None:
+                    look()
+                    time.sleep(0.1)
+                look()
+                return INTERRUPTED if stopped else process.returncode
+            except KeyboardInterrupt:
+                stopped += 1
+                if stopped > 1:
+                    process.terminate()
+    finally:
+        if here:
+            signal.signal(signal.SIGTERM, before)
+
+
+class _Build:
+    """One run of Snakemake, watched by the lines that verbs write about themselves."""
+
+    def __init__(self, results: Results, command: Sequence[str], verbose: bool) -> None:
+        self.results, self.command, self.verbose = results, command, verbose
+        self.words = Path(results.log("build", "snakemake"))
+        self.events = Path(results.log("build", f"events-{os.getpid()}")).absolute()
+        self.screen = Screen(sys.stderr, quiet=verbose)
+        self.failures: list[dict[str, Any]] = []
+        self.heard = self.read = 0
+
+    def go(self, names: str) -> int:
+        """Run; say at the end what came of it."""
+        self.words.parent.mkdir(parents=True, exist_ok=True)
+        self.events.write_text("", encoding="utf-8")
+        environment = _environment() | {EVENTS: str(self.events)}
+        begun = self.words.stat().st_size if self.words.is_file() else 0
+        self.heard = begun
+        try:
+            with self.words.open("ab") as words:
+                streams = {} if self.verbose else {"stdout": words, "stderr": words}
+                process = subprocess.Popen(self.command, env=environment, **streams)  # type: ignore[call-overload]  # noqa: S603
+                code = _waited(process, self._look)
+        finally:
+            self.screen.end()
+            self.events.unlink(missing_ok=True)
+        said = self._words_since(begun)
+        if code == 0:
+            if "Nothing to be done" in said:
+                self._say(f"Nothing to be done: {self.results.root} is as the recipe wants it")
+            if Path(self.results.report).is_file():
+                print(f"report: {self.results.report}", flush=True)
+            return 0
+        return code if code == INTERRUPTED else self._failed(code, said, names)
+
+    def _look(self) -> None:
+        """Read what is new, and show it."""
+        with self.events.open("rb") as file:
+            file.seek(self.read)
+            # Lines alone: what a verb is just writing is read next time.
+            new = file.read().rpartition(b"\n")[0]
+        self.read += len(new) + 1 if new else 0
+        said = self._words_since(self.heard)
+        self.heard += len(said.encode("utf-8", "replace"))
+        for stage, jobs in re.findall(r"^(\w+) +(\d+)$", said, re.M):  # the table "Job stats"
+            self.screen.expect(stage, int(jobs))
+        for event in map(json.loads, new.splitlines()):
+            if event["state"] == "failed":
+                self.failures.append(event)
+            if event["state"] == "note":
+                self.screen.note(event["text"])
+                continue
+            self.screen.hear(**event)
+            if (event["verb"], event["state"]) == ("plan", "done"):  # jobs that it brings about
+                units = json.loads(Path(self.results.lock).read_text(encoding="utf-8"))["units"]
+                for stage in UNIT_STAGES:
+                    self.screen.expect(stage, len(units))
+        self.screen.draw()
+
+    def _words_since(self, begin: int) -> str:
+        """What Snakemake has said from this byte of its log on, as far as whole lines go."""
+        with self.words.open("rb") as file:
+            file.seek(begin)
+            return "".join(line.decode("utf-8", "replace") for line in file if line.endswith(b"\n"))
+
+    def _failed(self, code: int, said: str, names: str) -> int:
+        """Say which stages failed, or else what Snakemake said; the exit code."""
+        for failure in self.failures:
+            verb, unit = failure["verb"], failure["unit"]
+            self._say(f"terrapatch {verb}{f' {unit}' if unit else ''}: {failure['message']}")
+            self._say(f"log: {self.results.log(verb, unit or 'all')}")
+        for verb, unit in self.screen.silent():
+            self._say(
+                f"terrapatch {verb}{f' {unit}' if unit else ''}: was ended from outside without a "
+                "word, as a system does that runs out of memory; fewer --cores need less of it"
+            )
+            self._say(f"log: {self.results.log(verb, unit or 'all')}")
+        if self.failures:
+            return int(self.failures[0]["exit_code"])
+        if "LockException" in said:
+            self._say(
+                "another build works in this folder, or one was killed here. Where none runs any "
+                f"more: terrapatch build {names} --unlock"
+            )
+        elif not self.verbose:
+            words = [line for line in said.splitlines() if line.strip()]
+            self._say("\n".join(["the workflow failed:", *(f"  {w}" for w in words[-12:])]))
+            self._say(f"log: {self.words}")
+        return code or UNFORESEEN
+
+    @staticmethod
+    def _say(text: str) -> None:
+        with suppress(BrokenPipeError):
+            print(text, file=sys.stderr, flush=True)

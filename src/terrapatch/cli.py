@@ -13,13 +13,16 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import __version__
-from .errors import InputError, TerrapatchError
+from . import __version__, progress
+from .errors import InputError
+from .faults import verdict
 from .results import Results
+from .yamlfiles import changes
 
 CHANGED = 10
 """Exit code of `plan --check` when the archive offers something else than the lock."""
@@ -40,9 +43,21 @@ def _argument(*names: str, **options: Any) -> tuple[tuple[str, ...], dict[str, A
     return names, options
 
 
+def _count(text: str) -> int:
+    """A number of threads or cores, at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
+
+
+def _cores(text: str) -> str:
+    """`all`, or a number of cores."""
+    return text if text == "all" else str(_count(text))
+
+
 _RESULTS = _argument("results", help="folder of the recipe's results, for example results/demo")
 _UNIT = _argument("unit", help="unit of the lock, for example b000_000")
-_THREADS = _argument("--threads", type=int, default=1, help="threads to use (default 1)")
+_THREADS = _argument("--threads", type=_count, default=1, help="threads to use (default 1)")
 _RECIPE = _argument("recipe", help="path of a recipe, or the name of a shipped one")
 _OUTPUT = _argument("--output", default="results", help="folder of all results (default results)")
 _SET = _argument(
@@ -54,31 +69,22 @@ _SET = _argument(
 )
 
 
-def _changes(pairs: Sequence[str]) -> dict[str, Any]:
-    """`a.b=1` → {"a": {"b": 1}}; values are YAML."""
-    import yaml
-
-    from .recipe import merged
-
-    changes: dict[str, Any] = {}
-    for pair in pairs:
-        key, found, value = pair.partition("=")
-        if not found:
-            raise InputError(f"--set {pair!r}: expected KEY=VALUE, for example mode=published")
-        nested: Any = yaml.safe_load(value)
-        for part in reversed(key.split(".")):
-            nested = {part: nested}
-        changes = merged(changes, nested)
-    return changes
+def _say(text: object) -> None:
+    """Print a line; where the reader has gone (`terrapatch plan | head -1`), the work goes on."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _recipes(_: argparse.Namespace) -> None:
-    from .recipe import _read_yaml, load_recipe, shipped_recipes
+    from .recipe import load_recipe, shipped_recipes
+    from .yamlfiles import read
 
     for path in sorted(shipped_recipes().glob("*.yaml")):
         recipe = load_recipe(path)
-        about = recipe.publish.title or _read_yaml(path).get("extends", "")
-        print(f"{recipe.name:24} {recipe.catalog.source:10} {about}")
+        about = recipe.publish.title or read(path).get("extends", "")
+        _say(f"{recipe.name:24} {recipe.catalog.source:10} {about}")
 
 
 def _legends(_: argparse.Namespace) -> None:
@@ -86,31 +92,31 @@ def _legends(_: argparse.Namespace) -> None:
 
     for name in legends():
         for level in load_legend(name).levels:
-            print(f"{name} · level {level.name}")
+            _say(f"{name} · level {level.name}")
             for entry in level.classes:
                 parent = "" if entry.parent is None else f"→ {entry.parent}"
-                print(f"  {entry.code:3}  {entry.color}  {entry.abbrev:4} {entry.name:36} {parent}")
+                _say(f"  {entry.code:3}  {entry.color}  {entry.abbrev:4} {entry.name:36} {parent}")
     for name in crosswalks():
-        print(f"{name} · crosswalk")
+        _say(f"{name} · crosswalk")
         walk = load_crosswalk(name)
         for source, code in sorted(walk.codes.items()):
-            print(f"  {source:5} {walk.names[source]:40} → {'nodata' if code == 255 else code}")
+            _say(f"  {source:5} {walk.names[source]:40} → {'nodata' if code == 255 else code}")
 
 
 def _schema(_: argparse.Namespace) -> None:
     from .recipe import recipe_schema
 
-    print(json.dumps(recipe_schema(), indent=2, ensure_ascii=False))
+    _say(json.dumps(recipe_schema(), indent=2, ensure_ascii=False))
 
 
 def _settings(args: argparse.Namespace) -> None:
     from .recipe import load_recipe, write_settings
 
-    recipe = load_recipe(args.recipe, _changes(args.set))
+    recipe = load_recipe(args.recipe, changes(args.set))
     for path in write_settings(
         recipe, Path(Results.of(args.output, recipe.name).root) / "settings"
     ):
-        print(path)
+        _say(path)
 
 
 def _simulate(args: argparse.Namespace) -> None:
@@ -118,7 +124,7 @@ def _simulate(args: argparse.Namespace) -> None:
 
     r = Results(args.results)
     simulate(Path(r.settings("simulate")), Path(r.archive), threads=args.threads)
-    print(r.catalog)
+    _say(r.catalog)
 
 
 def _plan(args: argparse.Namespace) -> int:
@@ -130,25 +136,24 @@ def _plan(args: argparse.Namespace) -> int:
     if args.results:
         r = Results(args.results)
     else:
-        recipe = load_recipe(args.recipe, _changes(args.set))
+        recipe = load_recipe(args.recipe, changes(args.set))
         r = Results.of(args.output, recipe.name)
         write_settings(recipe, Path(r.root) / "settings")
-    from .catalog import changes, describe, plan
+    from .catalog import changes as changes_of
+    from .catalog import describe, plan
 
     simulated = read_settings(r.settings("plan")).catalog.source == "simulated"
     if simulated and not Path(r.catalog).is_file():
         _simulate(argparse.Namespace(results=r.root, threads=2))
     lock = plan(Path(r.settings("plan")), archive=Path(r.archive) if simulated else None)
+    if not args.check:
+        write_lock(lock, r.lock)
+        _say(f"{describe(lock)}\n{r.lock}")
+        return 0
     old = read_lock(r.lock) if Path(r.lock).is_file() else None
-    print(describe(lock))
-    if args.check:
-        found = ["no lock yet"] if old is None else changes(old, lock)
-        for line in found:
-            print(line)
-        return CHANGED if found else 0
-    write_lock(lock, r.lock)
-    print(r.lock)
-    return 0
+    found = ["no lock yet"] if old is None else changes_of(old, lock)
+    _say("\n".join([describe(lock), *found]))
+    return CHANGED if found else 0
 
 
 def _build(args: argparse.Namespace) -> int:
@@ -156,7 +161,8 @@ def _build(args: argparse.Namespace) -> int:
 
     return build(
         args.recipe, output=args.output, cores=args.cores, profile=args.profile,
-        changes=_changes(args.set), extra=args.snakemake,
+        changes=changes(args.set), extra=args.snakemake, unlock=args.unlock,
+        verbose=args.verbose,
     )  # fmt: skip
 
 
@@ -166,7 +172,7 @@ def _sampling(args: argparse.Namespace) -> None:
     r = Results(args.results)
     output = r.footprints(args.unit)
     sampling(Path(r.lock), args.unit, Path(r.settings("sampling")), Path(output))
-    print(output)
+    _say(output)
 
 
 def _sentinel2(args: argparse.Namespace) -> None:
@@ -188,7 +194,7 @@ def _stack(args: argparse.Namespace, modality: str, stage: Callable[..., None]) 
         Path(r.lock), args.unit, Path(r.footprints(args.unit)), Path(r.settings(modality)),
         Path(output), threads=args.threads,
     )  # fmt: skip
-    print(output)
+    _say(output)
 
 
 def _reference(args: argparse.Namespace) -> None:
@@ -197,7 +203,7 @@ def _reference(args: argparse.Namespace) -> None:
     r = Results(args.results)
     output = r.label(args.unit)
     reference(Path(r.lock), args.unit, Path(r.settings("reference")), Path(output))
-    print(output)
+    _say(output)
 
 
 def _patches(args: argparse.Namespace) -> None:
@@ -212,7 +218,7 @@ def _patches(args: argparse.Namespace) -> None:
         Path(r.lock), args.unit, Path(r.footprints(args.unit)), stacks,
         Path(r.label(args.unit)), settings, Path(output), Path(r.dates_of(args.unit)),
     )  # fmt: skip
-    print(output)
+    _say(output)
 
 
 def _splits(args: argparse.Namespace) -> None:
@@ -226,7 +232,7 @@ def _splits(args: argparse.Namespace) -> None:
         Path(r.manifest), Path(r.splits),
         dates=[Path(r.dates_of(unit)) for unit in units], joined_dates=Path(r.dates),
     )  # fmt: skip
-    print(r.manifest)
+    _say(r.manifest)
 
 
 def _layouts(args: argparse.Namespace) -> None:
@@ -238,7 +244,7 @@ def _layouts(args: argparse.Namespace) -> None:
         Path(args.to or r.dataset), threads=args.threads, folders=args.layout,
         dates=Path(r.dates), lock=Path(r.lock),
     )  # fmt: skip
-    print(args.to or r.dataset)
+    _say(args.to or r.dataset)
 
 
 def _publish(args: argparse.Namespace) -> None:
@@ -250,7 +256,7 @@ def _publish(args: argparse.Namespace) -> None:
         Path(r.lock), Path(r.settings("publish")), Path(r.deviations), threads=args.threads,
         dates=Path(r.dates),
     )  # fmt: skip
-    print(r.checksums)
+    _say(r.checksums)
 
 
 def _training(args: argparse.Namespace) -> None:
@@ -262,7 +268,7 @@ def _training(args: argparse.Namespace) -> None:
         Path(r.settings("training")), Path(r.metrics), Path(r.predictions), threads=args.threads,
         dates=Path(r.dates),
     )  # fmt: skip
-    print(r.metrics)
+    _say(r.metrics)
 
 
 def _report(args: argparse.Namespace) -> None:
@@ -272,16 +278,16 @@ def _report(args: argparse.Namespace) -> None:
     report(
         Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.labels), Path(r.lock),
         Path(r.dataset), Path(r.deviations), Path(r.metrics), Path(r.predictions),
-        Path(r.settings("publish")), Path(r.report),
+        Path(r.settings("publish")), Path(r.report), dates=Path(r.dates),
     )  # fmt: skip
-    print(r.report)
+    _say(r.report)
 
 
 def _validate(args: argparse.Namespace) -> None:
     from .training import require_passed
 
     r = Results(args.results)
-    print(require_passed(Path(r.metrics), Path(r.passed)))
+    _say(require_passed(Path(r.metrics), Path(r.passed)))
 
 
 VERBS: tuple[Verb, ...] = (
@@ -292,8 +298,12 @@ VERBS: tuple[Verb, ...] = (
     Verb("build", "Build a recipe's dataset: the whole workflow; options after -- are Snakemake's.",
          "terrapatch build cerradata4mm-sample --cores 2 -- --dry-run", _build,
          (_RECIPE, _OUTPUT, _SET,
-          _argument("--cores", default="all", help="cores to use (default all)"),
-          _argument("--profile", help="a Snakemake profile, for example profiles/slurm"))),
+          _argument("--cores", type=_cores, default="all", help="cores to use (default all)"),
+          _argument("--profile", help="folder of a Snakemake profile of your own, as for a cluster"),
+          _argument("--unlock", action="store_true",
+                    help="free what a killed build has left locked, and build nothing"),
+          _argument("--verbose", action="store_true", default=argparse.SUPPRESS,
+                    help="show Snakemake's own words instead of a line a stage"))),
     Verb("settings", "Write the resolved settings of a recipe, one file a stage.",
          "terrapatch settings demo", _settings, (_RECIPE, _OUTPUT, _SET)),
     Verb("simulate", "Write the embedded archive of a recipe.",
@@ -341,11 +351,12 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="terrapatch",
         description="Raw Sentinel scenes and reference maps in, patch datasets out.",
-        epilog="exit codes: 0 done · 2 wrong input · 3 a source failed · 4 data incomplete or "
-        "broken · 10 plan --check found changes",
+        epilog="exit codes: 0 done · 1 a fault of terrapatch, to be reported · 2 wrong input · 3 a "
+        "source failed · 4 data incomplete or broken · 10 plan --check found changes · 130 stopped",
     )
     top.add_argument("--version", action="version", version=f"terrapatch {__version__}")
     top.add_argument("-v", "--verbose", action="store_true", help="say more")
+    top.add_argument("--traceback", action="store_true", help="show where a fault arose")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb in VERBS:
         sub = verbs.add_parser(
@@ -374,24 +385,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.INFO if args.verbose else logging.WARNING, format="%(message)s"
     )
+    for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show a letter shows "?"
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    unit = getattr(args, "unit", "")
+    progress.begin(args.verb, unit)
     try:
-        return args.run(args) or 0
-    except TerrapatchError as error:
-        print(f"terrapatch {args.verb}: {error}", file=sys.stderr)
-        _tell_build(args.verb, error)
-        return error.exit_code
-    except BrokenPipeError:  # `terrapatch legends | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-
-
-def _tell_build(verb: str, error: TerrapatchError) -> None:
-    """Leave the error where `terrapatch build` finds it: Snakemake passes on neither text nor code."""
-    path = os.environ.get("TERRAPATCH_ERRORS")
-    if path:
-        line = json.dumps({"verb": verb, "exit_code": error.exit_code, "message": str(error)})
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        code = args.run(args) or 0
+    except (Exception, KeyboardInterrupt) as error:
+        results = getattr(args, "results", None)
+        code, message = verdict(error, args.verb, unit, results, args.traceback)
+        if message:
+            with suppress(OSError):
+                print(f"terrapatch {args.verb}: {message}", file=sys.stderr, flush=True)
+        progress.tell("failed", exit_code=code, message=message)
+        return code
+    progress.tell("done")
+    return code
 
 
 if __name__ == "__main__":

@@ -8,17 +8,23 @@ write of a cache holds a lock of the file system.
 
 numba's caches look at a kernel's own file only, while the machine code holds the kernels that it calls,
 whatever files these stand in. Here a cache is of the files of all of them.
+
+Where nothing can be kept (a read-only package and a home that cannot be written, as in containers; a
+full disk), kernels are compiled anew in every process, and a line says once how to give them a place.
 """
 
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
 import numba
+
+from . import progress
 
 fcntl: Any
 try:
@@ -39,13 +45,21 @@ class _Locked:
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         # Not before: kernels further down in a file are not there when this one is decorated.
         self._cache._cache_file._source_stamp = stamp(self._function)
-        with _lock(self._cache.cache_path, exclusive=False):
-            return self._cache.load_overload(signature, target_context)
+        try:
+            with _lock(self._cache.cache_path, exclusive=False):
+                return self._cache.load_overload(signature, target_context)
+        except (OSError, EOFError, pickle.UnpicklingError):  # cut short, or not ours to read
+            with suppress(OSError), _lock(self._cache.cache_path, exclusive=True):
+                self._cache.flush()
+            return None
 
     def save_overload(self, signature: Any, data: Any) -> None:
         self._cache._cache_file._source_stamp = stamp(self._function)
-        with _lock(self._cache.cache_path, exclusive=True):
-            self._cache.save_overload(signature, data)
+        try:
+            with _lock(self._cache.cache_path, exclusive=True):
+                self._cache.save_overload(signature, data)
+        except OSError as error:
+            _say_uncached(f"{self._cache.cache_path}: {error.strerror}")
 
 
 def stamp(function: Callable[..., Any]) -> tuple[tuple[str, int, int], ...]:
@@ -78,10 +92,21 @@ def _lock(folder: str, *, exclusive: bool) -> Iterator[None]:
         yield
         return
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+        with suppress(OSError):  # a network drive without locks
+            fcntl.flock(handle, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
         yield
     finally:
         os.close(handle)
+
+
+def _say_uncached(why: str) -> None:
+    """Say once, in this process and those that it starts, that kernels are not kept."""
+    if "TERRAPATCH_UNCACHED" not in os.environ:
+        os.environ["TERRAPATCH_UNCACHED"] = "said"
+        progress.note(
+            f"compiled kernels cannot be kept ({why}): every job compiles them anew, which takes "
+            "seconds. Set NUMBA_CACHE_DIR to a folder that can be written"
+        )
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -89,6 +114,13 @@ def kernel(function: Callable[..., Any]) -> Any:
 
     No fast-math: sums keep their order, so that every thread gives the same bits.
     """
-    compiled = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        compiled = numba.njit(cache=True, **options)(function)
+    except RuntimeError as error:
+        if "no locator available" not in str(error):
+            raise
+        _say_uncached("neither beside the package nor in your home")
+        return numba.njit(**options)(function)
     compiled._cache = _Locked(compiled._cache, function)
     return compiled

@@ -15,6 +15,11 @@ TerrapatchError
 Every message says what is wrong, in which file, and what to do about it.
 """
 
+from __future__ import annotations
+
+import errno
+import os
+
 
 class TerrapatchError(Exception):
     """Base of all errors that are the user's to mend; `exit_code` ends the process."""
@@ -62,3 +67,28 @@ class IncompleteError(TerrapatchError, RuntimeError):
 
 class ValidationError(IncompleteError):
     """The trained model did not beat its baselines by the recipe's margin."""
+
+
+def remedy(path: str | os.PathLike[str], error: BaseException | None, otherwise: str) -> str:
+    """What helps with a file that could not be read.
+
+    Args:
+        path: the file.
+        error: what reading it ended with, if known.
+        otherwise: the advice where the file's content is to blame: fetching it again helps there,
+            and neither for a file that is not to be read nor for a drive that fails.
+    """
+    try:
+        if not isinstance(error, OSError):
+            with open(path, "rb") as stream:
+                stream.read(1)
+    except OSError as found:
+        error = found
+    if isinstance(error, PermissionError):
+        return "you have no permission to read it: change its permissions, or ask its owner"
+    if isinstance(error, OSError) and error.errno in _FAILING:
+        return "the drive or the network behind it fails: see to it and run once more"
+    return otherwise
+
+
+_FAILING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN)

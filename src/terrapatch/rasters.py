@@ -24,7 +24,8 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from .crs import crs_name
-from .errors import SceneError, SourceError
+from .errors import SceneError, SourceError, remedy
+from .rasterfiles import file_of
 from .tables import LockedAsset, atomic, storage_error
 
 if TYPE_CHECKING:
@@ -83,6 +84,12 @@ def read_header(href: str) -> Header:
     """
     try:
         with rasterio.open(href) as dataset:
+            if not dataset.count:
+                raise SceneError(
+                    f"{href}: holds no pixels itself, but several datasets "
+                    f"({', '.join(dataset.subdatasets) or 'none'}); write the one you mean to a "
+                    "GeoTIFF (gdal_translate) and name that"
+                )
             return Header(
                 # Not by `to_epsg`: it takes codes of another datum for look-alikes.
                 crs=None if dataset.crs is None else crs_name(dataset.crs.to_wkt()),
@@ -181,12 +188,7 @@ class BlockReader:
 
     HANDLES = 64
     """Open files per thread; the one used longest ago is closed first."""
-    _OPTIONS: ClassVar[dict[str, Any]] = {
-        "GDAL_NUM_THREADS": "1", "GDAL_CACHEMAX": 64 * 2**20,
-        "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    }  # fmt: skip
-    _MASKED: ClassVar[dict[str, Any]] = _OPTIONS | {"GDAL_DISABLE_READDIR_ON_OPEN": "FALSE"}
-    """Masks may lie in a file beside, which is looked for in the folder."""
+    _OPTIONS: ClassVar[dict[str, Any]] = {"GDAL_NUM_THREADS": "1", "GDAL_CACHEMAX": 64 * 2**20}
 
     def __init__(self) -> None:
         self._open: dict[int, OrderedDict[tuple[str, bool], rasterio.DatasetReader]] = {}
@@ -218,7 +220,7 @@ class BlockReader:
         """
         area = Window.from_slices(*window)
         try:
-            with rasterio.Env(**(self._OPTIONS if asset.mask is None else self._MASKED)):
+            with rasterio.Env(**self._OPTIONS):
                 dataset = self._handle(asset)
                 dataset.read(asset.band, window=area, out=out)
                 return None if asset.mask is None else _missing(dataset, asset, area)
@@ -232,7 +234,7 @@ class BlockReader:
         if dataset is None:
             if len(handles) >= self.HANDLES:
                 handles.popitem(last=False)[1].close()
-            dataset = rasterio.open(asset.href)
+            dataset = _opened(asset.href, masked=asset.mask is not None)
         handles[key] = dataset
         if dataset.shape != asset.shape:
             raise SourceError(
@@ -242,15 +244,23 @@ class BlockReader:
         return dataset
 
 
+def _opened(href: str, *, masked: bool) -> rasterio.DatasetReader:
+    """A dataset with what lies beside it: the header of an ENVI file, a mask, `.aux.xml`.
+
+    JP2 files of products have none but a mask, and looking for it takes as long as opening them.
+    """
+    alone = href.lower().endswith(".jp2") and not masked
+    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR" if alone else "FALSE"):
+        return rasterio.open(href)
+
+
 def unreadable(href: str, error: Exception) -> str:
     """The message for a raster that cannot be opened or decoded."""
     path = href.removeprefix("/vsizip/")
     # rasterio's own words are "Read failed. See previous exception for details."
     told = str(error.__cause__ or error).strip() or type(error).__name__
-    return (
-        f"{path}: cannot be read ({told}); the file is "
-        "missing, truncated or damaged: fetch the product again and run once more"
-    )
+    damaged = "the file is missing, truncated or damaged: fetch the product again and run once more"
+    return f"{path}: cannot be read ({told}); {remedy(file_of(href) or path, None, damaged)}"
 
 
 def write_geotiff(

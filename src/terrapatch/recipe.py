@@ -16,10 +16,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from .errors import RecipeError
+from .errors import InputError, RecipeError
 from .sections import (
     L2A_12,
     S2_BANDS,
@@ -42,6 +41,7 @@ from .sections import (
     SplitsSettings,
     TrainingSettings,
 )
+from .yamlfiles import merged, read
 
 __all__ = [
     "L2A_12",
@@ -72,15 +72,24 @@ __all__ = [
     "recipe_schema",
     "resolve",
     "shipped_recipes",
-    "workflow_recipe",
     "write_settings",
 ]
+
+
+CLAIMS = ("title", "description", "authors", "deviations")
+"""Keys of `publish` that speak of one dataset; `reference_licence` speaks of the map, and goes where
+another crosswalk comes."""
+
+NAMELESS = (
+    "a recipe needs a name of its own, also where it extends another: the folder of its results is "
+    "called so; add the line name: my-region"
+)
 
 
 class Recipe(Section):
     """A whole dataset: what, where, from which scenes, in which form."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=100)]
     """Name of the dataset and of its folder under results/."""
     mode: Literal["published", "corrected"] = "corrected"
     """`published` repeats what the paper's release did, defects included."""
@@ -208,28 +217,10 @@ def _find(name: str, folders: Sequence[Path]) -> Path:
     raise RecipeError(f"no recipe {name!r}; give the path of a YAML file or one of: {known}")
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecipeError(f"{path}: cannot be read as YAML: {error}") from error
-    if not isinstance(data, dict):
-        raise RecipeError(f"{path}: a recipe is a mapping that begins with 'name:'")
-    return data
-
-
-def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `change` over it, mappings merged key by key, everything else replaced."""
-    result = dict(base)
-    for key, value in change.items():
-        old = result.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        result[key] = merged(old, value) if both else value  # type: ignore[arg-type]
-    return result
-
-
 def resolve(data: Mapping[str, Any], folders: Sequence[Path] = ()) -> Recipe:
     """Make a recipe from its plain form: follow `extends`, apply the mode, check everything.
+
+    What a recipe says about its very dataset is not inherited by one of another name (`CLAIMS`).
 
     Args:
         data: what stands in a recipe file.
@@ -238,6 +229,8 @@ def resolve(data: Mapping[str, Any], folders: Sequence[Path] = ()) -> Recipe:
     Raises:
         RecipeError: with all findings in one message.
     """
+    if "name" not in data:
+        raise RecipeError(NAMELESS)
     chain = [dict(data)]
     seen: list[str] = []
     while "extends" in chain[-1]:
@@ -247,12 +240,14 @@ def resolve(data: Mapping[str, Any], folders: Sequence[Path] = ()) -> Recipe:
                 f"recipe {data.get('name')!r}: 'extends' runs in a circle at {name!r}"
             )
         seen.append(name)
-        chain.append(_read_yaml(_find(name, [*folders, shipped_recipes()])))
+        chain.append(read(_find(name, [*folders, shipped_recipes()])))
     plain: dict[str, Any] = {}
     for layer in reversed(chain):
         # An area is replaced as a whole: a box and a file cannot be merged.
         if "area" in layer:
             plain.pop("area", None)
+        if plain.get("name") not in (None, layer.get("name", plain.get("name"))):
+            _drop_claims(plain, layer)
         plain = merged(plain, layer)
     if plain.get("mode") == "published":
         changes = plain.get("published", {})
@@ -262,6 +257,17 @@ def resolve(data: Mapping[str, Any], folders: Sequence[Path] = ()) -> Recipe:
         return Recipe.model_validate(plain)
     except ValidationError as error:
         raise RecipeError(_findings(str(plain.get("name", "?")), error)) from None
+
+
+def _drop_claims(plain: dict[str, Any], layer: Mapping[str, Any]) -> None:
+    """Take from a base what it says about its own dataset, before another one is built on it."""
+    about, reference = plain.get("publish"), layer.get("reference")
+    if not isinstance(about, Mapping):
+        return
+    dropped = set(CLAIMS)
+    if isinstance(reference, Mapping) and "crosswalk" in reference:  # another map
+        dropped.add("reference_licence")
+    plain["publish"] = {key: value for key, value in about.items() if key not in dropped}
 
 
 def _findings(name: str, error: ValidationError) -> str:
@@ -299,49 +305,34 @@ def load_recipe(name: str | os.PathLike[str], changes: Mapping[str, Any] | None 
         RecipeError: no such recipe, or findings in it.
     """
     path = _find(os.fspath(name), [shipped_recipes()])
-    return resolve(merged(_read_yaml(path), changes or {}), [path.parent])
-
-
-def workflow_recipe(
-    config: Mapping[str, Any], configfiles: Sequence[str | os.PathLike[str]]
-) -> tuple[Recipe, str]:
-    """The recipe behind a Snakemake run, and the folder of its results.
-
-    The default `config.yaml` names a shipped recipe under `recipe`. A recipe file given with
-    `--configfile` is merged over it, so that key is ignored where the recipe itself is there.
-
-    Args:
-        config: Snakemake's merged configuration, with `--config output=FOLDER` or any other
-            setting on top.
-        configfiles: the files that it came from; `extends` is looked up beside them.
-    """
-    data = dict(config)
-    output = data.pop("output", "results")
-    if not isinstance(output, str):  # `--config output=1e3` is a number to Snakemake
-        raise RecipeError(
-            f"output: {output!r} was read as a number, not as a folder; write output=./NAME"
-        )
-    default = data.pop("recipe", None)
-    if "name" in data:
-        return resolve(data, [Path(file).parent for file in configfiles]), output
-    return load_recipe(str(default), data), output
+    plain = merged(read(path), changes or {})
+    if "name" not in plain:
+        raise RecipeError(f"{path}: {NAMELESS}")
+    return resolve(plain, [path.parent])
 
 
 def write_settings(recipe: Recipe, folder: Path) -> list[Path]:
     """Write one settings file a stage; a file whose text is unchanged keeps its time.
 
     Snakemake compares times: an untouched file means that its stage need not run again.
+
+    Raises:
+        InputError: the folder of results cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for stage in STAGES:
-        path = folder / f"{stage}.json"
-        text = json.dumps(recipe.stage_settings(stage), indent=2, ensure_ascii=False) + "\n"
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            temporary = path.with_name(f".{path.name}.{os.getpid()}")
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
-        paths.append(path)
+    paths = [folder / f"{stage}.json" for stage in STAGES]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for stage, path in zip(STAGES, paths, strict=True):
+            text = json.dumps(recipe.stage_settings(stage), indent=2, ensure_ascii=False) + "\n"
+            if not path.is_file() or path.read_text(encoding="utf-8") != text:
+                temporary = path.with_name(f".{path.name}.{os.getpid()}")
+                temporary.write_text(text, encoding="utf-8")
+                temporary.replace(path)
+    except OSError as error:
+        raise InputError(
+            f"{folder.parent}: no folder that results can be written to ({error.strerror}: "
+            f"{error.filename}); give another one with --output"
+        ) from error
     return paths
 
 

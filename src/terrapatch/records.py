@@ -112,10 +112,12 @@ class LockedUnit(_Record):
 
 
 class Exclusion(_Record):
-    """A scene that was found and not used."""
+    """What was found and not used: a scene, or files of which no scene was made."""
 
     id: str
-    sensor: Sensor
+    """The scene's; of other things the path, as a scene's addresses have it."""
+    sensor: Sensor | Literal["other"]
+    """`other`: of no sensor that is read, or nothing tells it."""
     reason: str
 
 

@@ -15,6 +15,9 @@ from pathlib import Path
 
 from .errors import InputError
 
+PUBLISHED = ("README.md", "statistics.json", "SHA256SUMS")
+"""What `publish` adds to the files of the layout."""
+
 
 @dataclass(frozen=True)
 class Results:
@@ -32,14 +35,34 @@ class Results:
             name: the recipe's name.
 
         Raises:
-            InputError: Snakemake would read the folder's name as a pattern, or no text holds it.
+            InputError: Snakemake would read the folder's name as a pattern, or no text holds it;
+                or something else than results of ours stands there.
         """
         if "{" in output or "}" in output or not output.isprintable():
             raise InputError(
                 f"output {output!r}: braces, line breaks and bytes that are no text cannot be in "
                 "the name of a folder of results; give another one"
             )
-        return cls(Path(os.path.normpath(Path(output).expanduser()), name).as_posix())
+        found = cls(Path(os.path.normpath(Path(output).expanduser()), name).as_posix())
+        found._require_ours()
+        return found
+
+    def _require_ours(self) -> None:
+        """A folder becomes that of results while it is empty, and has settings from then on."""
+        root = Path(self.root)
+        for folder in (root, *root.parents):
+            if os.path.lexists(folder) and not folder.is_dir():
+                raise InputError(
+                    f"{folder}: is a file, and a folder of results is to be there; move it"
+                )
+        ours = any(Path(p).is_file() for p in (self.lock, self.settings("plan")))
+        names = [] if ours or not root.is_dir() else sorted(set(os.listdir(root)) - {"logs"})
+        if names and names != ["settings"]:
+            raise InputError(
+                f"{root}: holds {names[0]}, which is no result of terrapatch (there are no "
+                "settings beside it); nothing has been touched: give another --output, or another "
+                "name to the recipe"
+            )
 
     @property
     def argument(self) -> str:

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,8 @@ LAYERS = frozenset({"local_incidence", "ellipsoid_incidence", "layover_shadow"})
 """Bands that no sensor measured, see `Sentinel1Settings.layers`."""
 INCIDENCE = "incidence"
 _LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
+_PARTS = re.compile(r"zarr\.json|(data|source|scl|incidence)/(zarr\.json|c(/\d+)+)")
+"""Names of the files of a stack."""
 _EMPTY = 2**64 - 1
 """Offset and length of a chunk that is not stored. Source: Zarr v3 sharding codec 1.0."""
 
@@ -166,9 +169,10 @@ def create_stack(path: str | Path, info: StackInfo) -> Iterator[StackWriter]:
     """Open a stack for writing; it takes its name when the block ends without an error.
 
     Raises:
+        InputError: something else than a stack stands there.
         StorageError: the disk is full or the folder cannot be written.
     """
-    with atomic(path) as temporary:
+    with atomic(path, ours=lambda _: _is_part) as temporary:
         yield StackWriter(temporary, info)
 
 
@@ -273,6 +277,10 @@ def open_stack(path: str | Path) -> Stack:
         plain[key] = tuple(plain.get(key, ()))
     plain["items"] = tuple(tuple(step) for step in plain["items"])
     return Stack(Path(path), StackInfo(**plain), group)
+
+
+def _is_part(name: str) -> bool:
+    return _PARTS.fullmatch(name) is not None
 
 
 def _has_bytes(path: Path) -> bool:

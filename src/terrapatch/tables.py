@@ -12,14 +12,14 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from .errors import StorageError
+from .errors import InputError, StorageError
 from .records import Exclusion as Exclusion
 from .records import Gap as Gap
 from .records import Lock as Lock
@@ -54,28 +54,125 @@ def write_lock(lock: Lock, path: str | os.PathLike[str]) -> None:
     write_text(path, lock.model_dump_json(indent=1, exclude_defaults=True) + "\n")
 
 
+RECORD = ".terrapatch"
+"""File in a folder that we wrote: a line `hash  name` (or `-  name`) for each of its files."""
+
+Ours = Callable[[Path], Callable[[str], bool]]
+"""Folder → which of the files in it, by their names below it, are ours to replace."""
+
+
 @contextmanager
-def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic(path: str | os.PathLike[str], ours: Ours | None = None) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` when the block ends well.
 
-    Works for files and folders. An old file or folder of that name is replaced. On any error
-    the temporary one is removed; a full disk becomes a `StorageError` that says so.
+    On any error the temporary one is removed; a full disk becomes a `StorageError` that says so.
+    An old file of that name is replaced. Of an old folder only what is ours is: other files in it
+    stay, and a folder with nothing of ours in it is refused.
+
+    Args:
+        path: of a file, or of a folder where `ours` is given.
+        ours: tells what is ours in the folder that is there.
+
+    Raises:
+        InputError: something else stands there.
+        StorageError: it cannot be written.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if ours is not None and target.is_symlink() and target.is_dir():
+        target = target.resolve()  # a folder on another disk
+    _kept_files(target, ours)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    _remove(temporary)
     try:
-        yield temporary
-        if target.is_dir() and not target.is_symlink():
-            _remove(target)
-        temporary.replace(target)
-    except OSError as error:
+        target.parent.mkdir(parents=True, exist_ok=True)
         _remove(temporary)
+        yield temporary
+        kept = _kept_files(target, ours)
+        if target.is_dir():
+            _swap(temporary, target, kept)
+        else:
+            temporary.replace(target)
+    except OSError as error:
+        with suppress(OSError):
+            _remove(temporary)
         raise storage_error(target, error) from error
     except BaseException:
-        _remove(temporary)
+        with suppress(OSError):
+            _remove(temporary)
         raise
+
+
+def _kept_files(target: Path, ours: Ours | None) -> list[str]:
+    """Files of a folder that must stay, by their names below it."""
+    if ours is None:
+        if target.is_dir():
+            raise InputError(f"{target}: is a folder, and a file is to be written there; move it")
+        return []
+    if target.is_dir():
+        mine = ours(target)
+        names = files_below(target)
+        kept = [name for name in names if not mine(name)]
+        if names and len(kept) == len(names):
+            raise InputError(
+                f"{target}: holds files that terrapatch has no record of having written, such as "
+                f"{kept[0]}; nothing of it has been touched. Name another folder, or move these "
+                "files away (or delete them, where an older version of terrapatch wrote them)"
+            )
+        return kept
+    if os.path.lexists(target):
+        raise InputError(f"{target}: is a file, and a folder is to be written there; move it")
+    return []
+
+
+def _swap(temporary: Path, target: Path, kept: Sequence[str]) -> None:
+    """Put a new folder into the place of an old one; files to be kept move over."""
+    taken = [name for name in kept if os.path.lexists(temporary / name)]
+    if taken:
+        raise InputError(
+            f"{target}/{taken[0]}: terrapatch has no record of having written this file, and would "
+            "write one of that name; nothing has been touched: move it away"
+        )
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    target.rename(old)
+    try:
+        temporary.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+    for name in kept:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (old / name).rename(target / name)
+    shutil.rmtree(old)
+
+
+def files_below(folder: Path) -> list[str]:
+    """Names of all files below a folder, sorted; a link is a file, wherever it leads."""
+    found: list[str] = []
+    for root, folders, files in os.walk(folder):
+        links = [name for name in folders if os.path.islink(os.path.join(root, name))]
+        found += [(Path(root) / name).relative_to(folder).as_posix() for name in (*files, *links)]
+    return sorted(found)
+
+
+def write_record(folder: Path, lines: Iterable[tuple[str, str]]) -> None:
+    """Write which files of a folder are ours: pairs of hash and name."""
+    text = "".join(f"{digest}  {name}\n" for digest, name in lines)
+    (folder / RECORD).write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def read_record(folder: Path, name: str = RECORD) -> dict[str, str]:
+    """Name → hash of the files that we wrote into a folder; empty without a record."""
+    try:
+        text = (folder / name).read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return {}
+    pairs = (line.split("  ", 1) for line in text.splitlines())
+    return {pair[1]: pair[0] for pair in pairs if len(pair) == 2}
+
+
+def recorded(folder: Path) -> Callable[[str], bool]:
+    """Whether a file of a folder stands in the folder's own record."""
+    names = {*(found := read_record(folder)), *([RECORD] if found else [])}
+    return names.__contains__
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:

@@ -1,7 +1,8 @@
 # The recipe behind this run, the names of its results, and the units of its plan.
 from pathlib import Path
 
-from terrapatch.recipe import workflow_recipe, write_settings
+from terrapatch.build import workflow_recipe
+from terrapatch.recipe import write_settings
 from terrapatch.results import Results
 
 recipe, output_folder = workflow_recipe(config, workflow.configfiles)

@@ -54,6 +54,7 @@ rule training:
 rule report:
     input:
         lock=R.lock,
+        dates=R.dates,
         checksums=R.checksums,
         deviations=R.deviations,
         metrics=R.metrics,

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import shapely
+from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
 
 from ..errors import IncompleteError, InputError, SceneError, TerrapatchError
-from ..grid import share_surface
+from ..grid import GEOGRAPHIC, reprojected, share_surface
 from ..heights import HeightModel
 from ..radar.annotation import Annotation
 from ..radar.orbit import read_eof
@@ -39,6 +40,50 @@ def together(errors: Sequence[TerrapatchError]) -> TerrapatchError:
     """One error that says what all of them say; its kind is that of the first."""
     lines = dict.fromkeys(str(error) for error in errors)
     return type(errors[0])("\n".join(lines))
+
+
+def degrees(area: BaseGeometry, crs: str) -> BaseGeometry:
+    """The dataset's area in EPSG:4326.
+
+    Raises:
+        InputError: it lies beyond the poles.
+    """
+    if CRS(crs).geographic and (area.bounds[1] < -90 or area.bounds[3] > 90):
+        raise InputError(
+            f"area: latitudes from {area.bounds[1]:g} to {area.bounds[3]:g}; longitude stands "
+            "first, then latitude, or they are swapped in the file"
+        )
+    return reprojected(area, crs, GEOGRAPHIC)
+
+
+def swapped(area: BaseGeometry, scenes: Sequence[Scene], sensor: str) -> list[str]:
+    """A hint where scenes lie on the area with latitude and longitude swapped, and none on it."""
+    there = shapely.transform(area, lambda xy: xy[:, ::-1])
+    footprints = [s.footprint for s in scenes if s.sensor == sensor]
+    if any(share_surface(f, area) for f in footprints):
+        return []
+    if not any(share_surface(f, there) for f in footprints):
+        return []
+    return [
+        "with latitude and longitude swapped the area would lie on these scenes: area.bbox is "
+        "west, south, east, north, and in an area.file longitude stands before latitude"
+    ]
+
+
+def shared_pixels(items: Sequence[LockedItem]) -> list[TerrapatchError]:
+    """Items that would take the same band of the same file: a file shows one acquisition."""
+    first: dict[tuple[str, str, int], str] = {}
+    found = {}
+    for item in items:
+        for asset in item.assets.values():
+            other = first.setdefault((item.sensor, asset.href, asset.band), item.id)
+            if other != item.id:
+                found[other, item.id] = SceneError(
+                    f"{asset.href}: both {other} and {item.id} would take band {asset.band} of "
+                    "this file, which shows one acquisition; give each its own files, or name it "
+                    "once"
+                )
+    return [*found.values()]
 
 
 def missing_slices(

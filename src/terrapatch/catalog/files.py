@@ -4,17 +4,14 @@
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import SceneError
+from ..archives import members, open_archive, read_member
+from ..errors import SceneError, remedy
 from ..rasterfiles import file_of, files_beside
 from ..sums import Sums
 from ..tables import LockedFile
-
-_CHUNK = 1 << 22
 
 
 class Files:
@@ -34,10 +31,18 @@ class Files:
         self._sound: set[tuple[Path, str]] = set()
 
     def record(self, path: Path) -> tuple[int, str | None]:
-        """Bytes of a file, and its SHA-256 where the recipe wants it."""
+        """Bytes of a file, and its SHA-256 where the recipe wants it.
+
+        Raises:
+            SceneError: it cannot be read.
+        """
         if path not in self._records:
-            digest = self._sums.of(path) if self.hash_files else None
-            self._records[path] = path.stat().st_size, digest
+            try:
+                digest = self._sums.of(path) if self.hash_files else None
+                self._records[path] = path.stat().st_size, digest
+            except OSError as error:
+                advice = remedy(path, error, "put it back")
+                raise SceneError(f"{path}: cannot be read ({error}); {advice}") from error
         return self._records[path]
 
     def locked(self, path: Path, href: str | None = None) -> LockedFile:
@@ -56,7 +61,7 @@ class Files:
         more = [path for path in map(file_of, others) if path is not None and path != own]
         return (*self._beside[address], *(self.locked(path) for path in more))
 
-    def check_archive(self, path: Path, members: Sequence[str]) -> None:
+    def check_archive(self, path: Path, wanted: Sequence[str]) -> None:
         """Read members of a zip archive to their end (all of them where files are hashed).
 
         Raises:
@@ -65,44 +70,11 @@ class Files:
         with open_archive(path) as archive:
             if self.hash_files and self._sums.knows(path):
                 return  # read to its end and hashed by a former run
-            names = archive.namelist() if self.hash_files else members
+            names = [*members(archive)] if self.hash_files else wanted
             for name in names:
                 if (path, name) not in self._sound:
                     read_member(archive, path, name, keep=False)
                     self._sound.add((path, name))
-
-
-def open_archive(path: Path) -> zipfile.ZipFile:
-    """Open a zip archive.
-
-    Raises:
-        SceneError: no zip file, or truncated.
-    """
-    try:
-        return zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise SceneError(
-            f"{path}: no complete zip archive ({error}); the download broke off: fetch it again"
-        ) from error
-
-
-def read_member(archive: zipfile.ZipFile, path: Path, name: str, *, keep: bool = True) -> bytes:
-    """Read a member of a zip archive; its CRC-32 is checked on the way.
-
-    Raises:
-        SceneError: the member is broken.
-    """
-    parts = []
-    try:
-        with archive.open(name) as stream:
-            while chunk := stream.read(_CHUNK):
-                if keep:
-                    parts.append(chunk)
-    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise SceneError(
-            f"{path}: the member {name!r} is broken ({error}); fetch the archive again"
-        ) from error
-    return b"".join(parts)
 
 
 def portable(path: Path) -> str:

@@ -8,8 +8,8 @@ A new family is one row in `FAMILIES`. Files that no row knows stand in the reci
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -21,6 +21,8 @@ from ..errors import InputError, RecipeError
 from ..rasters import Header
 from ..recipe import RasterSource
 from .bandnames import chosen_bands, in_decibel, known_bands
+from .files import portable
+from .mapbands import map_band, named_band
 from .scene import (
     SENTINEL_LICENCE,
     BandFile,
@@ -33,9 +35,6 @@ from .scene import (
     platform_name,
 )
 from .statements import Statement, of_header, statement
-
-SUFFIXES = (".tif", ".tiff", ".jp2")
-"""Names of raster files, in lower case."""
 
 _USUAL = {
     "sentinel2": Statement("usually", nodata=0.0),
@@ -76,7 +75,7 @@ FAMILIES = (
     Family(
         "BigEarthNet-S1",
         re.compile(
-            r"(?P<scene>(?P<platform>S1[A-Z])_IW_GRDH_1SDV_(?P<start>\d{8}T\d{6})_"
+            r"(?P<scene>(?P<platform>S1[A-Z])_IW_GRDH_1SDV_(?P<start>\d{8}T\d{5,6})_"
             r"(?P<frame>(?P<tile>\d{2}[A-Z]{3})_\d+_\d+))_(?P<band>VV|VH)\.tif"
         ),
         "sentinel1",
@@ -84,10 +83,11 @@ FAMILIES = (
         scale="db",
     ),
     # Source: BigEarthNet guide: Level-2A of 2017 and 2018, of before baseline 04.00: no offset.
+    # Names of version 1 write the time as a number: T93020 is 09:30:20.
     Family(
         "BigEarthNet-S2",
         re.compile(
-            r"(?P<scene>(?P<platform>S2[A-Z])_MSIL2A_(?P<start>\d{8}T\d{6})_"
+            r"(?P<scene>(?P<platform>S2[A-Z])_MSIL2A_(?P<start>\d{8}T\d{5,6})_"
             r"(?:N9999_R(?P<orbit>\d{3})_T(?P<tile>\d{2}[A-Z]{3})_)?(?P<frame>\d+_\d+))_"
             r"(?P<band>B\d[\dA])\.tif"
         ),
@@ -144,10 +144,11 @@ def _family_scene(family: Family, match: re.Match[str], bands: Mapping[str, Path
         id=part["scene"],
         sensor=family.sensor,
         level=family.level,
-        datetime=iso_utc(part["start"]),
+        datetime=iso_utc(_padded(part["start"])),
         footprint=footprint_of(file_geobox(str(path))),
         files=partial(_wanted, part["scene"], str(path.parent), files),
         where=str(path.parent),
+        named=tuple(os.path.abspath(file) for file in bands.values()),
         tile=f"T{tile}" if tile else None,
         platform=platform_name(part["platform"]) if part.get("platform") else None,
         relative_orbit=int(part["orbit"]) if part.get("orbit") else None,
@@ -158,6 +159,11 @@ def _family_scene(family: Family, match: re.Match[str], bands: Mapping[str, Path
         processor="esa" if family.sensor == "sentinel2" else None,
         unusable=family.unusable,
     )
+
+
+def _padded(start: str) -> str:
+    day, time = start.split("T")
+    return f"{day}T{time:0>6}"
 
 
 def _labelled_tile(path: Path) -> str | None:
@@ -192,20 +198,24 @@ def described_scenes(sources: Sequence[RasterSource], level: str) -> list[Scene]
     """
     findings: list[str] = []
     scenes = []
-    paths = Counter(source.path for source in sources)
+    described: dict[int, Mapping[str, BandFile]] = {}
     for number, source in enumerate(sources):
         if source.sensor == "reference":
+            setting = f"catalog.rasters.{number}.bands"
             scenes.append(
-                map_scene(source.path, day=source.date, scene_id=source.id, nodata=source.nodata)
-            )
+                map_scene(
+                    source.path, day=source.date, scene_id=source.id, nodata=source.nodata,
+                    band=named_band(source.bands, setting), setting=setting,
+                )
+            )  # fmt: skip
             continue
         where = f"catalog.rasters.{number}"
         found, bands = _open_points(source)
         findings += [f"  {where}.{text}" for text in found]
         if not found:
-            # A file with bands of several dates stands for several scenes.
-            shared = paths[source.path] > 1
-            scenes.append(_described_scene(source, bands, level, where, dated=shared))
+            described[number] = _described_files(source, bands, where)
+            scenes.append(_described_scene(source, described[number], level))
+    findings += _claims(sources, described)
     if findings:
         raise RecipeError(f"{len(findings)} finding(s):\n" + "\n".join(findings))
     return scenes
@@ -217,6 +227,8 @@ def map_scene(
     day: date | None = None,
     scene_id: str | None = None,
     nodata: float | None = None,
+    band: int | str | None = None,
+    setting: str = "reference.band",
 ) -> Scene:
     """A reference map.
 
@@ -225,25 +237,65 @@ def map_scene(
         day: the date that it stands for, if known.
         scene_id: its name; the file's stem if absent.
         nodata: code of unmapped pixels where the file does not declare it.
+        band: number or description of the band with the codes, where the file has several.
+        setting: where the recipe says the band, for messages.
 
     Raises:
         InputError: no such file.
+        RecipeError: several bands could be meant, or there is no such band.
         GridError: the file has no CRS.
     """
     file = _existing(path)
-    name = scene_id or file.stem
+    header = header_of(path)
+    number = map_band(path, header, band, setting=setting)
+    name = scene_id or (file.stem if header.count == 1 else f"{file.stem}_{number}")
+    said = (Statement("catalog.rasters says", nodata),)
+    pixels = BandFile(path=file, band=number, said=said)
     return Scene(
         id=name,
         sensor="reference",
         level="map",
         datetime=iso_utc(day.isoformat()) if day else "",
         footprint=footprint_of(file_geobox(path)),
-        files=partial(
-            _wanted, name, path,
-            {"map": BandFile(path=file, said=(Statement("catalog.rasters says", nodata),))},
-        ),
+        files=partial(_wanted, name, path, {"map": pixels}),
         where=path,
-    )  # fmt: skip
+        origin=_origin(path, {"map": pixels}),
+        named=(os.path.abspath(file),),
+    )
+
+
+def _origin(path: str, files: Mapping[str, BandFile]) -> str:
+    """Where the pixels of a scene come from, as `Scene.origin` has it."""
+    return f"{portable(Path(path))}#{','.join(str(file.band) for file in files.values())}"
+
+
+def _claims(
+    sources: Sequence[RasterSource], files: Mapping[int, Mapping[str, BandFile]]
+) -> list[str]:
+    """Entries that claim the pixels, or the id, of another one."""
+    found = []
+    pixels: dict[tuple[str, Path, int], int] = {}
+    ids: dict[tuple[str, str], int] = {}
+    for number, bands in files.items():
+        source = sources[number]
+        claimed = [
+            pixels.setdefault((source.sensor, f.path, f.band), number) for f in bands.values()
+        ]
+        other = next((n for n in claimed if sources[n].date != source.date), None)
+        if other is not None:
+            found.append(
+                f"  catalog.rasters.{number}.date: {source.path} is described with two dates, "
+                f"{sources[other].date} (catalog.rasters.{other}) and {source.date}; pixels are "
+                "of one date"
+            )
+        if source.id is not None:
+            other = ids.setdefault((source.sensor, source.id), number)
+            if (sources[other].path, sources[other].date) != (source.path, source.date):
+                found.append(
+                    f"  catalog.rasters.{number}.id: {source.id} is the id of "
+                    f"catalog.rasters.{other} as well; give each scene its own"
+                )
+    return found
 
 
 def _open_points(source: RasterSource) -> tuple[list[str], dict[str, int]]:
@@ -293,13 +345,13 @@ def _said(source: RasterSource, band: str, where: str, text: str | None) -> tupl
     return tuple(said)
 
 
-def _described_scene(
-    source: RasterSource, bands: Mapping[str, int], level: str, where: str, *, dated: bool
-) -> Scene:
+def _described_files(
+    source: RasterSource, bands: Mapping[str, int], where: str
+) -> dict[str, BandFile]:
     assert source.sensor != "reference"
     header = _header(source)
     texts = dict(enumerate(header.descriptions, start=1)) if header else {}
-    files = {
+    return {
         band: BandFile(
             path=_existing(source.path.replace("{band}", band)),
             band=number,
@@ -308,10 +360,13 @@ def _described_scene(
         )
         for band, number in bands.items()
     }
+
+
+def _described_scene(source: RasterSource, files: Mapping[str, BandFile], level: str) -> Scene:
     first = str(next(iter(files.values())).path)
-    stem = Path(source.path).stem.replace("{band}", "").strip("_-.")
-    if dated:
-        stem = f"{stem}_{source.date:%Y%m%d}"
+    path = Path(source.path)
+    # `2022-06-01/{band}.tif` leaves the folder's name.
+    stem = path.stem.replace("{band}", "").strip("_-.") or path.parent.name or "scene"
     tile = re.search(r"(?:^|_)(T\d{2}[A-Z]{3})_", f"{Path(source.path).name}_")
     return Scene(
         id=source.id or stem,
@@ -321,11 +376,13 @@ def _described_scene(
         footprint=footprint_of(file_geobox(first)),
         files=partial(_wanted, source.id or stem, source.path, files),
         where=source.path,
+        origin=_origin(source.path, files),
+        named=tuple(os.path.abspath(file.path) for file in files.values()),
         tile=tile[1] if tile and source.sensor == "sentinel2" else None,
         orbit_direction=source.orbit_direction,
         relative_orbit=source.relative_orbit,
         platform=platform_name(source.platform) if source.platform else None,
-        polarisations=tuple(bands) if source.sensor == "sentinel1" else (),
+        polarisations=tuple(files) if source.sensor == "sentinel1" else (),
     )
 
 

@@ -14,6 +14,7 @@ Laws:
 from __future__ import annotations
 
 import re
+from binascii import crc_hqx
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -23,10 +24,10 @@ from xml.etree import ElementTree as ET
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from ..archives import address, members, open_archive
 from ..errors import SceneError
 from ..grid import split_at_antimeridian
-from .files import open_archive, portable
-from .safe import Tree, parse, sound, text_of
+from .files import portable
 from .scene import (
     SENTINEL_LICENCE,
     BandFile,
@@ -37,41 +38,61 @@ from .scene import (
     platform_name,
 )
 from .statements import Statement
+from .tree import Tree, archive_trees, folder_tree, parse, sound, text_of
 
-PRODUCT_NAME = re.compile(r"S1[A-Z]_(?:IW|S[1-6]|EW|WV)_GRD[FHM]_1")
-"""Names of products that are read; the suffix may be .SAFE, .zip or none."""
+PRODUCT_NAME = re.compile(r"S1[A-Z]_(?:IW|S[1-6]|EW|WV|EN|N[1-6])_(?:GRD|SLC|OCN|RAW)")
+"""How names of Sentinel-1 products begin."""
 
 MANIFEST = "manifest.safe"
 
-_FILE = re.compile(
-    r"(?P<folder>measurement|annotation|annotation/calibration)/"
-    r"(?P<kind>calibration-|noise-|)s1[a-z]-(?:iw|s[1-6]|ew|wv)\d?-grd-(?P<band>[hv]{2})-"
-    r"[^/]*\.(?:xml|tiff)"
+_NAME = re.compile(
+    r"(?P<kind>S1[A-Z]_\w{2}_\w{4}_\w{4})_(?P<start>\d{8}T\d{6})_\d{8}T\d{6}_(?P<orbit>\d{6})_"
+    r"[0-9A-F]{6}_[0-9A-F]{4}(?:_COG)?"
 )
+_FILE = re.compile(
+    r"(?P<folder>measurement|annotation|annotation/calibration)/(?P<kind>calibration-|noise-|)"
+    r"(?:s1[a-z]-)?(?:iw|s[1-6]|ew|wv)\d?-(?:grd-)?(?P<band>[hv]{2})(?:-[^/]*)?\.(?:xml|tiff)"
+)
+"""Files of a product; Amazon's copies are called `iw-vv` in place of the whole name."""
+
 _SIDECARS = ("annotation", "calibration", "noise")
+_KINDS = ("GRD", "SLC", "OCN", "RAW")
+
+
+def product_kind(tree: Tree) -> str:
+    """GRD, SLC, OCN or RAW, by the name of the product or, where it has another, its manifest.
+
+    Raises:
+        SceneError: no manifest, or one that is broken.
+    """
+    if match := re.match(r"S1[A-Z]_\w{2}_(GRD|SLC|OCN|RAW)", tree.name):
+        return match[1]
+    if MANIFEST not in tree.names:
+        raise SceneError(f"{tree.path}: the product lacks {MANIFEST}; fetch it again")
+    stated = parse(tree, MANIFEST).findtext(".//{*}productType", "").strip().upper()
+    return stated if stated in _KINDS else "unknown"
 
 
 def read_product(path: Path) -> Scene:
-    """The scene of a GRD product, a SAFE folder or a zip archive.
+    """The scene of a GRD product, a SAFE folder or a zip archive of one; see `read_tree`."""
+    if path.is_dir():
+        return read_tree(folder_tree(path))
+    with open_archive(path) as archive:
+        names = [*members(archive)]
+    trees = archive_trees(path, names, MANIFEST.__eq__)
+    return read_tree(trees[0] if trees else Tree(path, tuple(names), ""))
+
+
+def read_tree(tree: Tree) -> Scene:
+    """The scene of a GRD product.
 
     Raises:
-        SceneError: no manifest, or one that is broken; a truncated archive.
+        SceneError: no manifest, or one that is broken.
     """
-    tree = _tree(path)
     if MANIFEST not in tree.names:
-        raise SceneError(f"{path}: the product lacks {MANIFEST}; fetch it again")
+        raise SceneError(f"{tree.path}: the product lacks {MANIFEST}; fetch it again")
     with sound(tree):
         return _scene(tree)
-
-
-def _tree(path: Path) -> Tree:
-    if path.is_dir():
-        names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
-        return Tree(path, tuple(names), None)
-    with open_archive(path) as archive:
-        members = sorted(name for name in archive.namelist() if not name.endswith("/"))
-    root = next((m.removesuffix(MANIFEST) for m in members if m.endswith(MANIFEST)), "")
-    return Tree(path, tuple(m.removeprefix(root) for m in members if m.startswith(root)), root)
 
 
 def _scene(tree: Tree) -> Scene:
@@ -87,7 +108,7 @@ def _scene(tree: Tree) -> Scene:
         raise SceneError(f"{where}: no polarisations or processing; fetch the product again")
     platform = platform_name(f"{text('{*}platform/{*}familyName')}{text('{*}platform/{*}number')}")
     return Scene(
-        id=tree.path.name.removesuffix(".zip").removesuffix(".SAFE"),
+        id=_id(tree, root, bands),
         sensor="sentinel1",
         level="GRD",
         datetime=iso_utc(text("{*}startTime")),
@@ -104,6 +125,32 @@ def _scene(tree: Tree) -> Scene:
         slice=_slice(root, where),
         polarisations=bands,
     )
+
+
+def _id(tree: Tree, root: ET.Element, bands: Sequence[str]) -> str:
+    """The product's name: its folder's or archive's, or, where that was renamed, from the content.
+
+    Names end with the CRC-16 of the manifest (Sentinel-1 Product Specification, naming).
+    """
+    text = partial(text_of, root, tree.where(MANIFEST))
+    start, stop = (datetime.fromisoformat(text(f"{{*}}{key}Time")) for key in ("start", "stop"))
+    orbit = int(text("{*}orbitNumber"))
+    for name in (tree.name, tree.path.name):
+        match = _NAME.match(name)
+        if match and int(match["orbit"]) == orbit:
+            apart = datetime.fromisoformat(match["start"]) - start.replace(tzinfo=None)
+            if abs(apart.total_seconds()) <= 1:  # names are cut or rounded to seconds
+                return match[0]
+    platform = platform_name(f"{text('{*}platform/{*}familyName')}{text('{*}platform/{*}number')}")
+    mode = root.findtext(".//{*}instrumentMode/{*}mode", "IW").strip()
+    mode = root.findtext(".//{*}instrumentMode/{*}swath", mode).strip() if mode == "SM" else mode
+    kind = f"GRD{'H' if mode == 'IW' or mode[0] == 'S' else 'M'}"
+    seen = f"{'D' if len(bands) > 1 else 'S'}{'V' if 'VV' in bands else 'H'}"
+    take = f"{int(text('{*}missionDataTakeID')):06X}"
+    check = f"{crc_hqx(tree.read(MANIFEST), 0xFFFF):04X}"
+    satellite = f"S1{platform[-1]}"
+    span = f"{start:%Y%m%dT%H%M%S}_{stop:%Y%m%dT%H%M%S}"
+    return f"{satellite}_{mode}_{kind}_1S{seen}_{span}_{orbit:06d}_{take}_{check}"
 
 
 def _slice(root: ET.Element, where: str) -> Slice | None:
@@ -150,8 +197,7 @@ def _files(tree: Tree, bands: Sequence[str]) -> Mapping[str, BandFile]:
             )
     return {
         band: BandFile(
-            path=tree.path / found[band, "measurement"] if tree.prefix is None else tree.path,
-            member=None if tree.prefix is None else tree.prefix + found[band, "measurement"],
+            *tree.place(found[band, "measurement"]),
             said=(Statement("GRD products say", nodata=0.0),),
             sidecars={
                 kind: _address(tree, found[band, kind])
@@ -164,8 +210,8 @@ def _files(tree: Tree, bands: Sequence[str]) -> Mapping[str, BandFile]:
 
 
 def _address(tree: Tree, name: str) -> str:
-    path = portable(tree.path if tree.prefix is not None else tree.path / name)
-    return path if tree.prefix is None else f"/vsizip/{path}/{tree.prefix}{name}"
+    path, member = tree.place(name)
+    return portable(path) if member is None else address(portable(path), member)
 
 
 def _members(names: Sequence[str]) -> dict[tuple[str, str], str]:

@@ -15,10 +15,8 @@ Laws:
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -30,9 +28,9 @@ from ..errors import SceneError
 from ..grid import GEOGRAPHIC, geobox_from_dict, reprojected
 from ..rasters import read_bands
 from ..recipe import S2_BANDS
-from .safe import Tree, archive_trees, folder_tree, parse, sound, text_of
 from .scene import BandFile, Scene, file_geobox, footprint_of, iso_utc, missing_bands, platform_name
 from .statements import Statement
+from .tree import Tree, parse, sound, text_of
 
 PRODUCT_NAME = re.compile(
     r"SENTINEL2[A-Z]_\d{8}-\d{6}-\d{3}_L2A_T\d{2}[A-Z]{3}(?:_[A-Z](?:_V[\d-]+)?)?"
@@ -58,64 +56,22 @@ _STRIP = 1024
 """Rows of the edge mask looked at together."""
 
 
-def read_folder(path: Path, reflectance: str = "FRE") -> Scene:
-    """The scene of a product folder.
+def read_tree(tree: Tree, reflectance: str = "FRE") -> Scene:
+    """The scene of a product.
 
     Args:
-        path: the folder.
+        tree: its files.
         reflectance: which images give the bands, `FRE` or `SRE`.
 
     Raises:
         SceneError: metadata are missing, broken or lack what is needed.
     """
-    tree = folder_tree(path)
     main = next((name for name in tree.names if METADATA.fullmatch(name)), None)
     if main is None:
         raise SceneError(
-            f"{path}: the product lacks its metadata (…_MTD_ALL.xml); fetch it again, or describe "
-            "its files under catalog.rasters"
+            f"{tree.path}: the product lacks its metadata (…_MTD_ALL.xml); fetch it again, or "
+            "describe its files under catalog.rasters"
         )
-    return _read(tree, main, reflectance)
-
-
-def read_archive(path: Path, reflectance: str = "FRE") -> list[Scene]:
-    """The products of a zip archive (none if it holds something else).
-
-    Raises:
-        SceneError: the archive or its metadata are broken.
-    """
-    trees = archive_trees(path, METADATA.fullmatch)
-    if not trees:
-        raise SceneError(
-            f"{path}: no Theia product in the archive (…_MTD_ALL.xml is missing); fetch it again"
-        )
-    return [
-        _read(tree, next(n for n in tree.names if METADATA.fullmatch(n)), reflectance)
-        for tree in trees
-    ]
-
-
-def is_product(folder: Path) -> bool:
-    """Whether a folder is a Theia product (by its name or its metadata file)."""
-    if any(METADATA.fullmatch(file.name) for file in folder.glob("SENTINEL2*_MTD_ALL.xml")):
-        return True
-    # Archives are often unpacked into a folder of their own name.
-    around = any(PRODUCT_NAME.fullmatch(child.name) for child in folder.glob("SENTINEL2*"))
-    return bool(PRODUCT_NAME.fullmatch(folder.name)) and not around
-
-
-def is_archive(path: Path) -> bool:
-    """Whether a zip file is to be read as a product: by its name, or by what it holds."""
-    if PRODUCT_NAME.fullmatch(path.stem):
-        return True
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(METADATA.fullmatch(PurePosixPath(n).name) for n in archive.namelist())
-    except (OSError, zipfile.BadZipFile):
-        return False
-
-
-def _read(tree: Tree, main: str, reflectance: str) -> Scene:
     with sound(tree):
         return _scene(tree, main, reflectance)
 

@@ -9,6 +9,7 @@ Laws:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,12 +21,7 @@ from ..errors import (
     SceneError,
     TerrapatchError,
 )
-from ..grid import (
-    GEOGRAPHIC,
-    reprojected,
-)
 from ..heights import HeightModel
-from ..legend import load_crosswalk
 from ..recipe import StageSettings, read_settings
 from ..sums import Sums
 from ..tables import (
@@ -36,16 +32,25 @@ from ..tables import (
     write_lock,
 )
 from ..vectors import read_area
-from .checks import check_heights, check_raw, missing_slices, together
+from .checks import (
+    check_heights,
+    check_raw,
+    degrees,
+    missing_slices,
+    shared_pixels,
+    swapped,
+    together,
+)
 from .files import Files
 from .folder import Found, search
 from .gaps import gaps
 from .geotiff import described_scenes, map_scene
 from .policy import choose
-from .references import find_vectors
+from .references import FoundVectors, find_vectors
 from .scene import Scene, locked_item
 from .statements import wrong_codes
 from .units import locked_units, middle_latitude
+from .unused import left_over, printable
 
 SENSORS = ("sentinel2", "sentinel1", "reference")
 """In the order of the lock."""
@@ -76,26 +81,32 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         resolved.reference, area, area_crs, files, archive=archive,
         unpack_to=settings.parent.parent / "unpacked",
     )  # fmt: skip
-    found = _found(resolved, archive)
+    outline = degrees(area, area_crs)
+    found = _found(resolved, archive, ours=settings.parent.parent)
     wanted = [s for s in SENSORS if s == "reference" or s in resolved.modalities]
     chosen, excluded = choose(
         [scene for scene in found.scenes if scene.sensor in wanted],
         resolved.catalog,
-        reprojected(area, area_crs, GEOGRAPHIC),
+        outline,
         resolved.sentinel1.polarisations,
         resolved.sentinel1.level,
     )
-    excluded += [e for e in found.excluded if e.sensor in wanted]
+    excluded += left_over(found, wanted, _named_elsewhere(resolved, found, vectors))
     for sensor in wanted:
         if sensor == "reference" and resolved.reference.vectors:
             continue  # polygons stand in for maps
-        _require(sensor, [s.id for s in chosen if s.sensor == sensor], excluded, found)
+        hints = (
+            []
+            if any(s.sensor == sensor for s in chosen)
+            else swapped(outline, found.scenes, sensor)
+        )
+        _require(sensor, [s.id for s in chosen if s.sensor == sensor], excluded, hints)
     items, errors = _locked(chosen, _bands(resolved), files)
+    errors += shared_pixels(items)
     errors += wrong_codes(items, resolved.reference.crosswalk)
     beside = _Auxiliary()
     if "sentinel1" in wanted and resolved.sentinel1.level == "GRD":
         if resolved.catalog.missing_slices == "error":
-            outline = reprojected(area, area_crs, GEOGRAPHIC)
             errors += missing_slices(chosen, found.scenes, excluded, outline)
         items, beside, faults = _beside(resolved, archive, items, files)
         errors += faults
@@ -111,16 +122,14 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
     ]
     if not units:
         reasons = [f"unit {unit}: {reason}" for unit, reason in left_out.items()]
-        raise _empty("no unit has scenes of all sensors", excluded, found, reasons)
+        raise _empty("no unit has scenes of all sensors", excluded, reasons)
     if beside.model is not None:
         errors = check_heights(beside.model, boxes, sea=resolved.sentinel1.dem_sea)
         if errors:
             raise together(errors)
     items = [item for item in items if (item.sensor, item.id) in used]
     needed = {item.orbit_file for item in items}
-    if any(item.sensor == "reference" for item in items):
-        load_crosswalk(resolved.reference.crosswalk)  # a broken table is told before any pixel
-    rank = {sensor: number for number, sensor in enumerate(SENSORS)}
+    rank = {sensor: number for number, sensor in enumerate((*SENSORS, "other"))}
     lock = Lock(
         name=resolved.name,
         source=resolved.catalog.source,
@@ -132,7 +141,9 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         geoid=beside.geoid,
         orbits=tuple(file for file in beside.orbits if file.href in needed),
         vectors=vectors.vectors,
-        excluded=tuple(sorted(excluded, key=lambda e: (rank[e.sensor], e.id, e.reason))),
+        excluded=tuple(
+            sorted(map(printable, excluded), key=lambda e: (rank[e.sensor], e.id, e.reason))
+        ),
         units_left_out=left_out,
         latitude=middle_latitude(resolved.sampling, area, area_crs),
         gaps=gaps(items, units, resolved.catalog.period, _series(resolved)),
@@ -192,10 +203,15 @@ def _locked_file(path: Path, what: str, field: str, files: Files) -> LockedFile:
     return found.model_copy(update={"beside": files.beside(str(path))})
 
 
-def _found(settings: StageSettings, archive: Path | None) -> Found:
-    """All that the source offers, the reference among it."""
+def _found(settings: StageSettings, archive: Path | None, ours: Path) -> Found:
+    """All that the source offers, the reference among it; nothing of our own results."""
     catalog, reference = settings.catalog, settings.reference.path
+    described = described_scenes(catalog.rasters, catalog.level)
     how: dict[str, Any] = {
+        "described": {
+            file for scene in described if scene.sensor != "reference" for file in scene.named
+        },
+        "besides": ours,
         "raw": "sentinel1" in settings.modalities and settings.sentinel1.level == "GRD",
         "reflectance": settings.sentinel2.reflectance,
     }
@@ -205,15 +221,27 @@ def _found(settings: StageSettings, archive: Path | None) -> Found:
                 f"{archive}: no simulated archive here; run `terrapatch simulate` first"
             )
         found = search([archive], **how)
+        # What else lies there is the archive's own: its maps, heights, polygons.
+        raw = tuple(e for e in found.excluded if e.sensor != "other")
+        found = replace(found, excluded=raw, unknown=())
         maps = sorted((archive / "reference").glob("*.tif"))
     else:
         found, maps = search([Path(path) for path in catalog.paths], **how), []
-    scenes = [*found.scenes, *described_scenes(catalog.rasters, catalog.level)]
+    scenes = [*found.scenes, *described]
     # The archive's own map stands in where the recipe names no reference at all.
     own = [] if settings.reference.vectors else [str(path) for path in maps]
     names = [reference] if reference is not None else own
-    scenes += [map_scene(name) for name in names]
-    return Found(tuple(scenes), found.excluded, found.unknown)
+    scenes += [map_scene(name, band=settings.reference.band) for name in names]
+    return replace(found, scenes=tuple(scenes))
+
+
+def _named_elsewhere(settings: StageSettings, found: Found, vectors: FoundVectors) -> set[str]:
+    """Absolute paths of files that are used, and no scene of the catalogue."""
+    names = [settings.area.file, settings.sentinel1.geoid, *settings.sentinel1.dem]
+    names += [file for s in found.scenes if s.sensor == "reference" for file in s.named]
+    for vector in vectors.vectors:
+        names += [vector.href, *(file.href for file in vector.files)]
+    return {os.path.abspath(name) for name in names if name is not None}
 
 
 def _bands(settings: StageSettings) -> dict[str, tuple[str, ...]]:
@@ -245,7 +273,7 @@ def _locked(
 
 
 def _require(
-    sensor: str, chosen: Sequence[str], excluded: Sequence[Exclusion], found: Found
+    sensor: str, chosen: Sequence[str], excluded: Sequence[Exclusion], hints: Sequence[str]
 ) -> None:
     if chosen:
         return
@@ -256,20 +284,14 @@ def _require(
             f"{'sentinel1' if sensor == 'sentinel1' else 'catalog'}.level or "
             f"fetch other products:\n{_list(out)}"
         )
-    raise _empty(f"no scene of {sensor} is left", out, found, [])
+    out += [e for e in excluded if e.sensor == "other"]
+    raise _empty(f"no scene of {sensor} is left", out, hints)
 
 
-def _empty(
-    what: str, excluded: Sequence[Exclusion], found: Found, more: Sequence[str]
-) -> IncompleteError:
+def _empty(what: str, excluded: Sequence[Exclusion], more: Sequence[str]) -> IncompleteError:
     lines = [f"the plan is empty: {what}"]
     lines += [f"  {line}" for line in more]
     lines += [_list(excluded)] if excluded else ["  nothing was found in the given places"]
-    if found.unknown:
-        lines.append(
-            f"  {len(found.unknown)} raster(s) of no known kind, for example {found.unknown[0]}: "
-            "describe them under catalog.rasters"
-        )
     lines.append("widen area, period or cloud limit, or add products to catalog.paths")
     return IncompleteError("\n".join(lines))
 

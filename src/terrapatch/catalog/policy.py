@@ -8,9 +8,13 @@ Laws:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
+import shapely
 from shapely.geometry.base import BaseGeometry
 
 from ..grid import share_surface
@@ -41,14 +45,15 @@ def choose(
         Scenes to use, best first (see `best_first`), and the others with their reasons, by id.
     """
     steps: list[Callable[[Sequence[Scene]], Sieved]] = [
+        lambda s: (distinct(s), []),
         usable,
         once,
         lambda s: of_level(s, settings.level, radar_level),
         lambda s: of_processor(s, settings.processor),
         lambda s: in_period(s, settings.period),
         lambda s: in_area(s, area),
-        newest_versions,
         lambda s: with_polarisations(s, polarisations),
+        lambda s: newest_versions(s, area),
         lambda s: in_direction(s, settings.orbit_direction),
         lambda s: clear_enough(s, settings.cloud_percent, below=settings.cloud_limit == "below"),
         lambda s: covering(s, area if settings.require_full_cover else None),
@@ -74,7 +79,32 @@ def best_first(scenes: Sequence[Scene]) -> list[Scene]:
         cloud = _cloud(scene) if scene.sensor == "sentinel2" else 0.0
         return cloud, scene.datetime, scene.id
 
-    return sorted(scenes, key=key)
+    return _newest_first(sorted(scenes, key=key))
+
+
+def _newest_first(scenes: Sequence[Scene]) -> list[Scene]:
+    """The scenes in their order, but older versions of one ground right behind the newer ones."""
+    leads: dict[tuple[str | None, ...], list[Scene]] = {}
+    for scene in sorted(scenes, key=_version, reverse=True):
+        if scene.datatake is not None:
+            leads.setdefault(_acquisition(scene), []).append(scene)
+    behind: dict[int, list[Scene]] = {}
+    followers: set[int] = set()
+    for group in leads.values():
+        for number, scene in enumerate(group):
+            half = 0.5 * scene.footprint.area
+            newer = (o for o in group[:number] if _version(o) > _version(scene))
+            lead = next(
+                (o for o in newer if _shared(scene, o) > min(half, 0.5 * o.footprint.area)), None
+            )
+            if lead is not None:
+                followers.add(id(scene))
+                behind.setdefault(id(lead), []).append(scene)
+
+    def with_followers(scene: Scene) -> list[Scene]:
+        return [scene, *(f for b in behind.get(id(scene), ()) for f in with_followers(b))]
+
+    return [s for scene in scenes if id(scene) not in followers for s in with_followers(scene)]
 
 
 def usable(scenes: Sequence[Scene]) -> Sieved:
@@ -82,15 +112,63 @@ def usable(scenes: Sequence[Scene]) -> Sieved:
     return _split(scenes, lambda s: s.unusable)
 
 
-def once(scenes: Sequence[Scene]) -> Sieved:
-    """Keep one copy of a product that lies in several places, the first by path."""
-    first: dict[tuple[str, str], str] = {}
+def distinct(scenes: Sequence[Scene]) -> list[Scene]:
+    """The scenes with ids that no two different ones share.
+
+    Names of files are no identity: `2022-06-01/s2.tif` and `2022-07-01/s2.tif` are two scenes.
+    Where different scenes have one id, each gets what tells it apart: date, time, tile, folder.
+    """
+    groups: dict[tuple[str, str], dict[tuple[str | None, ...], list[Scene]]] = {}
     for scene in scenes:
-        first.setdefault((scene.sensor, scene.id), scene.where)
+        same = groups.setdefault((scene.sensor, scene.id), {})
+        same.setdefault(_content(scene), []).append(scene)
+    taken = {name for (_, name), contents in groups.items() if len(contents) == 1}
+    found = []
+    for (_, name), contents in groups.items():
+        members = [group[0] for group in contents.values()]
+        names = [name] if len(members) == 1 else _told_apart(name, members, taken)
+        taken |= {*names}
+        for group, own in zip(contents.values(), names, strict=True):
+            found += [scene if own == name else replace(scene, id=own) for scene in group]
+    return found
+
+
+def _content(scene: Scene) -> tuple[str | None, ...]:
+    """What copies of a product have in common."""
+    when = "" if scene.sensor == "reference" else scene.datetime
+    return when, scene.tile, scene.origin
+
+
+def _told_apart(name: str, scenes: Sequence[Scene], taken: Collection[str]) -> list[str]:
+    folders = [Path(scene.origin or scene.where).parent.name for scene in scenes]
+    days = [scene.datetime[:10].replace("-", "") for scene in scenes]
+    times = [re.sub(r"[-:Z]", "", scene.datetime) for scene in scenes]
+    tiles = [scene.tile or "" for scene in scenes]
+    for parts in (days, times, tiles, folders, map("_".join, zip(days, folders, strict=True))):
+        names = [f"{name}_{part}".rstrip("_") for part in parts]
+        if len({*names}) == len(names) and not {*names} & {*taken}:
+            return names
+    order = sorted(range(len(scenes)), key=lambda n: (_content(scenes[n]), scenes[n].where))
+    return [f"{name}_{order.index(n) + 1}" for n in range(len(scenes))]
+
+
+def once(scenes: Sequence[Scene]) -> Sieved:
+    """Keep one copy of a product that lies in several places: the newest, then the first by path."""
+    first: dict[tuple[str, str], Scene] = {}
+    for scene in scenes:
+        best = first.setdefault((scene.sensor, scene.id), scene)
+        if _version(scene) > _version(best):
+            first[scene.sensor, scene.id] = scene
 
     def reason(scene: Scene) -> str | None:
         used = first[scene.sensor, scene.id]
-        return None if used == scene.where else f"the same product is read from {used}"
+        if used is scene:
+            return None
+        if _version(used) > _version(scene):
+            return _older(scene, used)
+        if used.where == scene.where:
+            return f"listed several times in {used.where}: one of them is used"
+        return f"the same product is read from {used.where}"
 
     return _split(scenes, reason)
 
@@ -141,32 +219,39 @@ def in_area(scenes: Sequence[Scene], area: BaseGeometry) -> Sieved:
     return _split(scenes, reason)
 
 
-def newest_versions(scenes: Sequence[Scene]) -> Sieved:
+def newest_versions(scenes: Sequence[Scene], area: BaseGeometry | None = None) -> Sieved:
     """Of several versions of one acquisition keep that of the highest baseline, then the newest.
 
-    Versions share sensor, platform, datatake and tile, and more than half of the smaller one's
-    surface. Two datastrips of a datatake that meet inside a tile share little: both are kept,
-    they complete each other.
+    Versions share sensor, platform, datatake and tile, and more than half of their surface. One of
+    them is left out where newer ones show all of its ground (in the area, EPSG:4326, if one is
+    given); what they leave open is kept: a product that was cut into other slices. Two datastrips
+    that meet inside a tile, and slices of a pass, share little: they are no versions.
     """
     groups: dict[tuple[str | None, ...], list[Scene]] = {}
     for scene in scenes:
         if scene.datatake is not None:
-            key = (scene.sensor, scene.platform, scene.datatake, scene.tile)
-            groups.setdefault(key, []).append(scene)
-    reasons: dict[str, str] = {}
+            groups.setdefault(_acquisition(scene), []).append(scene)
+    newer: dict[int, Scene] = {}
     for group in groups.values():
         used: list[Scene] = []
         # The sort is stable, also backwards: of equals the first by id stays first.
         for scene in sorted(group, key=_version, reverse=True):
-            other = next((u for u in used if _same_ground(scene, u)), None)
-            if other is None:
-                used.append(scene)
+            over = [u for u in used if share_surface(scene.footprint, u.footprint)]
+            if over and _are_versions(scene, over) and not _left_open(scene, over, area):
+                newer[id(scene)] = max(over, key=lambda u: _shared(scene, u))
             else:
-                reasons[scene.id] = (
-                    f"an older version of {other.id} "
-                    f"(baseline {scene.processing_baseline}, made {scene.generation or '?'})"
-                )
-    return _split(scenes, lambda s: reasons.get(s.id))
+                used.append(scene)
+    return _split(scenes, lambda s: _older(s, newer[id(s)]) if id(s) in newer else None)
+
+
+def _acquisition(scene: Scene) -> tuple[str | None, ...]:
+    return scene.sensor, scene.platform, scene.datatake, scene.tile
+
+
+def _older(scene: Scene, newer: Scene) -> str:
+    version = f"(baseline {scene.processing_baseline}, made {scene.generation or '?'})"
+    name = newer.id if newer.id != scene.id else f"{newer.id} in {newer.where}"
+    return f"an older version of {name} {version}"
 
 
 def with_polarisations(scenes: Sequence[Scene], wanted: Sequence[str]) -> Sieved:
@@ -254,8 +339,10 @@ def best_of_tiles(scenes: Sequence[Scene], count: int | None) -> Sieved:
     return _split(scenes, reason)
 
 
-def _version(scene: Scene) -> tuple[str, str]:
-    return scene.processing_baseline or "", scene.generation
+def _version(scene: Scene) -> tuple[tuple[int, ...], str]:
+    """Baseline as numbers (05.9 comes before 05.10), then the time of making."""
+    numbers = re.findall(r"\d+", scene.processing_baseline or "")
+    return tuple(int(number) for number in numbers), scene.generation
 
 
 def _cloud(scene: Scene) -> float:
@@ -263,9 +350,25 @@ def _cloud(scene: Scene) -> float:
     return 101.0 if scene.cloud_percent is None else scene.cloud_percent
 
 
-def _same_ground(scene: Scene, other: Scene) -> bool:
-    shared = scene.footprint.intersection(other.footprint).area
-    return bool(shared > 0.5 * min(scene.footprint.area, other.footprint.area))
+_OUTLINE_DEG = 0.01
+"""Outlines of versions differ by this much, though they show the same ground."""
+
+
+def _are_versions(scene: Scene, others: Sequence[Scene]) -> bool:
+    """Whether others show more than half of a scene's ground."""
+    shown = shapely.union_all([o.footprint for o in others]).intersection(scene.footprint)
+    return bool(shown.area > 0.5 * scene.footprint.area)
+
+
+def _left_open(scene: Scene, others: Sequence[Scene], area: BaseGeometry | None) -> bool:
+    """Whether a scene shows ground (in an area) that none of the others shows."""
+    open_ground = scene.footprint.difference(shapely.union_all([o.footprint for o in others]))
+    ground = open_ground.buffer(-_OUTLINE_DEG).buffer(_OUTLINE_DEG)
+    return bool(ground.area > 0 and (area is None or share_surface(ground, area)))
+
+
+def _shared(scene: Scene, other: Scene) -> float:
+    return float(scene.footprint.intersection(other.footprint).area)
 
 
 def _split(scenes: Sequence[Scene], reason: Callable[[Scene], str | None]) -> Sieved:

@@ -35,9 +35,12 @@ from ..vectors import (
     open_network,
     open_vectors,
     read_box,
+    read_boxes,
     source_paths,
 )
 from .files import Files
+
+Box = tuple[float, float, float, float]
 
 _LISTED = 8
 """Reasons that a message names."""
@@ -107,7 +110,7 @@ def find_vectors(
                 found = _looked_through(source, box)
                 boxes[name] = found.boxes
                 wrong += found.wrong
-                seen = seen.with_file(source, found)
+                seen = seen.with_file(source, found, box)
                 vectors.append(_locked(name, path, source, found, files))
             if wanted.required:
                 seen.check(f"reference.{kind}.{number}")
@@ -120,9 +123,7 @@ def find_vectors(
     return FoundVectors(tuple(vectors), boxes)
 
 
-def _area_box(
-    area: BaseGeometry, area_crs: str, source: Source
-) -> tuple[float, float, float, float]:
+def _area_box(area: BaseGeometry, area_crs: str, source: Source) -> Box:
     left, bottom, right, top = reprojected(area, area_crs, source.layer.crs).bounds
     # Patches may reach over the area's edge, and labels look at what lies around them.
     rim = 0.02 * max(right - left, top - bottom)
@@ -143,7 +144,7 @@ class _Looked:
     """What is wrong with codes, in words."""
 
 
-def _looked_through(source: Source, box: tuple[float, float, float, float]) -> _Looked:
+def _looked_through(source: Source, box: Box) -> _Looked:
     unknown: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
     nulls = around = 0
@@ -167,15 +168,25 @@ class _Seen:
     features: int = 0
     around: int = 0
     counted: int = 0
+    swapped: bool = False
+    """Whether features would lie around the area if their axes were changed over."""
     left_out: Mapping[str, int] = field(default_factory=dict)
 
-    def with_file(self, source: Source, found: _Looked) -> _Seen:
+    def with_file(self, source: Source, found: _Looked, box: Box) -> _Seen:
+        """The same and one file more, `box` is the area in its CRS."""
+        swapped = self.swapped
+        if not found.around:
+            boxes = read_boxes(source.layer, None)[0]
+            meets = (boxes[:, 1] <= box[2]) & (boxes[:, 3] >= box[0])
+            meets &= (boxes[:, 0] <= box[3]) & (boxes[:, 2] >= box[1])
+            swapped |= bool(meets.any())
         return _Seen(
             (*self.files, f"{source.layer.where} ({short_name(source.layer.crs)})"),
             self.features + source.layer.features,
             self.around + found.around,
             # Unknown codes are an error of their own.
             self.counted + len(found.boxes) + len(found.wrong),
+            swapped,
             Counter(self.left_out) + found.left_out,
         )
 
@@ -188,6 +199,8 @@ class _Seen:
                 f"none of its {self.features} feature(s) lies around the area; is it the right "
                 "file, and are its coordinates in the CRS that it says"
             )
+            if self.swapped:
+                why += " (with x and y, or longitude and latitude, changed over they would)"
         else:
             most = sorted(self.left_out.items(), key=lambda item: (-item[1], item[0]))
             listed = ", ".join(f"{reason} ({n})" for reason, n in most[:_LISTED])

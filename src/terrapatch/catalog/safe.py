@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sentinel-2 Level-1C and Level-2A products in ESA's SAFE form, as folders or zip archives.
 
-Source: Sentinel-2 Products Specification Document, issues 14.6 (baseline 02.xx) to 15.0
-(baseline 04.00 and later, with radiometric offsets); compact naming since December 2016.
+Source: Sentinel-2 Products Specification Document, issues 13 (before December 2016: long names,
+several granules a product) and 14.2 (first Level-2A: nodes that end in _2A) to 15.0 (baseline
+04.00 and later, with radiometric offsets); compact naming since December 2016.
 
 Laws:
 1. The radiometric offset comes from the product's own metadata. A product of before baseline
@@ -13,21 +14,18 @@ Laws:
 from __future__ import annotations
 
 import re
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import shapely
+from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
 
 from ..errors import SceneError
 from ..grid import geobox_from_dict, split_at_antimeridian
 from ..recipe import S2_BANDS
-from .files import open_archive, read_member
 from .scene import (
     SENTINEL_LICENCE,
     BandFile,
@@ -39,135 +37,80 @@ from .scene import (
     platform_name,
 )
 from .statements import Statement, since_offset
+from .tree import Tree, parse, sound, text_of
 
-METADATA = ("MTD_MSIL2A.xml", "MTD_MSIL1C.xml")
-"""Names that make a folder a product."""
+METADATA = re.compile(
+    r"MTD_MSIL(?P<level>1C|2A)\.xml|S2[A-Z]_(?:OPER|USER)_MTD_SAFL(?P<old>1C|2A)_.*\.xml"
+)
+"""Names that make a folder a product; the second form is that of before December 2016."""
 
-PRODUCT_NAME = re.compile(r"S2[A-Z]_MSIL(1C|2A)_\d{8}T\d{6}_")
+PRODUCT_NAME = re.compile(
+    r"S2[A-Z]_(?:MSIL(?:1C|2A)_\d{8}T\d{6}_|(?:OPER|USER)_PRD_MSIL(?:1C|2A)_)"
+)
+"""How names of products begin; patches of BigEarthNet begin like that as well."""
+
+_TILE_METADATA = re.compile(
+    r"GRANULE/[^/]+/(?:MTD_TL|S2[A-Z]_(?:OPER|USER)_MTD_L(?:1C|2A)_TL_[^/]*)\.xml"
+)
+_OWN_URI = re.compile(r"S2[A-Z]_[\w.-]+")
 
 _BAND_ORDER = tuple(S2_BANDS)
 """Bands by `band_id` of the metadata. Source: Products Specification, Spectral_Information."""
 
-_IMAGE = re.compile(r"_(B\d[\dA]|SCL)(?:_(10|20|60)m)?\.(?:jp2|tif)$")
+_IMAGE = re.compile(r"_(B\d[\dA]|SCL)(?:_L2A_TL_\w+?)?(?:_(10|20|60)m)?\.(?:jp2|tif)$")
 _TILE = re.compile(r"_(T\d{2}[A-Z]{3})_")
+_QUANTIFICATION = {
+    "L1C": ("QUANTIFICATION_VALUE",),
+    "L2A": ("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE"),
+}
+"""Nodes by level; the second one stands in the first Level-2A products."""
 
 
-@dataclass(frozen=True)
-class Tree:
-    """Files of one product, in a folder or inside a zip archive."""
-
-    path: Path
-    """The SAFE folder, or the archive."""
-    names: tuple[str, ...]
-    """Files below the product's root, with `/`, sorted."""
-    prefix: str | None
-    """What stands before the names inside the archive; None for a folder."""
-
-    def read(self, name: str) -> bytes:
-        """Bytes of one file."""
-        if self.prefix is None:
-            return (self.path / name).read_bytes()
-        with open_archive(self.path) as archive:
-            return read_member(archive, self.path, self.prefix + name)
-
-    def where(self, name: str) -> str:
-        """How messages call a file."""
-        return f"{self.path}/{name}" if self.prefix is None else f"{self.path}: {name}"
-
-    def place(self, name: str) -> tuple[Path, str | None]:
-        """Path and member of a file, as `BandFile` has them."""
-        return (self.path / name, None) if self.prefix is None else (self.path, self.prefix + name)
-
-
-def folder_tree(path: Path) -> Tree:
-    """The files of a product folder."""
-    names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
-    return Tree(path, tuple(names), None)
-
-
-def archive_trees(path: Path, is_metadata: Callable[[str], object]) -> list[Tree]:
-    """The products of a zip archive: what lies beside or below a metadata file.
-
-    Args:
-        path: the archive.
-        is_metadata: whether a file of that name makes its folder a product.
-
-    Raises:
-        SceneError: no complete archive.
-    """
-    with open_archive(path) as archive:
-        members = sorted(name for name in archive.namelist() if not name.endswith("/"))
-    trees = []
-    for root in [m.rpartition("/")[0] for m in members if is_metadata(m.rpartition("/")[2])]:
-        prefix = f"{root}/" if root else ""
-        names = tuple(m.removeprefix(prefix) for m in members if m.startswith(prefix))
-        trees.append(Tree(path, names, prefix))
-    return trees
-
-
-def read_folder(path: Path) -> Scene:
-    """The scene of a SAFE folder; see `read_tree`."""
-    return read_tree(folder_tree(path))
-
-
-def read_archive(path: Path) -> list[Scene]:
-    """The Sentinel-2 products of a zip archive (none if it holds something else).
-
-    Raises:
-        SceneError: the archive or its metadata are broken.
-    """
-    return [read_tree(tree) for tree in archive_trees(path, METADATA.__contains__)]
-
-
-def read_tree(tree: Tree) -> Scene:
-    """Read the metadata of a product.
+def read_tree(tree: Tree) -> list[Scene]:
+    """Read the metadata of a product: a scene for each of its tiles.
 
     Raises:
         SceneError: metadata files are missing, broken or lack what is needed.
     """
-    with sound(tree):
-        return _scene(tree)
-
-
-@contextmanager
-def sound(tree: Tree) -> Iterator[None]:
-    """Numbers and dates that are none become errors with the product's name."""
-    try:
-        yield
-    except SceneError:
-        raise
-    except ValueError as error:
-        raise SceneError(
-            f"{tree.path}: broken metadata ({error}); fetch the product again"
-        ) from error
-
-
-def _scene(tree: Tree) -> Scene:
-    main = next((name for name in METADATA if name in tree.names), None)
-    tiles = [n for n in tree.names if re.fullmatch(r"GRANULE/[^/]+/MTD_TL\.xml", n)]
-    if main is None or not tiles:
-        lacking = "MTD_MSIL2A.xml or MTD_MSIL1C.xml" if main is None else "GRANULE/*/MTD_TL.xml"
+    mains = [name for name in tree.names if METADATA.fullmatch(name)]
+    tiles = [name for name in tree.names if _TILE_METADATA.fullmatch(name)]
+    if not mains or not tiles:
+        lacking = "GRANULE/*/MTD_TL.xml" if mains else "MTD_MSIL2A.xml or MTD_MSIL1C.xml"
         raise SceneError(f"{tree.path}: the product lacks {lacking}; fetch it again")
-    if len(tiles) > 1:
+    if len(mains) > 1:
         raise SceneError(
-            f"{tree.path}: {len(tiles)} granules in one product (the form of before December "
-            "2016); fetch the single-tile product"
+            f"{tree.path}: metadata of {len(mains)} products in one folder ({', '.join(mains)}); "
+            "unpack each product into a folder of its own"
         )
-    product, granule = parse(tree, main), parse(tree, tiles[0])
-    level = "L2A" if main == METADATA[0] else "L1C"
+    if len(tiles) == 1:
+        with sound(tree):
+            return [_scene(tree, mains[0], tiles[0])]
+    scenes = []
+    for tile in tiles:
+        granule = f"{tile.rpartition('/')[0]}/"
+        names = tuple(n for n in tree.names if n == mains[0] or n.startswith(granule))
+        with sound(tree):
+            scenes.append(_of_many(replace(tree, names=names), mains[0], tile))
+    return scenes
+
+
+def _scene(tree: Tree, main: str, tile_file: str) -> Scene:
+    product, granule = parse(tree, main), parse(tree, tile_file)
+    match = METADATA.fullmatch(main)
+    level = f"L{match['level'] or match['old']}" if match else ""
     text = partial(text_of, product, tree.where(main))
-    tile = _TILE.search(text_of(granule, tree.where(tiles[0]), "TILE_ID"))
+    tile = _TILE.search(text_of(granule, tree.where(tile_file), "TILE_ID", "TILE_ID_2A"))
     take = product.find(".//Datatake")
     if take is None or tile is None:
         raise SceneError(f"{tree.where(main)}: no datatake or tile; fetch the product again")
     outline = _footprint(product, tree.where(main))
     return Scene(
-        id=text("PRODUCT_URI").removesuffix(".SAFE"),
+        id=_id(product, tree.where(main), tree.name),
         sensor="sentinel2",
         level=level,
         datetime=iso_utc(text("PRODUCT_START_TIME")),
         footprint=outline,
-        files=partial(_files, tree, main, tiles[0], level),
+        files=partial(_files, tree, main, tile_file, level),
         where=str(tree.path),
         tile=tile[1],
         platform=platform_name(text("SPACECRAFT_NAME")),
@@ -175,12 +118,36 @@ def _scene(tree: Tree) -> Scene:
         relative_orbit=int(text("SENSING_ORBIT_NUMBER")),
         orbit_direction=text("SENSING_ORBIT_DIRECTION").lower(),
         cloud_percent=round(float(text("Cloud_Coverage_Assessment")), 6),
-        datatake="_".join(take.get("datatakeIdentifier", "").split("_")[:2]),
+        datatake="_".join(take.get("datatakeIdentifier", "").split("_")[:2]) or None,
         generation=iso_utc(text("GENERATION_TIME")),
         licence=SENTINEL_LICENCE,
         processor="esa",
-        uncovered=partial(_uncovered, tree, tiles[0], outline),
+        uncovered=partial(_uncovered, tree, tile_file, outline),
     )
+
+
+def _of_many(tree: Tree, main: str, tile_file: str) -> Scene:
+    """One tile of a product of before December 2016, whose outline is that of all its tiles."""
+    scene = _scene(tree, main, tile_file)
+    granule, where = parse(tree, tile_file), tree.where(tile_file)
+    return replace(
+        scene,
+        id=f"{scene.id}_{scene.tile}",
+        footprint=scene.footprint.intersection(footprint_of(_grid(granule, where))),
+        cloud_percent=round(float(text_of(granule, where, "CLOUDY_PIXEL_PERCENTAGE")), 6),
+    )
+
+
+def _id(product: ET.Element, where: str, folder: str) -> str:
+    """The product's name; early ones state an address of a server, or nothing: then the folder's."""
+    if PRODUCT_NAME.match(folder) and product.find(".//PRODUCT_URI") is None:
+        uri = product.findtext(".//PRODUCT_URI_2A", folder)
+    else:
+        uri = text_of(product, where, "PRODUCT_URI", "PRODUCT_URI_2A")
+    name = re.sub(r"\.(?:safe|zip)$", "", uri.strip().rpartition("/")[2], flags=re.IGNORECASE)
+    if not _OWN_URI.fullmatch(name):
+        raise SceneError(f"{where}: PRODUCT_URI {uri!r} is no product's name; fetch it again")
+    return name
 
 
 _FOOTPRINT_DEG = 0.005
@@ -190,19 +157,23 @@ whose sides are up to 300 m from straight in degrees."""
 
 def _uncovered(tree: Tree, tile: str, outline: BaseGeometry, area: BaseGeometry) -> float:
     """Share of an area in the product's grid that lies outside the footprint, good to 500 m."""
-    granule, where = parse(tree, tile), tree.where(tile)
-    sizes = {node.get("resolution"): node for node in granule.iter("Size")}
-    place, size = _geoposition(granule, 10), sizes.get("10")
-    if place is None or size is None:
-        raise SceneError(f"{where}: metadata without Size or Geoposition; fetch the product again")
     with sound(tree):
-        shape = tuple(int(size.findtext(key, "")) for key in ("NROWS", "NCOLS"))
-        crs = text_of(granule, where, "HORIZONTAL_CS_CODE")
-    grid = geobox_from_dict({"crs": crs, "transform": place, "shape": shape})
+        grid = _grid(parse(tree, tile), tree.where(tile))
     part = area.intersection(footprint_of(grid))
     if part.area == 0:
         return 0.0
     return float(part.difference(outline.buffer(_FOOTPRINT_DEG)).area / part.area)
+
+
+def _grid(granule: ET.Element, where: str) -> GeoBox:
+    """The tile's 10 m grid."""
+    sizes = {node.get("resolution"): node for node in granule.iter("Size")}
+    place, size = _geoposition(granule, 10), sizes.get("10")
+    if place is None or size is None:
+        raise SceneError(f"{where}: metadata without Size or Geoposition; fetch the product again")
+    shape = tuple(int(size.findtext(key, "")) for key in ("NROWS", "NCOLS"))
+    crs = text_of(granule, where, "HORIZONTAL_CS_CODE")
+    return geobox_from_dict({"crs": crs, "transform": place, "shape": shape})
 
 
 def band_offsets(product: ET.Element, level: str, where: str) -> dict[str, float]:
@@ -238,12 +209,12 @@ def _files(
 ) -> Mapping[str, BandFile]:
     """Files of the wanted bands, each at its native pixel size."""
     product, granule = parse(tree, main), parse(tree, tile)
-    node = "BOA_QUANTIFICATION_VALUE" if level == "L2A" else "QUANTIFICATION_VALUE"
+    nodes = _QUANTIFICATION[level]
     with sound(tree):
         offsets = band_offsets(product, level, tree.where(main))
-        quantification = float(text_of(product, tree.where(main), node))
+        quantification = float(text_of(product, tree.where(main), *nodes))
         if quantification <= 0:
-            raise ValueError(f"{node} is {quantification:g}")
+            raise ValueError(f"{nodes[0]} is {quantification:g}")
     images = _images(tree.names)
     wanted = {band: images.get((band, _native(band)), images.get((band, None))) for band in bands}
     missing = [band for band, name in wanted.items() if name is None]
@@ -302,38 +273,3 @@ def _footprint(product: ET.Element, where: str) -> BaseGeometry:
     if not rings:
         raise SceneError(f"{where}: metadata without footprint (EXT_POS_LIST); fetch it again")
     return shapely.union_all([split_at_antimeridian(ring) for ring in rings])
-
-
-def parse(tree: Tree, name: str) -> ET.Element:
-    """Root of an XML file of a product; broken ones become a `SceneError`."""
-    try:
-        return ET.fromstring(tree.read(name))  # noqa: S314
-    except (ET.ParseError, OSError) as error:
-        raise SceneError(
-            f"{tree.where(name)}: broken metadata ({error}); fetch the product again"
-        ) from error
-
-
-def text_of(root: ET.Element, where: str, tag: str) -> str:
-    """Text of the first node of that tag; none is a `SceneError`."""
-    node = root.find(f".//{tag}")
-    if node is None or not (node.text or "").strip():
-        raise SceneError(f"{where}: metadata without {tag}; fetch the product again")
-    return str(node.text).strip()
-
-
-def is_product(folder: Path) -> bool:
-    """Whether a folder is a Sentinel-2 product (by its metadata file or its name)."""
-    named = folder.suffix == ".SAFE" and PRODUCT_NAME.match(folder.name) is not None
-    return named or any((folder / name).is_file() for name in METADATA)
-
-
-def is_archive(path: Path) -> bool:
-    """Whether a zip file is to be read as a product: by its name, or by what it holds."""
-    if PRODUCT_NAME.match(path.name):
-        return True
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.rpartition("/")[2] in METADATA for name in archive.namelist())
-    except (OSError, zipfile.BadZipFile):
-        return False

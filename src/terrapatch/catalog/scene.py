@@ -24,8 +24,9 @@ from odc.geo.geobox import GeoBox
 from rasterio.errors import NotGeoreferencedWarning
 from shapely.geometry.base import BaseGeometry
 
+from ..archives import address
 from ..errors import GridError, SceneError
-from ..grid import GEOGRAPHIC, geobox_from_dict, one_name, reprojected, same_crs
+from ..grid import GEOGRAPHIC, equal_crs, geobox_from_dict, one_name, reprojected, same_crs
 from ..rasters import Header, read_header, read_window
 from ..tables import LockedAsset, LockedItem, Sensor
 from .files import Files, portable
@@ -62,7 +63,7 @@ class BandFile:
     def href(self) -> str:
         """What GDAL opens: relative to the working directory where the file lies under it."""
         path = portable(self.path)
-        return path if self.member is None else f"/vsizip/{path}/{self.member}"
+        return path if self.member is None else address(path, self.member)
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ class Scene:
     """Gives the files of the wanted bands, or raises `SceneError` for what is missing."""
     where: str = ""
     """The product's path, for messages."""
+    origin: str = ""
+    """Address of the pixels where the id is only a file's name; empty where metadata give it."""
     tile: str | None = None
     platform: str | None = None
     processing_baseline: str | None = None
@@ -110,7 +113,7 @@ class Scene:
     polarisations: tuple[str, ...] = ()
     """Sentinel-1: what was measured, or at least is there."""
     named: tuple[str, ...] = ()
-    """Absolute paths of local files that the metadata name (STAC items)."""
+    """Absolute paths of local files that the metadata or the recipe name."""
     processor: str | None = None
     """Sentinel-2: who made the product, `esa` or `theia`; None where nothing says it."""
     uncovered: Callable[[BaseGeometry], float] | None = field(default=None, compare=False)
@@ -197,7 +200,7 @@ def footprint_of(geobox: GeoBox) -> BaseGeometry:
     # Dense enough for the curve, coarse enough for a lock that people read.
     dense = shapely.segmentize(outline, side / 4)
     crs = str(geobox.crs)
-    if same_crs(crs, GEOGRAPHIC):
+    if equal_crs(crs, GEOGRAPHIC):
         return outline
     return shapely.simplify(reprojected(dense, crs, GEOGRAPHIC), 1e-6)
 
@@ -215,11 +218,11 @@ def locked_item(scene: Scene, bands: Sequence[str], files: Files) -> LockedItem:
         GridError: a file has no CRS, or another one than the metadata say.
     """
     found = scene.files(bands)
-    members: dict[Path, list[str]] = {}
+    packed: dict[Path, list[str]] = {}
     for file in found.values():
         if file.member is not None:
-            members.setdefault(file.path, []).append(file.member)
-    for path, names in members.items():
+            packed.setdefault(file.path, []).append(file.member)
+    for path, names in packed.items():
         files.check_archive(path, names)
     assets = {name: _asset(scene.sensor, name, file, files) for name, file in found.items()}
     _same_crs_throughout(scene, assets)

@@ -23,10 +23,12 @@ from urllib.parse import unquote, urlparse
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from ..errors import SceneError, SourceError
+from ..errors import SceneError, SourceError, remedy
 from ..grid import split_at_antimeridian
 from ..recipe import S2_BANDS
+from ..tables import Exclusion
 from .bandnames import COMMON_NAMES, POLARISATIONS
+from .files import portable
 from .scene import (
     SENTINEL_LICENCE,
     BandFile,
@@ -39,7 +41,9 @@ from .scene import (
 from .statements import Statement, since_offset, statement
 
 _LARGEST = 16 << 20
-"""Bytes; a larger JSON file is data, not a catalogue."""
+"""Bytes; of a larger JSON file the beginning tells whether it holds items, or data."""
+_HEAD = 1 << 18
+_STAC = b'"stac_version"'
 
 _URI = re.compile(r"_N(?P<major>\d\d)(?P<minor>\d\d)_R(?P<orbit>\d{3})_(?P<tile>T\d{2}[A-Z]{3})_")
 _SLICE = re.compile(r"S1[A-Z]_\w{2}_\w{4}_\w{4}_\d{8}T\d{6}_\d{8}T\d{6}")
@@ -47,27 +51,63 @@ _SLICE = re.compile(r"S1[A-Z]_\w{2}_\w{4}_\w{4}_\d{8}T\d{6}_\d{8}T\d{6}")
 Item = Mapping[str, Any]
 
 
-def read_items(path: Path) -> list[Scene]:
-    """Scenes of a JSON file: an item, an item collection, or a list of them; else none."""
+def read_items(path: Path) -> tuple[list[Scene], list[Exclusion]]:
+    """Scenes of a JSON file: an item, an item collection, or a list of them; else none.
+
+    Returns:
+        The scenes, and what looks like an item and is of no sensor that is read.
+
+    Raises:
+        SceneError: the file says that it holds items, and they are cut off or broken.
+    """
     try:
-        if path.stat().st_size > _LARGEST:
-            return []
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return []  # JSON of another kind lies in many folders
-    scenes = [item_scene(item, path) for item in _items(data)]
-    return [scene for scene in scenes if scene is not None]
+        if path.stat().st_size > _LARGEST and not _speaks_stac(path):
+            return [], []
+        text = path.read_bytes()
+        data = json.loads(text)
+        features = list(_features(data))
+    except OSError as error:
+        advice = remedy(path, error, "see to its folder")
+        reason = f"cannot be read ({error.strerror}): {advice}"
+        return [], [Exclusion(id=portable(path), sensor="other", reason=reason)]
+    except (ValueError, RecursionError) as error:
+        if _STAC not in text:
+            return [], []  # JSON of another kind lies in many folders
+        raise SceneError(f"{path}: broken STAC item(s) ({error}); fetch the items again") from error
+    scenes = []
+    others: dict[str, list[str]] = {}
+    for feature in features:
+        if "stac_version" in feature:
+            scene = item_scene(feature, path)
+            if scene is None:
+                others.setdefault(f"of {_sensor_name(feature)}", []).append(str(feature.get("id")))
+            else:
+                scenes.append(scene)
+        elif isinstance(feature.get("assets"), dict) and feature["assets"]:
+            others.setdefault("without stac_version", []).append(str(feature.get("id")))
+    return scenes, [
+        Exclusion(
+            id=portable(path), sensor="other",
+            reason=f"{len(ids)} item(s) {what}, not read: for example {ids[0]}",
+        )
+        for what, ids in others.items()
+    ]  # fmt: skip
 
 
-def _items(data: Any) -> Iterator[Item]:
+def _speaks_stac(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return _STAC in stream.read(_HEAD)
+
+
+def _features(data: Any) -> Iterator[Item]:
     if isinstance(data, list):
         for part in data:
-            yield from _items(part)
+            yield from _features(part)
     elif isinstance(data, dict):
-        if data.get("type") == "Feature" and "stac_version" in data:
+        if isinstance(data.get("features"), list):
+            yield from _features(data["features"])
+        elif data.get("type") == "Feature":
             yield data
-        elif isinstance(data.get("features"), list):
-            yield from _items(data["features"])
 
 
 def item_scene(item: Item, path: Path) -> Scene | None:
@@ -78,9 +118,15 @@ def item_scene(item: Item, path: Path) -> Scene | None:
         path: the file that it stands in; relative addresses start from its folder.
 
     Raises:
-        SceneError: the item lacks geometry or time, or they are broken.
+        SceneError: the item lacks properties, geometry or time, or they are broken.
     """
-    properties = item["properties"]
+    properties = item.get("properties")
+    if not isinstance(properties, dict):
+        raise SceneError(f"{path}: item {item.get('id')!r} has no properties; fetch the item again")
+    if not isinstance(item.get("assets") or {}, dict):
+        raise SceneError(
+            f"{path}: the assets of item {item.get('id')!r} are no table; fetch the item again"
+        )
     sensor = _sensor(item)
     if sensor is None:
         return None
@@ -88,27 +134,37 @@ def item_scene(item: Item, path: Path) -> Scene | None:
         geometry = _geometry(item)
         started = iso_utc(properties.get("start_datetime") or properties["datetime"])
         common: dict[str, Any] = {
-            "id": item["id"], "sensor": sensor, "datetime": started, "footprint": geometry,
+            "id": str(item["id"]), "sensor": sensor, "datetime": started, "footprint": geometry,
             "files": partial(_files, item, path, sensor), "where": str(path),
-            "platform": platform_name(str(properties.get("platform", ""))) or None,
+            "platform": platform_name(str(properties.get("platform") or "")) or None,
             "relative_orbit": properties.get("sat:relative_orbit"),
             "orbit_direction": properties.get("sat:orbit_state"),
             "licence": _licence(properties), "named": _local_assets(item, path),
         }  # fmt: skip
         make = _sentinel2 if sensor == "sentinel2" else _sentinel1
         return Scene(**(common | make(item)))
-    except (KeyError, TypeError, ValueError, shapely.errors.ShapelyError) as error:
+    except (
+        AttributeError, KeyError, TypeError, ValueError, shapely.errors.ShapelyError,
+    ) as error:  # fmt: skip
         raise SceneError(
             f"{path}: item {item.get('id')!r} lacks geometry or time, or they are broken "
             f"({error!r}); fetch the item again"
         ) from error
 
 
-def _sensor(item: Item) -> Literal["sentinel2", "sentinel1"] | None:
+def _names(item: Item) -> list[str]:
     properties = item["properties"]
     names = [properties.get("constellation"), properties.get("platform"), item.get("collection")]
-    for name in names:
-        plain = re.sub(r"[-_ ]", "", str(name or "").lower())
+    return [str(name) for name in names if name]
+
+
+def _sensor_name(item: Item) -> str:
+    return next(iter(_names(item)), "an unknown sensor")
+
+
+def _sensor(item: Item) -> Literal["sentinel2", "sentinel1"] | None:
+    for name in _names(item):
+        plain = re.sub(r"[-_ ]", "", name.lower())
         match = re.match(r"s(?:entinel)?([12])", plain)
         if match:
             return "sentinel2" if match[1] == "2" else "sentinel1"
@@ -304,7 +360,7 @@ def _key(assets: Mapping[str, Any], band: str, path: Path) -> str | None:
     if band in COMMON_NAMES:
         names.append(COMMON_NAMES[band])
     names += [f"{name}-jp2" for name in names]
-    known = [name for name in names if name in assets and "href" in assets[name]]
+    known = [n for n in names if isinstance((assets.get(n) or {}).get("href"), str)]
     for name in known:
         file = local_file(assets[name]["href"], path)
         if file is not None and file.is_file():
@@ -314,15 +370,29 @@ def _key(assets: Mapping[str, Any], band: str, path: Path) -> str | None:
 
 def _local_assets(item: Item, path: Path) -> tuple[str, ...]:
     assets = (item.get("assets") or {}).values()
-    files = (local_file(asset["href"], path) for asset in assets if "href" in asset)
+    hrefs = (asset.get("href") for asset in assets if isinstance(asset, dict))
+    files = (local_file(href, path) for href in hrefs if isinstance(href, str))
     return tuple(os.path.abspath(file) for file in files if file is not None)
 
 
 def local_file(href: str, path: Path) -> Path | None:
-    """Where an address lies on this machine; None if it is remote and not beside the item."""
+    """Where an address lies on this machine; None if it is remote and not beside the item.
+
+    Addresses may be percent-escaped or not, and names on disk as well: the first form that exists.
+    """
     url = urlparse(href)
     if url.scheme in ("", "file"):
-        name = unquote(url.path) if url.scheme else href
-        return path.parent / name
-    beside = path.parent / unquote(url.path).rpartition("/")[2]
-    return beside if beside.is_file() else None
+        names = [href, unquote(href), unquote(url.path)] if not url.scheme else [unquote(url.path)]
+        files = [path.parent / name for name in names]
+        return next((file for file in files if _is_file(file)), files[-1])
+    last, plain = (text.rpartition("/")[2] for text in (href, url.path))
+    names = [plain, unquote(plain), unquote(url.path).rpartition("/")[2], last, unquote(last)]
+    found = (path.parent / name for name in names if name)
+    return next((file for file in found if _is_file(file)), None)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False  # a name that is too long, or may not be looked at

@@ -9,12 +9,16 @@ Laws:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ..batches import check_series
 from ..errors import InputError
 from ..recipe import read_settings
-from ..tables import atomic, write_json
+from ..results import PUBLISHED
+from ..sums import sha256_of
+from ..tables import RECORD, atomic, files_below, read_record, write_json, write_record
 from . import cerradata4mm, multisenge, native
 from .sources import open_sources
 
@@ -40,14 +44,14 @@ def layouts(
     dates: Path | None = None,
     lock: Path | None = None,
 ) -> None:
-    """Write the dataset's image and label files, its tables, and `.layout.json`.
+    """Write the dataset's image and label files, its tables, `.layout.json`, and their hashes.
 
     Args:
         manifest: GeoParquet with one row a patch (docs/plan.md, Tables).
         stacks: folder with UNIT/MODALITY.zarr.
         labels: folder with UNIT.tif.
         settings: settings file of the stage.
-        output: the dataset's folder; an old one is replaced as a whole.
+        output: the dataset's folder; of an old dataset what its record lists is replaced.
         threads: files are written by so many threads.
         dates: table of dates; its rows of published patches go into the dataset.
         lock: the lock; the layout `multisenge` takes the cloud share of scenes from it.
@@ -56,7 +60,8 @@ def layouts(
     Raises:
         IncompleteError: no patch is kept.
         RecipeError: the layout cannot hold such data.
-        InputError: `folders` for a layout that has only one form.
+        InputError: `folders` for a layout that has only one form; or the folder holds files that
+            are not a dataset of ours.
         StorageError: an input is damaged, or the folder cannot be written.
     """
     wanted = read_settings(settings)
@@ -71,7 +76,20 @@ def layouts(
     sources = open_sources(manifest, stacks, labels, wanted, dates, lock)
     for modality in wanted.modalities if dates is not None else ():
         check_series(sources.table, stacks, modality, dates, threads)
-    with atomic(output) as folder:
+    with atomic(output, ours=_ours) as folder:
         folder.mkdir(parents=True)
         written = LAYOUTS[wanted.layouts.name](sources, folder, threads)
         write_json(folder / ".layout.json", {"layout": wanted.layouts.name, **written})
+        names = files_below(folder)
+        with ThreadPoolExecutor(max(1, threads)) as pool:
+            hashes = pool.map(lambda name: sha256_of(folder / name), names)
+            write_record(folder, zip(hashes, names, strict=True))
+
+
+def _ours(folder: Path) -> Callable[[str], bool]:
+    """What is ours in a dataset's folder: what its record lists, and what `publish` adds."""
+    listed = read_record(folder)
+    if not listed:  # before there was a record: Snakemake takes `.layout.json` away beforehand
+        published = read_record(folder, "SHA256SUMS")
+        listed = published if ".layout.json" in published else {}
+    return {*listed, *(PUBLISHED if listed else ()), *([RECORD] if listed else ())}.__contains__

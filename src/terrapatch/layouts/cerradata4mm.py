@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from ..batches import Batch, batches, read_labels, read_patches
 from ..errors import RecipeError, StorageError
 from ..legend import NODATA
 from ..patchfiles import PatchForm, patch_form
+from ..progress import track
 from ..stacks import Stack, StackInfo, open_stack
 from .sources import Sources, split_sizes, write_tables
 
@@ -71,11 +71,11 @@ def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
     layers = _layers(infos, settings.layouts.folders)
     for layer in layers.values():
         (folder / layer.folder).mkdir()
-    pace = batches(table, sources.stacks, "sentinel2")
+    pace = list(batches(table, sources.stacks, "sentinel2"))
     with ThreadPoolExecutor(max(1, threads)) as pool:
         write_one = _writer(sources, folder, names, layers)
         steps = pool.map(write_one, pace)
-        total = sum(tqdm(steps, "layout", unit="shard", disable=None, leave=False))
+        total = sum(track(steps, "layout", len(pace), "shard"))
     write_tables(folder, sources, names, [f"*_{name}" for name in names])
     _check_written(folder, layers, names)
     return {

@@ -31,12 +31,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ..batches import Batch, batches, read_labels, read_patches
 from ..errors import RecipeError
 from ..legend import NODATA
 from ..patchfiles import PatchForm, patch_form
+from ..progress import track
 from ..sections import S2_BANDS
 from ..stacks import Stack, StackInfo, open_stack
 from .images import Images, choose_images
@@ -133,7 +133,7 @@ def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
     ]
     with ThreadPoolExecutor(max(1, threads)) as pool:
         done = pool.map(lambda job: job(), jobs)
-        total = sum(tqdm(done, "layout", len(jobs), unit="step", disable=None, leave=False))
+        total = sum(track(done, "layout", len(jobs), "step"))
     _write_json(writer, names, present)
     images.write(folder / "images.parquet", sources)
     lines = [f"{t}_*_{n.removeprefix(f'{t}_')}" for t, n in zip(tiles, names, strict=True)]

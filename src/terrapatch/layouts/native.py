@@ -29,11 +29,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ..batches import Batch, group, locate, read_labels, read_patches
 from ..errors import RecipeError
 from ..legend import NODATA
+from ..progress import track
 from ..rasters import read_header
 from ..stacks import StackInfo, create_stack, open_stack
 from .sources import Sources, split_sizes, write_tables
@@ -114,7 +114,7 @@ def _write_stack(
 
     with create_stack(path, info) as writer, ThreadPoolExecutor(max(1, threads)) as pool:
         steps = pool.map(write_shard, range(len(parts)))
-        for _ in tqdm(steps, "layout", len(parts), unit="shard", disable=None, leave=False):
+        for _ in track(steps, "layout", len(parts), "shard"):
             pass
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from .. import exact
 from ..errors import GridError, SceneError, StorageError
+from ..progress import bar
 from ..rasters import BlockReader
 from ..resample import kernels
 from ..stacks import StackWriter
@@ -236,11 +236,10 @@ class _Run:
         self.free: list[_Buffers] = []
 
     def go(self) -> None:
-        # On a terminal only: in a log, a bar is noise.
-        with tqdm(total=len(self.places), unit="patch", disable=None, leave=False) as progress:
-            self._lead(progress)
+        with bar("patches", len(self.places), "patch") as advance:
+            self._lead(advance)
 
-    def _lead(self, progress: tqdm[Any]) -> None:
+    def _lead(self, advance: Callable[[int], object]) -> None:
         flight: list[_Shard] = []
         groups = [group for scene in self.scenes for group in scene.everything]
         for group in groups:
@@ -258,7 +257,7 @@ class _Run:
                 if not shard.pending and not shard.written:
                     self._advance(shard)
             if any(shard.written for shard in flight):
-                progress.update(sum(len(shard.missing) for shard in flight if shard.written))
+                advance(sum(len(shard.missing) for shard in flight if shard.written))
                 flight = [shard for shard in flight if not shard.written]
                 unfinished = [shard.number for shard in (*flight, *self.queue)]
                 for group in groups:

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from ..progress import bar, track
 from ..stacks import Stack, StackInfo, StackWriter, create_stack, open_stack
 from ..sums import check_unchanged
 from ..tables import read_lock, unit_geobox
@@ -124,7 +124,8 @@ def build(
 
     def cut_all(writer: StackWriter, layer: Layer) -> None:
         # Passes of one track stand together, so that they can share their geometry.
-        for time in sorted(range(len(steps)), key=lambda t: _track(steps[t])):
+        order = sorted(range(len(steps)), key=lambda t: _track(steps[t]))
+        for time in track(order, modality, len(order), "date"):
             cut(
                 steps[time].items, layer, around, wide, writer, time=time, threads=threads,
                 open_scene=open_scene, image_filter=image_filter,
@@ -132,13 +133,15 @@ def build(
             if incidence is not None:
                 angles[:, time] = incidence(steps[time], patches)
 
-    with create_stack(output, info) as writer:
+    parts = 1 if series_filter is None else 2
+    with create_stack(output, info) as writer, bar(modality, parts, "part") as advance:
         if series_filter is None:
             cut_all(writer, layer)
         else:
             with TemporaryDirectory(prefix=".series-", dir=output.parent) as folder:
                 raw = replace(info, size_px=wide.size_px, unit_of_values="before the filter")
                 cut_all(StackWriter(Path(folder) / "raw", raw), replace(layer, decibel=False))
+                advance(1)
                 stack = open_stack(Path(folder) / "raw")
                 _filter(stack, series_filter, layer, writer, steps, threads)
         if np.isfinite(angles).any():
@@ -188,7 +191,5 @@ def _filter(
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
         done = pool.map(shard, range(len(raw.info.shards)))
-        for _ in tqdm(
-            done, "filter", len(raw.info.shards), unit="shard", disable=None, leave=False
-        ):
+        for _ in track(done, "filter", len(raw.info.shards), "shard"):
             pass

@@ -52,12 +52,13 @@ def publish(
 
     from . import statistics
     from .card import card
-    from .checksums import write_checksums
+    from .checksums import checked, write_checksums
     from .deviations import deviations as compare
     from .facts import read_facts
 
     del labels  # the same arguments as the report; the manifest has the counts
     facts = read_facts(manifest, splits_summary, lock, dataset, settings)
+    hashes = checked(dataset, threads)
     dates = dates or manifest.with_name("dates.parquet")
     one_a_day = facts.settings.layouts.one_a_day
     shown = {
@@ -81,4 +82,4 @@ def publish(
     write_json(dataset / "statistics.json", figures)
     write_text(dataset / "README.md", card(facts, compared))
     write_json(deviations, compared)
-    write_checksums(dataset, threads)
+    write_checksums(dataset, hashes)

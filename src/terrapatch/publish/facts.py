@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -198,9 +199,10 @@ class Facts:
     def unused(self) -> list[dict[str, str]]:
         """All that was found and gives nothing to the published patches, with the reason."""
         rows = [
-            {"what": e.id, "kind": SENSORS.get(e.sensor, e.sensor), "reason": e.reason}
+            {"what": self.short(e.id), "kind": SENSORS.get(e.sensor, "Other"),
+             "reason": self.short(e.reason)}
             for e in self.lock.excluded
-        ]
+        ]  # fmt: skip
         rows += [
             {"what": row["id"], "kind": row["sensor"],
              "reason": "planned, but no pixel of a published patch comes from it: other scenes go "
@@ -209,10 +211,36 @@ class Facts:
             if row["patches"] == 0
         ]  # fmt: skip
         rows += [
+            {"what": f"{v.href.rpartition('/')[2]}, layer {v.layer}", "kind": "Vectors",
+             "reason": f"{number:,} features left out: {reason}"}
+            for v in self.lock.vectors
+            for reason, number in sorted(v.left_out.items())
+        ]  # fmt: skip
+        rows += [
             {"what": f"unit {unit}", "kind": "Unit", "reason": reason}
             for unit, reason in sorted(self.lock.units_left_out.items())
         ]
         return rows
+
+    @property
+    def notes(self) -> list[str]:
+        """What else the plan found and does not use, or has repaired."""
+        return [self.short(note) for note in self.lock.notes]
+
+    @cached_property
+    def _folder(self) -> str:
+        """The folder of this machine that all files of the lock lie in; empty if there is none."""
+        hrefs = [a.href for item in self.lock.items for a in item.assets.values()]
+        hrefs += [file.href for file in self.lock.beside]
+        hrefs += [vector.href for vector in self.lock.vectors]
+        hrefs += [e.id for e in self.lock.excluded]
+        folders = [posixpath.dirname(href) for href in hrefs if href.startswith("/")]
+        found = posixpath.commonpath(folders) if folders else ""
+        return found if found.count("/") > 1 else ""
+
+    def short(self, text: str) -> str:
+        """Text without that folder: another machine's report says the same."""
+        return text.replace(f"{self._folder}/", "") if self._folder else text
 
     @cached_property
     def gaps(self) -> list[tuple[str, Gap]]:

@@ -171,13 +171,12 @@ def location_map(
     points = [point for group in groups for outline in group.outlines for point in outline]
     frame = Frame.around(corners + points, width=width, height=420, pad=0.06)
     parts = frame.graticule()
-    count = sum(len(group.outlines) for group in groups)
-    dot = 7.0 if count <= 200 else 5.0 if count <= 2_000 else 3.0
+    dot = _dot(next((o for group in groups for o in group.outlines), []), frame)
     for group in groups:
         dots = "".join("M{:.1f} {:.1f}h0".format(*frame.place(*_middle(o))) for o in group.outlines)
         if dots:
             parts.append(
-                f'<path d="{dots}" style="fill:none;stroke:{group.color}" stroke-width="{dot:g}" '
+                f'<path d="{dots}" style="fill:none;stroke:{group.color}" stroke-width="{dot:.1f}" '
                 f'stroke-linecap="round"><title>{escape(group.name)}: {len(group.outlines)}</title>'
                 "</path>"
             )
@@ -191,14 +190,25 @@ def location_map(
     return svg(*frame.size, title, parts, least=500)
 
 
+def _dot(outline: Sequence[Point], frame: Frame) -> float:
+    """Width of a point on the sheet: neighbouring patches touch, and small ones are still seen."""
+    ys = [frame.place(*point)[1] for point in outline]
+    return min(8.0, max(2.0, 0.8 * (max(ys) - min(ys)))) if ys else 2.0
+
+
 def _names(units: Sequence[tuple[str, Sequence[Sequence[Point]]]], frame: Frame) -> list[str]:
     """Names of the units that have room for them."""
     found = []
     for name, outlines in units:
         places = [frame.place(*point) for point in outlines[0]]
         xs, ys = zip(*places, strict=True)
-        if max(xs) - min(xs) > text_width(name, 11) + 6 and max(ys) - min(ys) > 16:
-            found.append(text(min(xs) + 4, min(ys) + 13, name, fill=INK, font_size=11))
+        middle, top = (min(xs) + max(xs)) / 2, min(ys)
+        if max(xs) - min(xs) > text_width(name, 11) + 6 and max(ys) - top > 24:
+            # Sides lean: the outline's own top at its middle.
+            near = [y for x, y in places if y < (top + max(ys)) / 2]
+            found.append(
+                text(middle, max(near) + 14, name, fill=INK, font_size=11, text_anchor="middle")
+            )
     return found
 
 

@@ -58,7 +58,9 @@ def embedded(image: NDArray[np.uint8]) -> Picture:
 
 
 def stretch(layers: Sequence[NDArray[np.floating]], *, together: bool = False) -> Stretch:
-    """The 1st and 99th percentile of each channel over all patches shown.
+    """The 1st and 99th percentile of each channel: the median of those of all patches shown.
+
+    The median, so that one patch under a cloud leaves the others their colours.
 
     Args:
         layers: (channel, y, x) arrays, NaN where missing.
@@ -66,9 +68,9 @@ def stretch(layers: Sequence[NDArray[np.floating]], *, together: bool = False) -
     """
     found = []
     for channel in range(layers[0].shape[0]):
-        values = np.concatenate([layer[channel].ravel() for layer in layers])
-        values = values[np.isfinite(values)]
-        found.append(np.percentile(values, (1, 99)) if values.size else (0.0, 1.0))
+        values = (layer[channel][np.isfinite(layer[channel])] for layer in layers)
+        ends = [np.percentile(part, (1, 99)) for part in values if part.size]
+        found.append(np.median(ends, axis=0) if ends else (0.0, 1.0))
     limits = np.array(found, np.float64)
     if together:
         limits[:] = limits[:, 0].min(), limits[:, 1].max()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batches import Batch, group, locate, read_labels, read_patches
+from ..batches import Batch, group, locate, published, read_labels, read_patches
 from ..legend import Legend, Level
 from ..rasters import read_header
 from ..stacks import Stack, open_stack
@@ -30,6 +30,34 @@ COMPOSITES = (
     ("False colour", ("B08", "B04", "B03")),
 )
 """What a composite of these very bands is called."""
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Where pixels lie, and which of them are published."""
+
+    stacks: Path
+    """Folder with UNIT/MODALITY.zarr."""
+    labels: Path
+    """Folder with UNIT.tif."""
+    dates: Path
+    """Table of dates."""
+    modalities: Sequence[str]
+    legend: Legend
+    one_a_day: bool
+    """Whether the layout publishes one image of a day alone."""
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Pixels of some patches, in the order of their table."""
+
+    images: dict[str, list[NDArray[Any]]]
+    """Modality → per patch (band, y, x) float64, NaN where missing."""
+    days: dict[str, list[str]]
+    """Modality → per patch the day of its image; empty for mosaics."""
+    labels: list[NDArray[np.uint8]]
+    """Per patch (layer, y, x): levels of the legend, then edges where there are any."""
 
 
 @dataclass(frozen=True)
@@ -81,45 +109,53 @@ def choose(present: NDArray[np.bool_], places: NDArray[np.float64], count: int) 
     return sorted(taken)
 
 
-def read_layers(
-    table: gpd.GeoDataFrame, stacks: Path, labels: Path, modalities: Sequence[str], legend: Legend
-) -> dict[str, list[NDArray[Any]]]:
-    """Pixels of some patches, in the order of the table.
-
-    Returns:
-        modality → per patch (band, y, x) float64, NaN where missing; `label` →
-        per patch (layer, y, x) uint8: levels of the legend, then edges where there are any.
-    """
-    numbers = locate(table, stacks, modalities[0])
-    names = [level.name for level in legend.levels]
-    found: dict[str, list[Any]] = {key: [None] * len(table) for key in (*modalities, "label")}
+def read_layers(table: gpd.GeoDataFrame, pixels: Pixels) -> Layers:
+    """Pixels of some patches; of a series one published date of each."""
+    first = pixels.modalities[0]
+    numbers = locate(table, pixels.stacks, first)
+    names = [level.name for level in pixels.legend.levels]
+    images: dict[str, list[Any]] = {m: [None] * len(table) for m in pixels.modalities}
+    days: dict[str, list[str]] = {m: [""] * len(table) for m in pixels.modalities}
+    labels: list[Any] = [None] * len(table)
+    shown = {
+        m: published(table, pixels.stacks, m, pixels.dates, one_a_day=pixels.one_a_day)
+        for m in pixels.modalities
+    }
     for parts in group(table, numbers, [0] * len(table)).values():
         for batch in parts:
-            for modality in modalities:
-                stack = open_stack(stacks / batch.unit / f"{modality}.zarr")
-                data = _best_date(stack, batch)
-                for row, pixels in zip(batch.rows, data, strict=True):
-                    found[modality][row] = pixels
-            path = labels / f"{batch.unit}.tif"
+            for modality in pixels.modalities:
+                stack = open_stack(pixels.stacks / batch.unit / f"{modality}.zarr")
+                data, steps = _best_date(stack, batch, shown[modality][batch.rows])
+                for row, image, step in zip(batch.rows, data, steps, strict=True):
+                    images[modality][row] = image
+                    days[modality][row] = stack.info.times[step][:10] if stack.info.series else ""
+            path = pixels.labels / f"{batch.unit}.tif"
             known = read_header(str(path)).descriptions
             layers = names + [f"edge_{name}" for name in names if f"edge_{name}" in known]
             for row, codes in zip(batch.rows, read_labels(path, batch, layers), strict=True):
-                found["label"][row] = codes
-    return found
+                labels[row] = codes
+    return Layers(images, days, labels)
 
 
-def _best_date(stack: Stack, batch: Batch) -> NDArray[np.float64]:
-    """(patch, band, y, x), NaN where missing, of the date that shows each patch best.
+def _best_date(
+    stack: Stack, batch: Batch, shown: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """(patch, band, y, x), NaN where missing, of the date that shows each patch best; its step.
 
-    That is one of those with most of it: of these the one of middling brightness, which is neither
-    cloudy nor in winter's dusk, whatever the sensor.
+    That is one of the published ones with most of it: of these the one of middling brightness,
+    which is neither cloudy nor in winter's dusk, whatever the sensor.
+
+    Args:
+        stack: of the batch's unit.
+        batch: some patches.
+        shown: (patch, step or more) which images are published.
     """
     times = range(len(stack.info.times))
     seen = np.zeros((len(times), batch.rows.size))
     bright = np.full(seen.shape, np.inf)
     for time in times:
         source = read_patches(stack, batch, "source", time)
-        seen[time] = (source > 0).sum(axis=(1, 2))
+        seen[time] = np.where(shown[:, time], (source > 0).sum(axis=(1, 2)), -1)
         if len(times) > 1:
             data = read_patches(stack, batch, "data", time)
             bright[time] = np.median(data[:, : len(stack.info.measured)], axis=(1, 2, 3))
@@ -134,26 +170,30 @@ def _best_date(stack: Stack, batch: Batch) -> NDArray[np.float64]:
         data[np.broadcast_to((source == 0)[:, None], data.shape)] = np.nan
         here = (chosen == time)[:, None, None, None]
         found = data if found.size == 0 else np.where(here, data, found)
-    return found
+    return found, chosen
 
 
 def image_pictures(
-    layers: Mapping[str, list[NDArray[Any]]], infos: Mapping[str, Any], names: Sequence[str]
-) -> list[list[Shown]]:
+    table: gpd.GeoDataFrame, layers: Layers, pixels: Pixels
+) -> list[list[Shown]]:  # fmt: skip
     """Per patch: composites of the optical bands, then radar, as far as the modalities allow."""
+    names, unit = table["patch_id"].tolist(), str(table["unit"].iloc[0])
     rows: list[list[Shown]] = [[] for _ in names]
-    for modality, info in infos.items():
+    for modality in pixels.modalities:
+        info = open_stack(pixels.stacks / unit / f"{modality}.zarr").info
+        images, days = layers.images[modality], layers.days[modality]
         if modality == "sentinel2":
             for title, chosen in pictures.composites(info.bands, COMPOSITES):
-                shown = [patch[chosen] for patch in layers[modality]]
-                together = title.startswith("True colour")
-                _add(rows, names, title, shown, pictures.stretch(shown, together=together))
+                shown = [patch[chosen] for patch in images]
+                limits = pictures.stretch(shown, together=title.startswith("True colour"))
+                _add(rows, names, title, days, shown, limits)
         else:
             decibel = info.unit_of_values.strip().lower().startswith("db")
             # Angles and masks may stand behind the polarisations: they are no backscatter.
             power = info.measured
-            shown = [pictures.radar(patch[power], decibel=decibel) for patch in layers[modality]]
-            _add(rows, names, _radar_title(info, shown[0].shape[0]), shown, pictures.stretch(shown))
+            shown = [pictures.radar(patch[power], decibel=decibel) for patch in images]
+            title = _radar_title(info, shown[0].shape[0])
+            _add(rows, names, title, days, shown, pictures.stretch(shown))
     return rows
 
 
@@ -166,12 +206,13 @@ def _radar_title(info: Any, channels: int) -> str:
 
 
 def _add(
-    rows: list[list[Shown]], names: Sequence[str], title: str, shown: Sequence[NDArray[Any]],
-    limits: pictures.Stretch,
+    rows: list[list[Shown]], names: Sequence[str], title: str, days: Sequence[str],
+    shown: Sequence[NDArray[Any]], limits: pictures.Stretch,
 ) -> None:  # fmt: skip
-    for row, name, layer in zip(rows, names, shown, strict=True):
+    for row, name, day, layer in zip(rows, names, days, shown, strict=True):
         picture = pictures.embedded(pictures.colour(layer, limits, gamma=0.7))
-        row.append(Shown(title, f"{title}, patch {name}", picture))
+        dated = f"{title}, {day}" if day else title
+        row.append(Shown(dated, f"{dated}, patch {name}", picture))
 
 
 def label_pictures(codes: NDArray[np.uint8], legend: Legend, name: str) -> list[Shown]:
@@ -199,52 +240,40 @@ def main_classes(codes: NDArray[np.uint8], level: Level, most: int = 3) -> str:
     return ", ".join(parts) or "no labels"
 
 
-def looks(
-    table: gpd.GeoDataFrame, stacks: Path, labels: Path, modalities: Sequence[str], legend: Legend
-) -> list[Look]:
+def looks(table: gpd.GeoDataFrame, pixels: Pixels) -> list[Look]:
     """Pictures of all patches of a (small) table."""
     if table.empty:
         return []
-    layers = read_layers(table, stacks, labels, modalities, legend)
-    unit = str(table["unit"].iloc[0])
-    infos = {m: open_stack(stacks / unit / f"{m}.zarr").info for m in modalities}
-    names = table["patch_id"].tolist()
-    images = image_pictures(layers, infos, names)
+    layers = read_layers(table, pixels)
+    images = image_pictures(table, layers, pixels)
     return [
         Look(
             name, split if isinstance(split, str) else "no split",
-            main_classes(codes[0], legend.finest),
-            (*image, *label_pictures(codes, legend, name)),
+            main_classes(codes[0], pixels.legend.finest),
+            (*image, *label_pictures(codes, pixels.legend, name)),
         )
         for name, split, image, codes in zip(
-            names, table["split"].tolist(), images, layers["label"], strict=True
+            table["patch_id"].tolist(), table["split"].tolist(), images, layers.labels, strict=True
         )
     ]  # fmt: skip
 
 
 def predicted(
-    table: gpd.GeoDataFrame, stacks: Path, arrays: Mapping[str, NDArray[Any]], level: Level,
-    modalities: Sequence[str], labels: Path, legend: Legend,
-) -> list[Look]:  # fmt: skip
+    table: gpd.GeoDataFrame, pixels: Pixels, arrays: Mapping[str, NDArray[Any]], level: Level
+) -> list[Look]:
     """Predictions beside labels.
 
     Args:
         table: kept rows of the manifest.
-        stacks: folder with UNIT/MODALITY.zarr.
+        pixels: of the dataset.
         arrays: `patch_ids`, `truth` and one (patch, y, x) uint8 array a model, legend codes.
         level: that the models learnt.
-        modalities: of the dataset.
-        labels: folder with UNIT.tif.
-        legend: of the dataset.
     """
     ids = [str(name) for name in arrays["patch_ids"]]
     rows = table.set_index("patch_id", drop=False).loc[ids].reset_index(drop=True)
     if rows.empty:
         return []
-    layers = read_layers(rows, stacks, labels, modalities, legend)
-    unit = str(rows["unit"].iloc[0])
-    infos = {m: open_stack(stacks / unit / f"{m}.zarr").info for m in modalities}
-    images = image_pictures(layers, infos, ids)
+    images = image_pictures(rows, read_layers(rows, pixels), pixels)
     models = sorted(key for key in arrays if key not in ("patch_ids", "truth"))
     found = []
     for number, name in enumerate(ids):

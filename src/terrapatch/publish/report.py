@@ -43,6 +43,8 @@ def report(
     predictions: Path | None,
     settings: Path,
     output: Path,
+    *,
+    dates: Path | None = None,
 ) -> None:
     """Write the report.
 
@@ -58,6 +60,7 @@ def report(
         predictions: `predictions.npz` of the training stage, if it ran.
         settings: settings file of the stage `publish`.
         output: the HTML file to write.
+        dates: table of dates; the one beside the manifest if absent.
 
     Raises:
         StorageError: an input is missing or damaged, or the file cannot be written.
@@ -67,6 +70,10 @@ def report(
         raise StorageError(f"{dataset}/statistics.json: missing; run `terrapatch publish` first")
     measured = read_json(metrics) if metrics is not None and metrics.is_file() else None
     modalities = facts.settings.modalities
+    pixels = quicklooks.Pixels(
+        stacks, labels, dates or manifest.with_name("dates.parquet"), modalities, facts.legend,
+        facts.settings.layouts.one_a_day,
+    )  # fmt: skip
     chosen = _quicklook_rows(facts)
     page = render(
         "report.html.j2",
@@ -77,12 +84,12 @@ def report(
         dropped_map=_dropped_map(facts),
         provenance=provenance(settings, lock, facts.settings.name),
         colors=SPLIT_COLORS | {"none": _UNSPLIT, "dropped": _DROPPED},
-        looks=quicklooks.looks(chosen, stacks, labels, modalities, facts.legend),
+        looks=quicklooks.looks(chosen, pixels),
         bars={level["name"]: _bars(level) for level in facts.classes},
         ranges={modality: _ranges(facts, modality) for modality in modalities},
         measured=measured,
         models=_models(measured),
-        predicted=_predicted(facts, measured, predictions, stacks, labels),
+        predicted=_predicted(facts, measured, predictions, pixels),
     )
     write_text(output, page)
 
@@ -223,7 +230,7 @@ def _confusion(matrix: list[list[int]]) -> list[list[dict[str, Any]]]:
 
 
 def _predicted(
-    facts: Facts, measured: Mapping[str, Any] | None, path: Path | None, stacks: Path, labels: Path
+    facts: Facts, measured: Mapping[str, Any] | None, path: Path | None, pixels: quicklooks.Pixels
 ) -> list[quicklooks.Look]:
     if measured is None or "skipped" in measured or path is None or not path.is_file():
         return []
@@ -232,9 +239,7 @@ def _predicted(
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         level = facts.legend.level(measured["level"])
-        return quicklooks.predicted(
-            facts.kept, stacks, arrays, level, facts.settings.modalities, labels, facts.legend
-        )
+        return quicklooks.predicted(facts.kept, pixels, arrays, level)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise StorageError(
             f"{path}: no readable predictions ({error!r}); run `terrapatch training` again"

@@ -7,10 +7,9 @@ Law: whoever plans and whoever makes pixels reads them here, so both find the sa
 from __future__ import annotations
 
 import re
-import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 
+from ..archives import read_address
 from ..errors import SceneError
 from ..tables import LockedAsset
 from .annotation import Annotation, read_annotation
@@ -58,7 +57,7 @@ def read_sidecars(
             f"{asset.href}: no noise annotation of {band} in the product; fetch it again, or set "
             "sentinel1.denoise: false"
         )
-    data = read_file(asset.annotation)
+    data = read_address(asset.annotation)
     annotation = read_annotation(data, asset.annotation, ipf, relative_orbit)
     if (annotation.lines, annotation.samples) != asset.shape:
         raise SceneError(
@@ -76,12 +75,12 @@ def read_sidecars(
             "the product's files are mixed up: fetch it again"
         )
     header = _header(data)
-    table = read_file(asset.calibration)
+    table = read_address(asset.calibration)
     calibration = read_calibration(table, asset.calibration)
     _check_same(header, table, asset.calibration, asset.annotation)
     found = None
     if noise and asset.noise is not None:
-        table = read_file(asset.noise)
+        table = read_address(asset.noise)
         found = read_noise(table, asset.noise)
         _check_same(header, table, asset.noise, asset.annotation)
     return Sidecars(annotation, calibration, found)
@@ -101,24 +100,3 @@ def _check_same(header: dict[str, str], data: bytes, name: str, annotation: str)
                 f"{name}: of another product than {annotation}: its {tag} is {other[tag]}, the "
                 f"annotation's {header[tag]}; the product's files are mixed up: fetch it again"
             )
-
-
-def read_file(href: str) -> bytes:
-    """Bytes of a file, or of a member of an archive (/vsizip/…).
-
-    Raises:
-        SceneError: missing or damaged.
-    """
-    try:
-        if not href.startswith("/vsizip/"):
-            return Path(href).read_bytes()
-        inside = Path(href.removeprefix("/vsizip/"))
-        for parent in inside.parents:
-            if parent.suffix.lower() == ".zip" and parent.is_file():
-                with zipfile.ZipFile(parent) as archive:
-                    return archive.read(inside.relative_to(parent).as_posix())
-        raise FileNotFoundError(href)
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise SceneError(
-            f"{href.removeprefix('/vsizip/')}: cannot be read ({error}); fetch the product again"
-        ) from error

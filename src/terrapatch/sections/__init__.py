@@ -8,11 +8,11 @@ Laws:
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from .base import Day
 from .base import Section as Section
 from .cleaning import ClassCode, chain_findings
 from .cleaning import CleanStep as CleanStep
@@ -57,9 +57,12 @@ class AreaSettings(Section):
             # Across the antimeridian a box is narrow; a wide one has its sides mixed up.
             inside = max(abs(west), abs(east)) <= 180 and -90 <= south < north <= 90
             if not inside or not (west < east or west - east > 180):
+                # Latitude first is the other custom: such a box is one in that order.
+                other = -90 <= west < east <= 90 and -180 <= south < north <= 180
                 raise ValueError(
                     f"bbox {self.bbox} is not west < east, south < north in degrees (west > east "
                     "for a box of less than 180 degrees across the antimeridian)"
+                    + ("; is it south, west, north, east? Longitude stands first" if other else "")
                 )
         return self
 
@@ -103,8 +106,9 @@ class RasterSource(Section):
     bands: tuple[str, ...] | dict[str, int | str] = ()
     """Band names in the order of the file, or the values that `{band}` takes; or each name with its
     number in the file, from 1, or its description there (`{B04: 3}`). Fewer names than the file has
-    bands are found by its descriptions; none at all: the bands that it describes."""
-    date: date
+    bands are found by its descriptions; none at all: the bands that it describes. Of a map: the band
+    with its codes, by number or description."""
+    date: Day
     """Acquisition date, or the date that a reference map stands for."""
     id: str | None = None
     """Name of the scene; the file's stem if absent."""
@@ -158,7 +162,7 @@ class CatalogSettings(Section):
     GeoTIFF."""
     rasters: tuple[RasterSource, ...] = ()
     """Rasters without metadata of their own."""
-    period: tuple[date, date] | None = None
+    period: tuple[Day, Day] | None = None
     """First and last day of acquisition, both included; required for folders."""
     level: Literal["L1C", "L2A"] = "L2A"
     """Sentinel-2 product level."""
@@ -215,6 +219,9 @@ class ReferenceSettings(Section):
     version: Literal[1] = 1
     path: str | None = None
     """Raster of source codes; absent with the source `simulated`, or where `vectors` are given."""
+    band: Annotated[int, Field(ge=1)] | str | None = None
+    """Band of `path` that holds the codes, by number or by what the file calls it; needed where it
+    has several."""
     vectors: tuple[VectorSource, ...] = ()
     """Polygon layers, burnt on the grid of the patches: a pixel takes the polygon that contains its
     centre."""
@@ -237,6 +244,8 @@ class ReferenceSettings(Section):
 
     @model_validator(mode="after")
     def _steps(self) -> ReferenceSettings:
+        if self.band is not None and self.path is None:
+            raise ValueError("band chooses a band of reference.path, and there is none")
         findings = chain_findings(self.clean)
         if self.networks and self.clean and not any(s.step == "networks" for s in self.clean):
             findings.append("networks are given and no step burns them: add {step: networks}")

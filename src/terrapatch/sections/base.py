@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from datetime import date
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 
 class Section(BaseModel):
@@ -12,3 +15,13 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+
+def _no_number(value: Any) -> Any:
+    if isinstance(value, int | float) or (isinstance(value, str) and value.strip().isdecimal()):
+        raise ValueError(f"{value} is no day; write it as 2022-01-31")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_no_number)]
+"""A day of the calendar; a bare number (20220131) would be taken for seconds since 1970."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .. import grid, recipe, tables
 from ..errors import InputError
+from ..progress import bar, track
 from ..vectors import read_area
 from . import french, grd, references, sentinel1, sentinel2, stac, theia
 from .landscape import Landscape, make_landscape, plane_of
@@ -32,7 +33,7 @@ def simulate(
 
     Args:
         settings: settings file of the stage (sections area, simulate, catalog).
-        output: folder to write; it appears when all is whole, an old one is replaced.
+        output: folder to write; it appears when all is whole, an old archive is replaced.
         threads: images encoded at a time; the bytes do not depend on it.
 
     Raises:
@@ -59,17 +60,24 @@ def simulate(
             "archive cannot; choose an area east or west of it, or a smaller simulate.margin_m"
         )
     landscape = make_landscape(area, outline, given.simulate.seed, given.simulate.impulses)
-    with tables.atomic(output) as folder:
-        items = _sentinel2(folder, landscape, area, outline, tiles, given.simulate, threads)
-        if given.simulate.s1_format != "grd":
-            items += _sentinel1(folder, landscape, area, outline, tiles, given.simulate)
-        if given.simulate.s1_format != "rtc":
-            items += _raw_sentinel1(folder, landscape, area, outline, given.simulate, threads)
+    wanted = given.simulate
+    kinds = (True, wanted.s1_format != "grd", wanted.s1_format != "rtc", True)
+    made = tables.atomic(output, ours=tables.recorded)
+    with made as folder, bar("archive", sum(kinds), "kind") as advance:
+        items = _sentinel2(folder, landscape, area, outline, tiles, wanted, threads)
+        advance(1)
+        if wanted.s1_format != "grd":
+            items += _sentinel1(folder, landscape, area, outline, tiles, wanted)
+            advance(1)
+        if wanted.s1_format != "rtc":
+            items += _raw_sentinel1(folder, landscape, area, outline, wanted, threads)
             references.write_heights(folder / "dem" / "heights.tif", landscape)
-        items.append(_reference(folder, landscape, outline, given.simulate))
-        if given.simulate.references == "french":
-            french.write(folder, landscape, outline, tiles, given.simulate)
+            advance(1)
+        items.append(_reference(folder, landscape, outline, wanted))
+        if wanted.references == "french":
+            french.write(folder, landscape, outline, tiles, wanted)
         stac.write_catalogue(folder, items)
+        tables.write_record(folder, (("-", name) for name in tables.files_below(folder)))
 
 
 def _outline(area: BaseGeometry, tiles: list[str], settings: SimulateSettings) -> BaseGeometry:
@@ -91,12 +99,13 @@ def _sentinel2(
 ) -> list[stac.Item]:  # fmt: skip
     items = []
     lon, lat = area.centroid.x, area.centroid.y
-    for number, tile in enumerate(tiles):
+    for number, tile in enumerate(track(tiles, "Sentinel-2", len(tiles), "tile")):
         part = _part(tile, outline, settings)
         geobox = sentinel2.scene_geobox(tile, part)
         if geobox is None:
             continue
-        for scene in passes2(settings.seed, settings.year, settings.passes, lon):
+        scenes = passes2(settings.seed, settings.year, settings.passes, lon)
+        for scene in track(scenes, tile, len(scenes), "date"):
             datatake = sentinel2.make_datatake(landscape, scene, lon, lat)
             footprint = sentinel2.footprint(datatake, geobox)
             if footprint is None:
@@ -153,7 +162,8 @@ def _sentinel1(
     zone = {"descending": zones[0], "ascending": zones[-1]}
     lon, lat = area.centroid.x, area.centroid.y
     items = []
-    for item in passes1(settings.seed, settings.year, settings.s1_passes, lon):
+    passes = passes1(settings.seed, settings.year, settings.s1_passes, lon)
+    for item in track(passes, "Sentinel-1", len(passes), "pass"):
         crs = zone[item.direction]
         scene = sentinel1.Scene(item, sentinel1.scene_geobox(outline, crs))
         seen = sentinel1.write_scene(folder / "sentinel1", landscape, scene, lat > 0)
@@ -168,7 +178,8 @@ def _raw_sentinel1(
 ) -> list[stac.Item]:  # fmt: skip
     items = []
     lon, lat = area.centroid.x, area.centroid.y
-    for item in passes1(settings.seed, settings.year, settings.s1_passes, lon):
+    passes = passes1(settings.seed, settings.year, settings.s1_passes, lon)
+    for item in track(passes, "Sentinel-1 GRD", len(passes), "pass"):
         passage = grd.passage_over(landscape, item, outline, settings.whole_tiles)
         found = grd.write_products(
             folder / "sentinel1_grd", landscape, passage, lat > 0, threads=threads

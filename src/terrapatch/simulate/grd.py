@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from .. import exact, grid
 from ..compiled import kernel
+from ..progress import track
 from ..tables import storage_error
 from . import grd_metadata
 from .grd_metadata import Product
@@ -109,7 +110,8 @@ def write_products(
         StorageError: the disk is full or the folder cannot be written.
     """
     view = View(landscape, passage, greenness(landscape, passage.item.start, north), slopes)
-    return [_write(folder, view, part, threads) for part in passage.slices]
+    slices = track(passage.slices, "slices", len(passage.slices), "slice")
+    return [_write(folder, view, part, threads) for part in slices]
 
 
 @dataclass(frozen=True, eq=False)
@@ -364,7 +366,8 @@ def _write_images(
             opened.append(rasterio.open(path, "w", **profile))
             opened[-1].update_tags(**product.tags)
         with ThreadPoolExecutor(threads) as pool:
-            for top in range(0, part.lines, BLOCK):
+            tops = range(0, part.lines, BLOCK)
+            for top in track(tops, product.name[:26], len(tops), "strip"):
                 rows = min(BLOCK, part.lines - top)
                 made = pool.map(
                     lambda span, top=top, rows=rows: digital_numbers(

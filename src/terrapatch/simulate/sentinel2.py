@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from .. import grid, rasters
 from ..compiled import kernel
+from ..progress import track
 from .facts import FILE_BANDS
 from .landscape import (
     Landscape,
@@ -311,7 +311,7 @@ def write_product(
     with ThreadPoolExecutor(threads) as pool:
         jobs = (*images, *masks)
         steps = pool.map(write, jobs)
-        list(tqdm(steps, product.name[:26], len(jobs), unit="file", disable=None, leave=False))
+        list(track(steps, product.name[:26], len(jobs), "file"))
     kinds = tuple((_mask_kind(path), path) for path, _, _ in masks if "MSK_" in path)
     content = Content(percent_of(pixels.classes), footprint, kinds)
     write_metadata(root, product, content, [path for path, _, _ in images])

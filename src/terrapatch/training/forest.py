@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..progress import track
 from .samples import (
     Batch,
     Channel,
     Predictor,
     Samples,
+    counted,
     draw_pixels,
     power_to_decibel,
-    read_batches,
     shuffled_labels,
 )
 
@@ -50,7 +51,7 @@ def fit(samples: Samples, settings: TrainingSettings, threads: int) -> dict[bool
         labels shuffled among them.
     """
     pixels, labels = draw_pixels(
-        read_batches(samples, "train"),
+        counted(samples, "train"),
         lambda inputs: features(inputs, samples.channels),
         classes=len(samples.level.codes),
         per_class=settings.pixels_per_class,
@@ -58,8 +59,8 @@ def fit(samples: Samples, settings: TrainingSettings, threads: int) -> dict[bool
     )
     shuffled = shuffled_labels(labels, settings.seed)
     return {
-        False: _fit_one(pixels, labels, samples, settings, threads),
-        True: _fit_one(pixels, shuffled, samples, settings, threads),
+        control: _fit_one(pixels, shuffled if control else labels, samples, settings, threads)
+        for control in track((False, True), "forest", 2, "forest")
     }
 
 

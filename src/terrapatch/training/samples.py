@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ..batches import Batch as Where
 from ..batches import batches, published, read_labels, read_patches
 from ..errors import IncompleteError, StorageError
+from ..progress import bar
 from ..stacks import Stack, StackInfo, open_stack
 from ..tables import read_geoparquet
 from .metrics import IGNORE
@@ -181,6 +182,14 @@ def read_batches(
             ids = table["patch_id"].iloc[where.rows]
             mine = [part[where.rows] for part in shown]
             yield _read_batch(samples, opened, where, tuple(map(str, ids)), mine)
+
+
+def counted(samples: Samples, split: str) -> Iterator[Batch]:
+    """`read_batches`, with a bar of the patches."""
+    with bar(split, len(samples.patches[split]), "patch") as advance:
+        for batch in read_batches(samples, split):
+            yield batch
+            advance(len(batch.labels))
 
 
 def _pieces(shard: Where, channels: int) -> Iterator[Where]:

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
+from ..progress import bar
 from .metrics import IGNORE, confusion_matrix, scores
 from .samples import Batch, Predictor, Samples, read_batches, shuffled_labels
 from .scaling import Scaling
@@ -128,13 +130,14 @@ def fit(
             network = UNet(len(samples.channels), classes, settings.width)
             networks[control] = network.to(memory_format=torch.channels_last)
 
-        def run(control: bool) -> None:
+        def run(control: bool, advance: Callable[[int], object]) -> None:
             name = "control" if control else "unet"
             learned, judged = (_shuffled(a, settings.seed) if control else a for a in (train, val))
-            _train(networks[control], learned, judged, weights, settings, name)
+            _train(networks[control], learned, judged, weights, settings, name, advance)
 
-        with ThreadPoolExecutor(min(threads, 2)) as pool:
-            list(pool.map(run, networks))
+        epochs = bar("unet", len(networks) * settings.epochs, "epoch")
+        with ThreadPoolExecutor(min(threads, 2)) as pool, epochs as advance:
+            list(pool.map(partial(run, advance=advance), networks))
     return {
         control: _predictor(network, scaling, settings.batch_size)
         for control, network in networks.items()
@@ -188,6 +191,7 @@ def _train(
     weights: NDArray[np.float32],
     settings: TrainingSettings,
     name: str,
+    advance: Callable[[int], object],
 ) -> None:
     """Train in place; the weights of the best epoch remain."""
     torch.set_num_threads(1)  # also for this thread of ours
@@ -202,6 +206,7 @@ def _train(
             loss = criterion(network(inputs), labels)
             loss.backward()
             optimiser.step()
+        advance(1)
         if not len(val.labels):
             kept = network.state_dict()
             continue

@@ -33,6 +33,7 @@ from ..errors import (
     ValidationError,
 )
 from ..legend import load_legend
+from ..progress import bar, track
 from ..recipe import StageSettings, read_settings
 from ..tables import atomic, write_json, write_text
 from . import metrics
@@ -40,9 +41,9 @@ from .samples import (
     SPLITS,
     Predictor,
     Samples,
+    counted,
     indices_to_codes,
     open_samples,
-    read_batches,
 )
 from .scaling import class_figures, scaling
 
@@ -100,8 +101,10 @@ def training(
             manifest, stacks, labels, _inputs(wanted, settings), _level(wanted),
             dates or manifest.with_name("dates.parquet"), one_a_day=wanted.layouts.one_a_day,
         )  # fmt: skip
-        models, skipped = _fit(samples, wanted.training, statistics, threads)
-        confusions, pictures = _test(samples, models)
+        with bar("training", 2, "part") as advance:
+            models, skipped = _fit(samples, wanted.training, statistics, threads)
+            advance(1)
+            confusions, pictures = _test(samples, models)
         pixels, _ = class_figures(statistics, samples.level)
         report = assess(confusions, pixels, samples.level, wanted.training)
         report["models"] |= {name: {"skipped": reason} for name, reason in skipped.items()}
@@ -190,7 +193,7 @@ def _fit(
     """Trained models, and reasons why others were left out."""
     models: Models = {}
     skipped: dict[str, str] = {}
-    for name in settings.models:
+    for name in track(settings.models, "models", len(settings.models), "model"):
         try:
             models[name] = _FITS[name](samples, settings, statistics, threads)
         except (StorageError, SceneError):
@@ -244,7 +247,7 @@ def _test(
     }
     ids: list[str] = []
     kept: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in ("truth", *models)}
-    for batch in read_batches(samples, "test"):
+    for batch in counted(samples, "test"):
         keep = [i for i, patch_id in enumerate(batch.patch_ids) if patch_id in shown]
         ids += [batch.patch_ids[i] for i in keep]
         kept["truth"] += [batch.labels[i] for i in keep]

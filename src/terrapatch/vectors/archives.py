@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from ..errors import InputError, SceneError
+from ..errors import InputError, SceneError, remedy
 from ..tables import storage_error
 
 ARCHIVES = (".zip", ".7z")
@@ -32,6 +32,8 @@ SIDECARS = (".shx", ".dbf", ".prj", ".cpg")
 """Suffixes of the files that belong to a shapefile."""
 
 _SAMPLE = 2**20
+_ENCRYPTED = 1
+"""Flag of an encrypted member. Source: PKWARE APPNOTE.TXT, 4.4.4."""
 _REMEDY = "the download broke off or the file is damaged: fetch it again"
 
 
@@ -49,7 +51,10 @@ def unpacked(archive: Path, folder: Path) -> Path:
     """
     if not archive.is_file():
         raise InputError(f"{archive}: no such file; paths are relative to where you run")
-    target = folder / f"{archive.stem}-{_key(archive)}"
+    try:
+        target = folder / f"{archive.stem}-{_key(archive)}"
+    except OSError as error:
+        raise _broken(archive, error) from error
     if target.is_dir():
         return target
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,8 +102,18 @@ def _wanted(archive: Path, names: Sequence[str]) -> list[str]:
 def _extract_zip(archive: Path, target: Path) -> None:
     try:
         with zipfile.ZipFile(archive) as opened:
-            opened.extractall(target, _wanted(archive, opened.namelist()))  # checked names
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+            names = _wanted(archive, opened.namelist())
+            if any(opened.getinfo(name).flag_bits & _ENCRYPTED for name in names):
+                raise _locked_up(archive)
+            opened.extractall(target, names)  # checked names
+    except SceneError:
+        raise
+    except NotImplementedError as error:
+        raise SceneError(
+            f"{archive}: packed in a way that Python does not read ({error}); unpack it yourself and "
+            "name the vector file in it"
+        ) from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise _broken(archive, error) from error
 
 
@@ -120,11 +135,20 @@ def _extract_7z(archive: Path, target: Path) -> None:
         if error.errno is not None and not isinstance(error, EOFError):
             raise
         raise _broken(archive, error) from error
+    except py7zr.exceptions.PasswordRequired as error:
+        raise _locked_up(archive) from error
     except Exception as error:  # the library meets broken headers with errors of many kinds
         raise _broken(archive, error) from error
+
+
+def _locked_up(archive: Path) -> SceneError:
+    return SceneError(
+        f"{archive}: is encrypted; unpack it with its password and name the vector file in it"
+    )
 
 
 def _broken(archive: Path, error: Exception) -> SceneError:
     text = str(error).strip() or type(error).__name__
     kind = "zip" if archive.suffix.lower() == ".zip" else "7z"
-    return SceneError(f"{archive}: no complete {kind} archive ({text}); {_REMEDY}")
+    advice = remedy(archive, error, _REMEDY)
+    return SceneError(f"{archive}: no complete {kind} archive ({text}); {advice}")

@@ -57,7 +57,8 @@ def read_area(area: AreaSettings, notes: list[str] | None = None) -> tuple[BaseG
         except GridError as error:
             raise InputError(
                 f"{area.file}: area.file must say its CRS, and it does not (a GeoJSON without one "
-                "is in degrees); assign it in QGIS or with ogr2ogr -a_srs"
+                "is in degrees; where latitudes are beyond 90 it is in metres, or latitude and "
+                "longitude are swapped in the file); assign it in QGIS or with ogr2ogr -a_srs"
             ) from error
         except UnreadableError as error:
             raise InputError(

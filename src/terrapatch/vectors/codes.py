@@ -61,6 +61,8 @@ def as_text(value: Any) -> str | None:
     """A code as the tables write it; None where there is none."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", errors="replace")
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
@@ -76,6 +78,8 @@ def _texts(column: Any) -> tuple[NDArray[np.intp], list[str | None]]:
     import pyarrow.compute as pc
 
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if pa.types.is_dictionary(array.type):  # its own numbering leaves nulls out
+        array = array.dictionary_decode()
     coded = pc.dictionary_encode(array, null_encoding="encode")
     numbers = np.asarray(coded.indices.to_numpy(zero_copy_only=False)).astype(np.intp)
     return numbers, [as_text(value) for value in coded.dictionary.to_pylist()]

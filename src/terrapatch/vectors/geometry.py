@@ -59,7 +59,8 @@ def shapes_of(
 
     closed = np.zeros(len(wkb), bool)
     try:
-        shapes = shapely.from_wkb(wkb)
+        with np.errstate(invalid="ignore"):  # NaN is looked for later
+            shapes = shapely.from_wkb(wkb)
     except (shapely.errors.GEOSException, NotImplementedError):
         kinds = np.array([_kind(value) for value in wkb], np.int64)
         _refuse_surfaces(kinds, where)

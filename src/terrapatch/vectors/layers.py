@@ -82,9 +82,11 @@ def open_layer(
             found for found in layers if all(schema.spellings(f, found.fields) for f in fields)
         ] or layers
     if len(layers) > 1:
+        alike = len({found.name for found in layers}) == 1
+        remedy = "Unpack it and name one of these files" if alike else "Name one under `layer`"
         raise SceneError(
             f"{path}: {len(layers)} layers could be meant: "
-            f"{', '.join(found.where for found in layers)}. Name one under `layer`"
+            f"{', '.join(found.where for found in layers)}. {remedy}"
         )
     return _located(layers[0], crs)
 
@@ -202,8 +204,11 @@ def _check_shapefile(layer: Layer) -> None:
     """
     for name in layer.files:
         part = Path(name)
-        with part.open("rb") as stream:
-            head = stream.read(32)
+        try:
+            with part.open("rb") as stream:
+                head = stream.read(32)
+        except OSError as error:
+            raise unreadable(name, error) from error
         if part.suffix.lower() in (".shp", ".shx"):
             stated = 2 * int.from_bytes(head[24:28], "big")  # in words of 16 bits
         elif part.suffix.lower() == ".dbf":

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import GridError, SceneError
+from ..errors import GridError, SceneError, remedy
 from ..grid import reprojected
 from .archives import SIDECARS
 from .geometry import check_finite, shapes_of
@@ -255,17 +255,17 @@ def quiet() -> Iterator[None]:
 
 
 class UnreadableError(SceneError):
-    """A vector file that its library cannot read."""
+    """A vector file that its library cannot read; `why` is the library's reason."""
 
-    def __init__(self, path: str, why: str) -> None:
-        super().__init__(
-            f"{path}: cannot be read as a vector file ({why}); it is truncated, damaged or not what "
-            "its name says: fetch it again"
-        )
-        self.why = why
+    why = ""
 
 
 def unreadable(path: str, error: Exception) -> UnreadableError:
-    """The error for a file that cannot be read, with its library's reason."""
-    told = str(error).split("; It might help")[0].strip()  # to name a driver: not for ours
-    return UnreadableError(path, told or type(error).__name__)
+    """The error for a file that cannot be read."""
+    why = str(error).split("; It might help")[0].strip()  # to name a driver: not for ours
+    why = why or type(error).__name__
+    damaged = "it is truncated, damaged or not what its name says: fetch it again"
+    advice = remedy(path, None, damaged)
+    made = UnreadableError(f"{path}: cannot be read as a vector file ({why}); {advice}")
+    made.why = why
+    return made

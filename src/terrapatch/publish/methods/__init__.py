@@ -132,7 +132,9 @@ def _splits(settings: StageSettings) -> Step:
         (
             f"Square blocks of {metres(wanted.block_m)} go to one split as a whole; wanted: {shares} "
             f"(seed {wanted.seed}).",
-            f"Patches of one split nearer than {metres(wanted.buffer_m)} to another are in none.",
+            f"Patches of one split nearer than {metres(wanted.buffer_m)} to another are in none."
+            if wanted.buffer_m
+            else "No buffer keeps the splits apart.",
         ),
     )
 

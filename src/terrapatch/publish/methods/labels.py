@@ -45,7 +45,7 @@ def labels(settings: ReferenceSettings, legend: Legend, lock: Lock) -> Step:
         "Labels",
         (
             *_maps(settings, lock),
-            *_vectors(settings, lock),
+            *_vectors(settings, finest, lock),
             f"Legend {code(settings.legend)}.",
             *_special(settings, finest),
             *_cleaning(settings, finest),
@@ -64,18 +64,22 @@ def _maps(settings: ReferenceSettings, lock: Lock) -> list[str]:
         return []
     names = file_names([asset.href for item in found for asset in item.assets.values()])
     own = " (simulated)" if reference_simulated(settings, lock) else ""
+    own += f", band {code(settings.band)}" if settings.band is not None else ""
     return [
         f"{'Map' if len(found) == 1 else 'Maps'}: {names}{own}, through crosswalk "
         f"{code(settings.crosswalk)}; a pixel takes the code at its centre."
     ]
 
 
-def _vectors(settings: ReferenceSettings, lock: Lock) -> list[str]:
+def _vectors(settings: ReferenceSettings, finest: Level, lock: Lock) -> list[str]:
     found = []
     for number, source in enumerate(settings.vectors):
         files = [v for v in lock.vectors if v.kind == "vectors" and v.source == number]
+        means = f"through crosswalk {code(source.crosswalk or settings.crosswalk)}"
+        if source.code is not None:
+            means = f"all of class {class_names(finest, [source.code])}"
         facts = [
-            f"through crosswalk {code(source.crosswalk or settings.crosswalk)}",
+            means,
             *_chosen(source),
             *_order(source),
             *([_NULLS[source.null_codes]] if _NULLS[source.null_codes] else []),
@@ -132,15 +136,23 @@ def _networks(settings: ReferenceSettings, finest: Level, lock: Lock) -> list[st
     found = []
     for number, source in enumerate(settings.networks):
         files = [v for v in lock.vectors if v.kind == "networks" and v.source == number]
-        rules = network_rules(source.rules or source.product).with_buffers(source.buffers)
-        widths = {rule.kind: rule.buffer_m for rule in rules.rules if rule.action == "select"}
-        sides = ", ".join(f"{code(kind)} {metres(width)}" for kind, width in widths.items())
-        facts = [f"widened to each side by {sides}", *_chosen(source)]
+        facts = [f"widened to each side by {_widths(source)}", *_chosen(source)]
         found.append(
-            f"Network of {_layer(source, files)}, rules {code(source.rules or source.product)}, "
-            f"burnt as {class_names(finest, [source.code])}: {'; '.join(facts)}."
+            f"Network of {_layer(source, files)}, burnt as {class_names(finest, [source.code])}: "
+            f"{'; '.join(facts)}."
         )
     return found
+
+
+def _widths(source: NetworkSource) -> str:
+    """Widths of a network's lines by kind, as its rules have them."""
+    if source.buffer_m is not None:
+        return metres(source.buffer_m)
+    name = source.rules or source.product
+    rules = network_rules(name).with_buffers(source.buffers).rules
+    widths = {rule.kind: rule.buffer_m for rule in rules if rule.action == "select"}
+    sides = ", ".join(f"{code(kind)} {metres(width)}" for kind, width in widths.items())
+    return f"{sides} (rules {code(name)})"
 
 
 def _metric(settings: ReferenceSettings, lock: Lock) -> list[str]:

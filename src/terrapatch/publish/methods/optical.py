@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ...sections import S2_BANDS, PatchesSettings, SamplingSettings, Sentinel2Settings
 from ...tables import Lock, LockedItem
-from .words import Step, count, percent, scenes_of
+from .words import Step, coarser, count, percent, scenes_of, too_few
 
 _PROCESSORS = {"esa": "ESA (Sen2Cor)", "theia": "Theia (MAJA)"}
 _LEVELS = {"L1C": "top-of-atmosphere reflectance", "L2A": "surface reflectance"}
@@ -93,7 +93,12 @@ def _products(settings: Sentinel2Settings, items: Sequence[LockedItem]) -> list[
 def _radiometry(settings: Sentinel2Settings, lock: Lock) -> list[str]:
     listed = baselines(lock)
     found = [f"Processing baselines: {'; '.join(listed)}."] if listed else []
-    stated = _offsets(scenes_of(lock, "sentinel2"))
+    items = scenes_of(lock, "sentinel2")
+    steps = {a.quantification for i in items for b, a in i.assets.items() if b in S2_BANDS}
+    if others := sorted(steps - {10_000.0}):
+        named = ", ".join(f"{step:g}" for step in others)
+        found.append(f"Numbers of products with quantification value {named} are brought to 10000.")
+    stated = _offsets(items)
     if not any(stated):
         found.append("No product states a radiometric offset: values are 10000 × reflectance.")
     elif settings.harmonise:
@@ -113,12 +118,15 @@ def _sampling(settings: Sentinel2Settings, sampling: SamplingSettings) -> str:
     first = ""
     if settings.upsample_first:
         first = f", after 20 m and 60 m bands were brought to 10 m ({settings.upsample_first})"
+    finer = coarser(settings.kernel, settings.coarser)
     if sampling.kind == "tiles":
         return (
             "On the grid of a scene's own tile 10 m bands keep their pixels; the others are sampled "
-            f"once, kernel {settings.kernel}{first}."
+            f"once, kernel {settings.kernel}{first}; {finer}."
         )
-    return f"Each band is sampled once onto the patch grid, kernel {settings.kernel}{first}."
+    return (
+        f"Each band is sampled once onto the patch grid, kernel {settings.kernel}{first}; {finer}."
+    )
 
 
 def _masks(settings: Sentinel2Settings, items: Sequence[LockedItem]) -> list[str]:
@@ -153,8 +161,7 @@ def _time(settings: Sentinel2Settings, patches: PatchesSettings) -> list[str]:
         return [
             "A series: one image a pass.",
             f"A date of a patch is published where at least {percent(patches.min_valid_sentinel2)} "
-            f"of its pixels are observed; patches with fewer than "
-            f"{count(patches.min_dates_sentinel2, 'such date')} are dropped.",
+            f"of its pixels are observed; patches {too_few(patches.min_dates_sentinel2)} are dropped.",
         ]
     return [
         "One image of all dates: where scenes overlap, a pixel comes from the first one that has a "

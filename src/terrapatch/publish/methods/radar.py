@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ...sections import PatchesSettings, Sentinel1Settings
 from ...tables import Lock, LockedItem
-from .words import Step, count, file_name, file_names, percent, scenes_of
+from .words import Step, coarser, count, file_name, file_names, percent, scenes_of, too_few
 
 _QUANTITIES = {
     "sigma0": "σ⁰", "beta0": "β⁰", "gamma0": "γ⁰", "gamma0_rtc": "terrain-flattened γ⁰",
@@ -49,7 +49,7 @@ def radar(settings: Sentinel1Settings, patches: PatchesSettings, lock: Lock) -> 
         (
             *(_raw(settings, items, lock) if raw else _geocoded(items)),
             f"{', '.join(settings.polarisations)}: each polarisation is sampled once onto the patch "
-            f"grid, kernel {settings.kernel}, on {acts_on}.",
+            f"grid, kernel {settings.kernel}, on {acts_on}; {coarser(settings.kernel, settings.coarser)}.",
             _speckle(settings),
             f"Values are {quantity(settings)}.",
             *_layers(settings),
@@ -67,6 +67,10 @@ def _geocoded(items: Sequence[LockedItem]) -> list[str]:
         f"{count(len(items), 'scene')} of geocoded backscatter, taken as delivered: calibration, "
         "noise removal and terrain correction are those of the products."
     ]
+    gains = sorted({a.gain for item in items for a in item.assets.values()} - {1.0})
+    if gains:
+        named = ", ".join(f"× {gain:g}" for gain in gains)
+        found.append(f"Numbers are brought to backscatter by the files' own scale ({named}).")
     decibel = sum(any(a.scale == "db" for a in item.assets.values()) for item in items)
     if decibel:
         found.append(
@@ -168,8 +172,7 @@ def _time(settings: Sentinel1Settings, patches: PatchesSettings) -> list[str]:
         return [
             f"A series: one image a pass, joined from its slices, {order}.",
             f"A date of a patch is published where at least {percent(patches.min_valid_sentinel1)} "
-            f"of its pixels are observed; patches with fewer than "
-            f"{count(patches.min_dates_sentinel1, 'such date')} are dropped.",
+            f"of its pixels are observed; patches {too_few(patches.min_dates_sentinel1)} are dropped.",
         ]
     images = "One image a direction, ascending first" if apart else "One image of all passes"
     return [

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from ...legend import Level
+from ...sections import Kernel, coarse_kernel
+from ...sections.sensors import Coarser
 from ...tables import Lock, LockedItem
 
 
@@ -50,6 +52,20 @@ def file_names(hrefs: Sequence[str], most: int = 4) -> str:
 def count(number: int, word: str, plural: str = "") -> str:
     """`1 scene`, `2 scenes`."""
     return f"{number:,} {word if number == 1 else plural or word + 's'}"
+
+
+def coarser(kernel: Kernel, on_coarser: Coarser) -> str:
+    """What holds where the grid is coarser than the pixels of a scene."""
+    if kernel == "nearest":
+        return "on a grid coarser than the scene a single pixel is taken"
+    if coarse_kernel(kernel, on_coarser) == "average":
+        return "on a grid coarser than the scene the mean over each pixel's area"
+    return "on a grid coarser than the scene the kernel is widened to it"
+
+
+def too_few(least: int) -> str:
+    """What patches are dropped for where so many dates are needed."""
+    return "without such a date" if least == 1 else f"with fewer than {least} such dates"
 
 
 def times(number: int) -> str:

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What lies below folders: products, archives, items, rasters, and what is none of them.
+
+Laws:
+1. The order of a file system plays no part; everything is walked in the order of names, and what
+   links lead to twice (or in a circle) is seen once.
+2. Products are not searched: their files are theirs.
+3. Content counts, not the suffix: a file without a known one is known by its first bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .. import archives
+from ..errors import InputError
+from . import grd, maja, safe
+
+Kind = Literal["sentinel2", "theia", "sentinel1", "zip", "items", "raster", "no"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something that a search has to look at."""
+
+    path: Path
+    kind: Kind
+    """Product folders by family, files by form; `no`: nothing that is read."""
+    reason: str = ""
+    """Of `no`: why."""
+
+
+ITEMS = (".json", ".geojson")
+RASTERS = (".tif", ".tiff", ".jp2")
+"""Suffixes of rasters that may be of a known family, in lower case."""
+
+_OTHER_RASTERS = (
+    ".img", ".vrt", ".nc", ".nc4", ".h5", ".hdf", ".hdf5", ".he5", ".hdf4", ".dim", ".bil", ".bip",
+    ".bsq", ".pix", ".kea", ".asc", ".grb", ".grib", ".grib2", ".ntf", ".adf", ".sdat",
+)  # fmt: skip
+_PACKED = (
+    ".gz", ".tgz", ".tar", ".bz2", ".tbz", ".tbz2", ".xz", ".txz", ".zst", ".7z", ".rar", ".z",
+)  # fmt: skip
+_PARTIAL = (
+    ".part", ".partial", ".crdownload", ".download", ".incomplete", ".aria2", ".tmp", ".filepart",
+)  # fmt: skip
+_PLAIN = frozenset((
+    ".xml", ".xsd", ".xsl", ".txt", ".csv", ".tsv", ".md", ".rst", ".log", ".html", ".htm", ".pdf",
+    ".png", ".jpg", ".jpeg", ".gif", ".svg", ".bmp", ".webp", ".kml", ".kmz", ".yaml", ".yml",
+    ".toml", ".ini", ".cfg", ".py", ".pyc", ".ipynb", ".r", ".sh", ".js", ".css", ".j2", ".qml", ".qgz",
+    ".qgs", ".sld", ".gpkg", ".shp", ".shx", ".dbf", ".prj", ".cpg", ".qix", ".qpj", ".sbn", ".sbx",
+    ".fgb", ".parquet", ".geoparquet", ".feather", ".gml", ".gfs", ".gpx", ".sqlite", ".db", ".eof",
+    ".hdr", ".ovr", ".msk", ".tfw", ".tifw", ".j2w", ".wld", ".aux", ".rrd", ".clr", ".pgw", ".jgw",
+    ".npy", ".npz", ".pt", ".pth", ".pkl", ".xlsx", ".xls", ".docx", ".doc", ".pptx", ".odt", ".ods",
+    ".jar", ".whl", ".hgt", ".dt2", ".md5", ".sha1", ".sha256", ".sha512", ".url", ".lock",
+    ".bin", ".mdb", ".idx",
+))  # fmt: skip
+"""Suffixes of what lies beside data or is read by other settings; not opened."""
+
+_LINES = (".jsonl", ".ndjson", ".geojsonl", ".geojsons")
+_HEAD = 1 << 16
+_SMALLEST = 22
+"""Bytes of the smallest archive."""
+
+_NOT_OPENED = "archive of a form that is not looked into: unpack it and name the folder"
+_MAGIC: tuple[tuple[bytes, Kind, str], ...] = (
+    *((magic, "zip", "") for magic in (archives.MAGIC, b"PK\x05\x06")),
+    # TIFF (two orders of bytes, large), JPEG 2000 (file, stream), HDF5, netCDF.
+    *(
+        (magic, "raster", "")
+        for magic in (
+            b"II*\0", b"MM\0*", b"II+\0", b"\0\0\0\x0cjP  ", b"\xffO\xffQ", b"\x89HDF", b"CDF",
+        )
+    ),
+    # gzip, bzip2, xz, 7-Zip, RAR, Zstandard.
+    *(
+        (magic, "no", _NOT_OPENED)
+        for magic in (
+            b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!", b"\x28\xb5\x2f\xfd",
+        )
+    ),
+)  # fmt: skip
+"""First bytes of files by what they are."""
+
+_HALF = "by its name a download that has not ended: fetch it again, or rename it if it is whole"
+_HIDDEN = "a hidden name, as half-written files have: rename it if it is whole"
+_AUXILIARY = re.compile(r"S1[A-Z]_OPER_AUX_", re.IGNORECASE)
+AMAZON = (
+    "of a Sentinel-2 tile in the layout of Amazon's buckets, without its product's metadata: the "
+    "radiometric offset is not known; fetch the SAFE product, or describe the files under "
+    "catalog.rasters with add_offset"
+)
+
+
+def entries(paths: Sequence[Path], besides: Path | None = None) -> Iterator[Entry]:
+    """What a search finds at and below paths, each thing once; not a folder `besides` on the way.
+
+    Raises:
+        InputError: a path does not exist, or may not be read.
+    """
+    ours = set() if besides is None else {os.path.realpath(besides)}
+    seen = ours - {os.path.realpath(path) for path in paths}
+    for path in paths:
+        try:
+            os.stat(path)
+        except OSError as error:
+            told = "no such file or folder; catalog.paths are relative to where you run"
+            if isinstance(error, PermissionError):
+                told = "you have no permission to read it; change its permissions"
+            raise InputError(f"{path}: {told}") from error
+        product = path.name == grd.MANIFEST or safe.METADATA.fullmatch(path.name)
+        if path.is_file() and (product or maja.METADATA.fullmatch(path.name)):
+            yield from _walk(path.parent, seen)
+            continue
+        below = list(_walk(path, seen, named=True))
+        if any(entry.path == path and entry.kind == "no" for entry in below) and path.is_dir():
+            raise InputError(f"{path}: {below[0].reason}")
+        yield from below
+
+
+def _walk(
+    path: Path, seen: set[str], *, parent: str | None = None, named: bool = False
+) -> Iterator[Entry]:
+    """`parent`: where the folder around it truly is; `named`: the user gave this very path."""
+    try:
+        if parent is None or path.is_symlink():
+            real = os.path.realpath(path)
+        else:
+            real = f"{parent}/{path.name}"
+        if real in seen:
+            return
+        seen.add(real)
+        mode = os.stat(path).st_mode
+        if stat.S_ISREG(mode):
+            yield from _file(path, named)
+            return
+        if not stat.S_ISDIR(mode):
+            return  # a pipe or a device
+        names = sorted(os.listdir(path))
+    except OSError as error:
+        yield Entry(path, "no", _fault(path, error))
+        return
+    kind = _folder(path, names)
+    if kind is not None:
+        yield Entry(path, kind)
+    elif "tileInfo.json" in names and "metadata.xml" in names:
+        yield Entry(path, "no", f"files {AMAZON}")
+    elif path.suffix.lower() == ".zarr":
+        yield Entry(path, "no", "a Zarr store, which is not read as a scene")
+    else:
+        for name in names:
+            child = path / name
+            if name.startswith("."):
+                yield from _hidden(child)
+            elif not (name.endswith(".data") and f"{name[:-5]}.dim" in names):
+                yield from _walk(child, seen, parent=real)
+
+
+def _fault(path: Path, error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "you have no permission to read it; change its permissions"
+    if path.is_symlink():
+        return f"a link that leads nowhere ({error.strerror})"
+    return f"cannot be read ({error.strerror})"
+
+
+def _folder(path: Path, names: Sequence[str]) -> Kind | None:
+    """The family of a product folder; None for other folders."""
+    if any(safe.METADATA.fullmatch(name) for name in names):
+        return "sentinel2"
+    if any(maja.METADATA.fullmatch(name) for name in names):
+        return "theia"
+    if grd.MANIFEST in names and {"annotation", "measurement"} & {*names}:
+        return "sentinel1"
+    by_name = named_kind(path.name)
+    # Archives are often unpacked into a folder of their own name.
+    if by_name is None or any(named_kind(name) for name in names if (path / name).is_dir()):
+        return None
+    return by_name
+
+
+def named_kind(name: str) -> Kind | None:
+    """What a folder or archive must be by its name, whatever it holds."""
+    stem, suffix = os.path.splitext(name)
+    if suffix.lower() in (".safe", ".zip"):
+        if safe.PRODUCT_NAME.match(name):
+            return "sentinel2"
+        if grd.PRODUCT_NAME.match(name):
+            return "sentinel1"
+    whole = stem if suffix.lower() == ".zip" else name
+    return "theia" if maja.PRODUCT_NAME.fullmatch(whole) else None
+
+
+def _file(path: Path, named: bool) -> Iterator[Entry]:
+    suffix = path.suffix.lower()
+    if archives.is_apple_double(path.name) or _AUXILIARY.match(path.name):
+        return
+    if suffix == ".zip":
+        yield Entry(path, "zip")
+    elif suffix in ITEMS:
+        yield Entry(path, "items")
+    elif suffix in (*RASTERS, *_OTHER_RASTERS):
+        yield Entry(path, "raster")
+    elif suffix in _PACKED:
+        yield Entry(path, "no", _NOT_OPENED)
+    elif suffix in _PARTIAL:
+        yield Entry(path, "no", _HALF)
+    elif suffix in _LINES:
+        with path.open("rb") as stream:
+            if b'"stac_version"' in stream.read(_HEAD):
+                yield Entry(path, "no", "STAC items a line, not read: save them as a collection")
+    elif suffix not in _PLAIN and (entry := _sniffed(path)) is not None:
+        yield entry
+    elif named:
+        yield Entry(path, "no", "no product, archive, STAC item or raster")
+
+
+def _sniffed(path: Path) -> Entry | None:
+    with path.open("rb") as stream:
+        begin = stream.read(_SMALLEST)
+    for magic, kind, reason in _MAGIC:
+        if len(begin) == _SMALLEST and begin.startswith(magic):
+            return Entry(path, kind, reason)
+    return None
+
+
+def _hidden(path: Path) -> Iterator[Entry]:
+    """Hidden names are half-written files, ours or those of a download tool."""
+    name = path.name.lstrip(".")
+    if archives.is_apple_double(path.name):
+        return
+    data = (".zip", *RASTERS, *_OTHER_RASTERS, *_PACKED, *_PARTIAL)
+    product = safe.PRODUCT_NAME.match(name) or grd.PRODUCT_NAME.match(name)
+    if product or maja.PRODUCT_NAME.match(name) or name.lower().endswith(data):
+        yield Entry(path, "no", _HIDDEN)
