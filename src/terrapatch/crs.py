@@ -176,4 +176,8 @@ def _alike(left: Any, right: Any) -> bool:
     ]
     if axes[0] != axes[1] or left.is_geographic != right.is_geographic:
         return False
-    return bool(left.is_geographic or left.coordinate_operation == right.coordinate_operation)
+    if left.is_geographic:
+        return True
+    # Compound systems have no operation of their own: these are equal in words or not at all.
+    operation = left.coordinate_operation
+    return operation is not None and bool(operation == right.coordinate_operation)
