@@ -200,7 +200,7 @@ def cut(
         image_filter: what becomes of the pixels before they are written.
 
     Raises:
-        SceneError: a file is damaged.
+        SceneError: a file is damaged, or its numbers cannot be what the lock says.
         SourceError: a file is not as planned.
         GridError: a file's grid cannot be brought onto the unit's.
     """
@@ -213,6 +213,9 @@ def cut(
         finally:
             # No thread may still write when the unfinished stack is taken away.
             pool.shutdown(wait=True, cancel_futures=True)
+    findings = [scene.finding() for scene in scenes if isinstance(scene, Scene)]
+    if told := [finding for finding in findings if finding]:
+        raise SceneError("\n".join(told))
 
 
 class _Run:

@@ -60,7 +60,7 @@ class Scene:
     def __init__(
         self, number: int, item: LockedItem, layer: Layer, patches: Patches, grid: Grid
     ) -> None:
-        self.number = number
+        self.number, self.item, self._layer = number, item, layer
         by_grid: dict[tuple[Any, ...], list[int]] = {}
         for place, name in enumerate(layer.bands):
             by_grid.setdefault(_key(item.assets[name]), []).append(place)
@@ -102,6 +102,18 @@ class Scene:
         self.reaches = grid.touching(item.footprint, patches)
         for group in self.groups:
             self.reaches &= group.needs[:, 1] > 0
+
+    def finding(self) -> str | None:
+        """What is wrong with the numbers that were decoded, see `Layer.check`."""
+        if self._layer.check is None:
+            return None
+        samplers = {
+            self._layer.bands[place]: sampler
+            for group in self.groups if not isinstance(group, Mask)
+            for place, sampler in zip(group.bands.tolist(), group.samplers, strict=True)
+        }  # fmt: skip
+        samples = {b: s for b, found in samplers.items() if (s := found.sample) is not None}
+        return self._layer.check(self.item, samples) if samples else None
 
     @property
     def everything(self) -> list[Group]:
