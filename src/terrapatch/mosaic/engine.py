@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import exact
 from ..errors import GridError, SceneError, StorageError
 from ..progress import bar
 from ..rasters import BlockReader
@@ -364,6 +365,4 @@ def seal(data: NDArray[Any], source: NDArray[np.uint8], layer: Layer) -> None:
     if layer.decibel:
         bands = data[:, : len(layer.bands)]
         power = np.maximum(bands, np.float32(1e-7))
-        filled = np.broadcast_to(source[:, None] > 0, power.shape)
-        np.log10(power, out=bands, where=filled)
-        bands *= np.float32(10)
+        np.copyto(bands, exact.to_decibel(power), where=source[:, None] > 0)
