@@ -13,10 +13,11 @@ from terrapatch.catalog.files import Files
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.geotiff import described_scenes, map_scene
 from terrapatch.catalog.plan import plan
+from terrapatch.catalog.policy import distinct
 from terrapatch.catalog.scene import locked_item
-from terrapatch.catalog.statements import baseline_number, since_offset
 from terrapatch.errors import RecipeError, SceneError
 from terrapatch.recipe import RasterSource
+from terrapatch.records import baseline_number, since_offset
 
 NO_HASH = Files(hash_files=False)
 
@@ -366,6 +367,14 @@ def test_bands_are_found_by_what_the_file_calls_them(tmp_path, names):
         numbers(path, bands={"B04": 2})
 
 
+def test_a_file_a_band_must_not_describe_another_one(tmp_path):
+    for band, text in (("B03", "Band 3"), ("B04", "red"), ("B08", "B8A")):
+        write_raster(tmp_path / f"s_{band}.tif", descriptions=[text])
+    assert numbers(tmp_path / "s_{band}.tif", bands=["B03", "B04"]) == {"B04": 1}
+    with pytest.raises(RecipeError, match=r"s_B08\.tif describes its band as B8A, not as B08"):
+        numbers(tmp_path / "s_{band}.tif", bands=["B04", "B08"])
+
+
 def test_numbers_of_the_file_are_no_names_of_the_sensor(tmp_path):
     texts = ("Band 1", "Band 2", "Band 3", "Band 4")
     path = write_raster(tmp_path / "a.tif", count=4, descriptions=texts)
@@ -390,6 +399,6 @@ def test_a_stacked_series_is_split_by_numbers(tmp_path):
                      bands={"B04": first, "B08": first + 1})
         for month, first in ((5, 1), (6, 3))
     ]  # fmt: skip
-    scenes = described_scenes(entries, "L2A")
+    scenes = distinct(described_scenes(entries, "L2A"))
     assert [s.id for s in scenes] == ["stack_20220501", "stack_20220601"]
     assert [s.files(["B08"])["B08"].band for s in scenes] == [2, 4]

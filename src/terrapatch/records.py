@@ -207,6 +207,8 @@ class Lock(_Record):
     """Orbit files that place raw Sentinel-1 scenes, see `LockedItem.orbit_file`."""
     vectors: tuple[LockedVector, ...] = ()
     """Polygons and networks of the reference, in the order of the recipe."""
+    named: tuple[LockedFile, ...] = ()
+    """Files that the recipe names and stages read themselves: area, legend, crosswalks, rules."""
     excluded: tuple[Exclusion, ...] = ()
     units_left_out: dict[str, str] = {}
     """Units that the area has and no job makes, with the reason: a sensor has no scene there."""
@@ -241,3 +243,25 @@ class Lock(_Record):
         """Polygon layers of a unit, in the order of the recipe."""
         here = set(self.unit(unit_id).vectors)
         return [vector for vector in self.vectors if vector.id in here]
+
+
+_FIRST_WITH_OFFSET = (4, 0)
+_NO_BASELINE = (99, 99)
+"""What Sen2Cor writes outside of ESA's ground segment: it tells nothing about offsets."""
+
+
+def baseline_number(text: str | None) -> tuple[int, int] | None:
+    """A processing baseline as a number to compare: (5, 9) of `05.09`, `5.9`, `N0509`; None: none."""
+    digits = (text or "").strip().upper().removeprefix("N")
+    if digits.isdigit() and len(digits) == 4:
+        return int(digits[:2]), int(digits[2:])
+    major, _, minor = digits.partition(".")
+    if not major.isdigit() or (minor and not minor.isdigit()):
+        return None
+    return int(major), int(minor or 0)
+
+
+def since_offset(text: str | None) -> bool | None:
+    """Whether products of a baseline have a radiometric offset; None where it is no baseline."""
+    number = baseline_number(text)
+    return None if number in (None, _NO_BASELINE) else number >= _FIRST_WITH_OFFSET

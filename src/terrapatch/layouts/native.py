@@ -30,12 +30,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batches import Batch, group, locate, read_labels, read_patches
+from ..batches import Batch, group, label_layers, locate, read_labels, read_patches
 from ..errors import RecipeError
 from ..legend import NODATA
 from ..progress import track
-from ..rasters import read_header
 from ..stacks import StackInfo, create_stack, open_stack
+from .fit import Form, built, refuse
 from .sources import Sources, split_sizes, write_tables
 
 SHARD_PATCHES = 256
@@ -53,6 +53,7 @@ def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
         RecipeError: patches differ in size, or units in their dates or bands.
     """
     table, modalities = sources.table, sources.settings.modalities
+    refuse(sources.settings.name, "native", unfit(built(sources)))
     numbers = locate(table, sources.stacks, modalities[0])
     shards = np.arange(len(table)) // SHARD_PATCHES
     parts = list(group(table, numbers, shards.tolist()).values())
@@ -88,6 +89,16 @@ def _nodata(info: StackInfo) -> int | None:
     if info.modality == "label":
         return NODATA
     return 0 if info.modality == "sentinel2" and info.dtype != "int16" else None
+
+
+def unfit(form: Form) -> list[str]:
+    """What this layout cannot hold, see `fit`."""
+    return [
+        f"{modality}: units have {min(counts)} to {max(counts)} images, and no series; one stack "
+        "cannot hold both"
+        for modality, images in form.images.items()
+        if not images.series and len(counts := {len(times) for times in images.times}) > 1
+    ]
 
 
 def _write_stack(
@@ -154,11 +165,6 @@ def _modality(
                 f"{modality}: unit {unit} has other bands or units of values than "
                 f"{first.unit}; delete the stacks and build again"
             )
-        if not first.series and len(info.times) != len(first.times):
-            raise RecipeError(
-                f"{modality}: unit {unit} has {len(info.times)} images and {first.unit} "
-                f"{len(first.times)}; one stack cannot hold both"
-            )
     steps = _steps(list(infos.values()))
     items = tuple(
         tuple(dict.fromkeys(i for unit, t in found.items() for i in infos[unit].items[t]))
@@ -223,7 +229,7 @@ def _labels(sources: Sources) -> tuple[StackInfo, Read]:
     """The label stack: every level, finest first, then the edges that the rasters have."""
     unit = str(sources.table["unit"].iloc[0])
     levels = [level.name for level in sources.legend.levels]
-    known = read_header(str(sources.labels / f"{unit}.tif")).descriptions
+    known = label_layers(sources.labels / f"{unit}.tif")
     layers = levels + [f"edge_{level}" for level in levels if f"edge_{level}" in known]
 
     def read(batch: Batch, _: int) -> dict[str, NDArray[Any]]:
