@@ -17,9 +17,8 @@ comma := ,
 
 demo: $(VENV)/.installed-demo$(if $(EXTRAS),-$(EXTRAS))
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/terrapatch build demo --cores $(CORES)
-	@echo
-	@echo "Done. Open results/demo/report/index.html"
 	@$(BIN)/python -c 'import torch' 2>/dev/null || echo "With a small U-Net as well (installs PyTorch): make demo EXTRAS=train"
+	@echo "Done. Open results/demo/report/index.html"
 
 test: $(VENV)/.installed-test
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest $(ARGS)

@@ -17,7 +17,10 @@ BOX = (3.0, 44.99, 3.016, 45.001)
 """In degrees; 126 × 122 px of 10 m."""
 
 
-def small_recipe(folder: Path, **changes) -> Path:
+BANDS = ("B02", "B03", "B04", "B08")
+
+
+def small_recipe(folder: Path, bands=BANDS, **changes) -> Path:
     """Write the rasters and `small.yaml`, with sections changed; the recipe's path."""
     rng = np.random.default_rng(3)
     side = 160
@@ -31,8 +34,9 @@ def small_recipe(folder: Path, **changes) -> Path:
         ) as dataset:  # fmt: skip
             dataset.write(bands)
 
-    noise = rng.normal(1, 0.05, (4, side, side))
-    write("s2.tif", ((np.array([500, 700, 600, 2500])[:, None, None] + 900 * land) * noise)
+    noise = rng.normal(1, 0.05, (len(bands), side, side))
+    levels = np.linspace(500, 2500, len(bands))[:, None, None]
+    write("s2.tif", ((levels + 900 * land) * noise)
           .astype(np.uint16))  # fmt: skip
     write("s1.tif", ((0.05 + 0.1 * land) * noise[:2]).astype(np.float32))
     write("map.tif", np.where(land, 11, 1).astype(np.uint8)[None])
@@ -42,7 +46,7 @@ def small_recipe(folder: Path, **changes) -> Path:
         "catalog": {
             "source": "local",
             "rasters": [
-                {"sensor": "sentinel2", "path": "s2.tif", "bands": ["B02", "B03", "B04", "B08"],
+                {"sensor": "sentinel2", "path": "s2.tif", "bands": list(bands),
                  "date": "2020-05-01", "level": "L2A", "add_offset": 0},
                 {"sensor": "sentinel1", "path": "s1.tif", "bands": ["VV", "VH"],
                  "date": "2020-05-02"},
@@ -50,7 +54,7 @@ def small_recipe(folder: Path, **changes) -> Path:
             ],
         },
         "sampling": {"crs": "EPSG:32631", "resolution": 10, "size_px": 24, "unit_patches": 8},
-        "sentinel2": {"bands": ["B02", "B03", "B04", "B08"]},
+        "sentinel2": {"bands": list(bands)},
         "sentinel1": {"level": "RTC"},
         "splits": {"block_m": 300, "buffer_m": 0},
         "training": {"models": ["forest"], "trees": 5, "required": False},

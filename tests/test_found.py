@@ -21,7 +21,16 @@ from terrapatch.archives import address, read_address, split_address
 from terrapatch.catalog import describe, plan
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.scene import Files, locked_item
-from terrapatch.errors import IncompleteError, InputError, RecipeError, SceneError
+from terrapatch.errors import (
+    IncompleteError,
+    InputError,
+    RecipeError,
+    SceneError,
+    TerrapatchError,
+)
+from terrapatch.vectors.archives import unpacked
+from terrapatch.vectors.layers import open_layer
+from terrapatch.vectors.schema import schema_of
 
 NO_HASH = Files(hash_files=False)
 GRD = "S1A_IW_GRDH_1SDV_20220612T085724_20220612T085749_043633_082D88"
@@ -367,11 +376,13 @@ FINDS = {
     "s2.nc": (lambda p: p.write_bytes(b"CDF\1"), "1 raster(s) of no known kind"),
     "nameless": (lambda p: write_raster(p.with_suffix(".tif")).rename(p), "1 raster(s) of no known"),
     "LC08_L1TP_197030_20220101_20220101_02_T1_B4.TIF": (
-        lambda p: write_raster(p), "1 files of Landsat, which is not read"),
+        lambda p: write_raster(p), "1 file(s) of Landsat, which is not read"),
     "modis.json": (
         lambda p: text(p, json.dumps({"type": "Feature", "stac_version": "1.0.0", "id": "m",
                                       "properties": {"platform": "terra"}, "assets": {}})),
         "1 item(s) of terra, not read: for example m"),
+    "items.ndjson": (
+        lambda p: text(p, '{"type": "Feature", "stac_version": "1.0.0"}\n'), "STAC items a line"),
     "feature.json": (
         lambda p: text(p, json.dumps({"type": "Feature", "id": "f", "properties": {},
                                       "assets": {"B02": {"href": "x"}}})),
@@ -418,6 +429,13 @@ def test_files_of_many_folders_have_one_line_and_those_of_the_recipe_none(here):
     assert left.reason.endswith("in 30 folders, for example 00/a.tif")
 
 
+def test_names_that_are_no_text_are_told(here):
+    make_safe("in", bands=("B02",))
+    (here / os.fsdecode(b"in/d\xe9j\xe0.tif")).write_bytes(b"II*\0")
+    lock = plan(settings(here), here / "lock.json")
+    assert [e.id for e in lock.excluded] == ["in/d\\xe9j\\xe0.tif"]
+
+
 def test_products_of_a_sensor_that_the_recipe_does_not_want_are_counted(here):
     make_safe("in", bands=("B02",))
     make_grd("in")
@@ -439,6 +457,18 @@ def test_a_tile_of_amazon_is_named_as_such_and_an_item_may_still_name_its_files(
             "properties": {"datetime": "2022-01-15T10:53:41Z", "constellation": "sentinel-2"}}  # fmt: skip
     text(here / "in/item.json", json.dumps(item))
     assert (ids(Path("in")), told(Path("in"))) == (["x"], {})
+
+
+def test_band_files_of_amazon_without_their_metadata_are_named_as_such(here):
+    for size in (10, 20):
+        write_raster(here / f"in/tiles/31/T/EK/2022/1/15/0/R{size}m/B02.jp2")
+    assert plan_of_nothing(here).count("layout of Amazon's buckets") == 2
+
+
+def plan_of_nothing(here):
+    with pytest.raises(IncompleteError) as info:
+        plan(settings(here))
+    return str(info.value)
 
 
 def test_an_explicit_path_that_is_nothing_is_told(here):
@@ -602,6 +632,25 @@ def test_permission_errors_do_not_advise_to_fetch_again(as_nobody, what):
     if os.geteuid() == 65534:
         os.seteuid(0)
     target.chmod(mode)
+
+
+@pytest.mark.parametrize("name", ["area.geojson", "area.zip"])
+def test_a_vector_file_without_permission_is_not_called_damaged(as_nobody, name):
+    folder, become = as_nobody
+    (folder / "out").mkdir()
+    (folder / "out").chmod(0o777)
+    (folder / name).write_bytes(b"x")
+    (folder / name).chmod(0o000)
+    become()
+    with pytest.raises(TerrapatchError, match="permission") as info:
+        read_vectors(folder / name, folder / "out")
+    assert "fetch" not in str(info.value)
+
+
+def read_vectors(path, out):
+    if path.suffix == ".zip":
+        return unpacked(path, out)
+    return open_layer(str(path), schema_of("custom"), layer=None, unpack_to=out, any_kind=True)
 
 
 # --- latitude and longitude ----------------------------------------------------------------------

@@ -14,10 +14,11 @@ from affine import Affine
 from helpers_catalog import make_safe, reference_map, settings_file, write_raster
 from terrapatch.catalog import plan
 from terrapatch.catalog.folder import search
-from terrapatch.catalog.policy import best_first, distinct, newest_versions, once
+from terrapatch.catalog.policy import best_first, choose, distinct, newest_versions, once
 from terrapatch.catalog.scene import Scene
 from terrapatch.errors import RecipeError, SceneError, SourceError
 from terrapatch.rasters import BlockReader
+from terrapatch.recipe import CatalogSettings
 from terrapatch.tables import LockedAsset
 
 RING = [[2.99, 44.96], [3.04, 44.96], [3.04, 45.0], [2.99, 45.0], [2.99, 44.96]]
@@ -140,6 +141,28 @@ def test_files_of_one_name_are_scenes_of_their_own(here, entries, ids):
     ]
     for order in (rasters, rasters[::-1]):
         assert used(plan(settings(here, catalog={"rasters": order}))) == ids
+
+
+def test_a_folder_s_name_stands_in_where_the_file_s_is_the_band(here):
+    rasters = []
+    for day in ("2022-06-01", "2022-07-01"):
+        write_raster(f"{day}/B02.tif")
+        rasters.append(raster(f"{day}/{{band}}.tif", day))
+    lock = plan(settings(here, catalog={"rasters": rasters}))
+    assert used(lock) == ["2022-06-01", "2022-07-01"]
+
+
+def test_a_newer_version_without_the_polarisations_does_not_replace_one_with_them():
+    old = slice_("old", 0, 1, "003.31")
+    new = slice_("new", 0, 1, "003.40")
+    old, new = (
+        Scene(**(vars(s) | {"level": "GRD", "polarisations": p}))
+        for s, p in ((old, ("VV", "VH")), (new, ("VV",)))
+    )
+    settings = CatalogSettings(source="local", paths=("x",), period=("2022-01-01", "2022-12-31"))
+    for order in permutations((old, new)):
+        kept, _ = choose(order, settings, shapely.box(0, 0, 1, 1), ("VV", "VH"), "GRD")
+        assert [s.id for s in kept] == ["old"]
 
 
 def test_maps_of_one_name_are_two_maps(here):
@@ -280,6 +303,12 @@ def test_a_newer_product_in_other_slices_never_removes_ground_that_it_lacks(newe
     # Ground outside of the area needs no old version.
     area = shapely.box(newer[0][0] + 0.05, 0.2, newer[0][0] + 0.1, 0.4)
     assert "old" not in {s.id for s in newest_versions(scenes, area)[0]} or newer[0] == (0.6, 1.6)
+
+
+def test_slices_of_a_pass_are_no_versions_where_the_area_lies_in_both():
+    scenes = [slice_("first", 0, 1, "003.40"), slice_("second", 0.9, 2, "003.31")]
+    kept, _ = newest_versions(scenes, shapely.box(0.92, 0.2, 0.98, 0.4))
+    assert {s.id for s in kept} == {"first", "second"}
 
 
 def test_where_versions_overlap_the_newer_one_comes_first():

@@ -21,7 +21,7 @@ MAGIC = b"PK\x03\x04"
 
 _PREFIX = "/vsizip/"
 _CHUNK = 1 << 22
-_ENCRYPTED = 1
+ENCRYPTED = 1
 """Bit of a member's flags."""
 
 
@@ -69,7 +69,7 @@ def read_member(archive: zipfile.ZipFile, path: Path, name: str, *, keep: bool =
     parts = []
     try:
         info = archive.NameToInfo.get(name) or members(archive)[name]
-        if info.flag_bits & _ENCRYPTED:
+        if info.flag_bits & ENCRYPTED:
             raise SceneError(
                 f"{path}: the archive is encrypted; unpack it with its password and name the "
                 "folder instead"

@@ -75,15 +75,24 @@ def short_name(definition: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def same_crs(left: str, right: str) -> bool:
-    """Whether two definitions mean the same system; the order of their axes does not count.
+def equal_crs(left: str, right: str) -> bool:
+    """Whether two definitions say the same, so that nothing has to move from one to the other.
 
-    Equal in words, or PROJ gives each position the same coordinates in both (to 1 mm; the shift of
+    The order of their axes does not count.
+    """
+    return left == right or _equivalent(_crs(left), _crs(right))
+
+
+@lru_cache(maxsize=1024)
+def same_crs(left: str, right: str) -> bool:
+    """Whether two definitions place things alike: for checks of what a file or a person states.
+
+    Equal, or PROJ gives each position the same coordinates in both (to 1 mm; the shift of
     a datum to WGS 84 that stands in one definition alone: to 0.1 m, as near as such shifts are).
     """
-    first, second = _crs(left), _crs(right)
-    if left == right or _equivalent(first, second):
+    if equal_crs(left, right):
         return True
+    first, second = _crs(left), _crs(right)
     plain = [crs.source_crs if crs.is_bound else crs for crs in (first, second)]
     if any(crs is None for crs in plain) or not _alike(plain[0], plain[1]):
         return False
@@ -167,4 +176,8 @@ def _alike(left: Any, right: Any) -> bool:
     ]
     if axes[0] != axes[1] or left.is_geographic != right.is_geographic:
         return False
-    return bool(left.is_geographic or left.coordinate_operation == right.coordinate_operation)
+    if left.is_geographic:
+        return True
+    # Compound systems have no operation of their own: these are equal in words or not at all.
+    operation = left.coordinate_operation
+    return operation is not None and bool(operation == right.coordinate_operation)

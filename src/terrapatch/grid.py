@@ -20,6 +20,7 @@ from odc.geo.geobox import GeoBox
 
 from .crs import GEOGRAPHIC as GEOGRAPHIC
 from .crs import crs_name as crs_name
+from .crs import equal_crs as equal_crs
 from .crs import same_crs as same_crs
 from .crs import transformer as transformer
 from .errors import GridError
@@ -355,7 +356,7 @@ def reprojected(geometry: BaseGeometry, source: str, target: str) -> BaseGeometr
     import numpy as np
     import shapely
 
-    if same_crs(source, target):
+    if equal_crs(source, target):
         return geometry
     transform = transformer(source, target).transform
     fine = shapely.segmentize(geometry, 0.01 if CRS(source).geographic else 1_000.0)

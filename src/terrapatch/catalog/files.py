@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..archives import members, open_archive, read_member
+from ..errors import SceneError, remedy
 from ..rasterfiles import file_of, files_beside
 from ..sums import Sums
 from ..tables import LockedFile
@@ -30,10 +31,18 @@ class Files:
         self._sound: set[tuple[Path, str]] = set()
 
     def record(self, path: Path) -> tuple[int, str | None]:
-        """Bytes of a file, and its SHA-256 where the recipe wants it."""
+        """Bytes of a file, and its SHA-256 where the recipe wants it.
+
+        Raises:
+            SceneError: it cannot be read.
+        """
         if path not in self._records:
-            digest = self._sums.of(path) if self.hash_files else None
-            self._records[path] = path.stat().st_size, digest
+            try:
+                digest = self._sums.of(path) if self.hash_files else None
+                self._records[path] = path.stat().st_size, digest
+            except OSError as error:
+                advice = remedy(path, error, "put it back")
+                raise SceneError(f"{path}: cannot be read ({error}); {advice}") from error
         return self._records[path]
 
     def locked(self, path: Path, href: str | None = None) -> LockedFile:

@@ -364,7 +364,9 @@ def _described_files(
 
 def _described_scene(source: RasterSource, files: Mapping[str, BandFile], level: str) -> Scene:
     first = str(next(iter(files.values())).path)
-    stem = Path(source.path).stem.replace("{band}", "").strip("_-.")
+    path = Path(source.path)
+    # `2022-06-01/{band}.tif` leaves the folder's name.
+    stem = path.stem.replace("{band}", "").strip("_-.") or path.parent.name or "scene"
     tile = re.search(r"(?:^|_)(T\d{2}[A-Z]{3})_", f"{Path(source.path).name}_")
     return Scene(
         id=source.id or stem,

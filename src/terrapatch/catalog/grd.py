@@ -47,7 +47,7 @@ MANIFEST = "manifest.safe"
 
 _NAME = re.compile(
     r"(?P<kind>S1[A-Z]_\w{2}_\w{4}_\w{4})_(?P<start>\d{8}T\d{6})_\d{8}T\d{6}_(?P<orbit>\d{6})_"
-    r"[0-9A-F]{6}_[0-9A-F]{4}"
+    r"[0-9A-F]{6}_[0-9A-F]{4}(?:_COG)?"
 )
 _FILE = re.compile(
     r"(?P<folder>measurement|annotation|annotation/calibration)/(?P<kind>calibration-|noise-|)"

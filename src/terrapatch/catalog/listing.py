@@ -39,11 +39,12 @@ def describe(lock: Lock) -> str:
                 for v in lock.vectors
             ]
         )
-    if lock.excluded:
-        lines += ["", f"left out: {_count(lock.excluded, 'scene')}"]
-        lines += _aligned([(e.sensor, e.id, e.reason) for e in lock.excluded])
-    if lock.notes:
-        lines += ["", _count(lock.notes, "note"), *(f"  {note}" for note in lock.notes)]
+    scenes = [(e.sensor, e.id, e.reason) for e in lock.excluded if e.sensor != "other"]
+    others = [(e.id, e.reason) for e in lock.excluded if e.sensor == "other"]
+    if scenes:
+        lines += ["", f"left out: {_count(scenes, 'scene')}", *_aligned(scenes)]
+    if others:
+        lines += ["", f"found and not read: {_count(others, 'place')}", *_aligned(others)]
     if lock.units_left_out:
         lines += ["", f"left out: {_count(lock.units_left_out, 'unit')}"]
         lines += _aligned(sorted(lock.units_left_out.items()))

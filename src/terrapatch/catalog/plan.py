@@ -50,7 +50,7 @@ from .references import FoundVectors, find_vectors
 from .scene import Scene, locked_item
 from .statements import wrong_codes
 from .units import locked_units, middle_latitude
-from .unused import left_over
+from .unused import left_over, printable
 
 SENSORS = ("sentinel2", "sentinel1", "reference")
 """In the order of the lock."""
@@ -141,7 +141,9 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         geoid=beside.geoid,
         orbits=tuple(file for file in beside.orbits if file.href in needed),
         vectors=vectors.vectors,
-        excluded=tuple(sorted(excluded, key=lambda e: (rank[e.sensor], e.id, e.reason))),
+        excluded=tuple(
+            sorted(map(printable, excluded), key=lambda e: (rank[e.sensor], e.id, e.reason))
+        ),
         units_left_out=left_out,
         latitude=middle_latitude(resolved.sampling, area, area_crs),
         gaps=gaps(items, units, resolved.catalog.period, _series(resolved)),

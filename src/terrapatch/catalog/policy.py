@@ -52,8 +52,8 @@ def choose(
         lambda s: of_processor(s, settings.processor),
         lambda s: in_period(s, settings.period),
         lambda s: in_area(s, area),
-        lambda s: newest_versions(s, area),
         lambda s: with_polarisations(s, polarisations),
+        lambda s: newest_versions(s, area),
         lambda s: in_direction(s, settings.orbit_direction),
         lambda s: clear_enough(s, settings.cloud_percent, below=settings.cloud_limit == "below"),
         lambda s: covering(s, area if settings.require_full_cover else None),
@@ -222,9 +222,10 @@ def in_area(scenes: Sequence[Scene], area: BaseGeometry) -> Sieved:
 def newest_versions(scenes: Sequence[Scene], area: BaseGeometry | None = None) -> Sieved:
     """Of several versions of one acquisition keep that of the highest baseline, then the newest.
 
-    Versions share sensor, platform, datatake and tile. One of them is left out where newer ones
-    show all of its ground (in the area, EPSG:4326, if one is given); what they leave open is kept:
-    the other datastrip of a tile, a product that was cut into other slices.
+    Versions share sensor, platform, datatake and tile, and more than half of their surface. One of
+    them is left out where newer ones show all of its ground (in the area, EPSG:4326, if one is
+    given); what they leave open is kept: a product that was cut into other slices. Two datastrips
+    that meet inside a tile, and slices of a pass, share little: they are no versions.
     """
     groups: dict[tuple[str | None, ...], list[Scene]] = {}
     for scene in scenes:
@@ -236,7 +237,7 @@ def newest_versions(scenes: Sequence[Scene], area: BaseGeometry | None = None) -
         # The sort is stable, also backwards: of equals the first by id stays first.
         for scene in sorted(group, key=_version, reverse=True):
             over = [u for u in used if share_surface(scene.footprint, u.footprint)]
-            if over and not _left_open(scene, over, area):
+            if over and _are_versions(scene, over) and not _left_open(scene, over, area):
                 newer[id(scene)] = max(over, key=lambda u: _shared(scene, u))
             else:
                 used.append(scene)
@@ -351,6 +352,12 @@ def _cloud(scene: Scene) -> float:
 
 _OUTLINE_DEG = 0.01
 """Outlines of versions differ by this much, though they show the same ground."""
+
+
+def _are_versions(scene: Scene, others: Sequence[Scene]) -> bool:
+    """Whether others show more than half of a scene's ground."""
+    shown = shapely.union_all([o.footprint for o in others]).intersection(scene.footprint)
+    return bool(shown.area > 0.5 * scene.footprint.area)
 
 
 def _left_open(scene: Scene, others: Sequence[Scene], area: BaseGeometry | None) -> bool:

@@ -105,7 +105,7 @@ def _scene(tree: Tree, main: str, tile_file: str) -> Scene:
         raise SceneError(f"{tree.where(main)}: no datatake or tile; fetch the product again")
     outline = _footprint(product, tree.where(main))
     return Scene(
-        id=_id(text("PRODUCT_URI", "PRODUCT_URI_2A"), tree),
+        id=_id(product, tree.where(main), tree.name),
         sensor="sentinel2",
         level=level,
         datetime=iso_utc(text("PRODUCT_START_TIME")),
@@ -138,10 +138,16 @@ def _of_many(tree: Tree, main: str, tile_file: str) -> Scene:
     )
 
 
-def _id(uri: str, tree: Tree) -> str:
-    """The product's name: that of its metadata; early ones have an address of a server there."""
-    name = re.sub(r"\.safe$", "", uri.rpartition("/")[2], flags=re.IGNORECASE)
-    return name if _OWN_URI.fullmatch(name) else re.sub(r"(?i)\.(safe|zip)$", "", tree.name)
+def _id(product: ET.Element, where: str, folder: str) -> str:
+    """The product's name; early ones state an address of a server, or nothing: then the folder's."""
+    if PRODUCT_NAME.match(folder) and product.find(".//PRODUCT_URI") is None:
+        uri = product.findtext(".//PRODUCT_URI_2A", folder)
+    else:
+        uri = text_of(product, where, "PRODUCT_URI", "PRODUCT_URI_2A")
+    name = re.sub(r"\.(?:safe|zip)$", "", uri.strip().rpartition("/")[2], flags=re.IGNORECASE)
+    if not _OWN_URI.fullmatch(name):
+        raise SceneError(f"{where}: PRODUCT_URI {uri!r} is no product's name; fetch it again")
+    return name
 
 
 _FOOTPRINT_DEG = 0.005

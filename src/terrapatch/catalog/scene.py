@@ -26,7 +26,7 @@ from shapely.geometry.base import BaseGeometry
 
 from ..archives import address
 from ..errors import GridError, SceneError
-from ..grid import GEOGRAPHIC, geobox_from_dict, reprojected, same_crs
+from ..grid import GEOGRAPHIC, equal_crs, geobox_from_dict, reprojected, same_crs
 from ..rasters import Header, read_header, read_window
 from ..tables import LockedAsset, LockedItem, Sensor
 from .files import Files, portable
@@ -196,7 +196,7 @@ def footprint_of(geobox: GeoBox) -> BaseGeometry:
     # Dense enough for the curve, coarse enough for a lock that people read.
     dense = shapely.segmentize(outline, side / 4)
     crs = str(geobox.crs)
-    if same_crs(crs, GEOGRAPHIC):
+    if equal_crs(crs, GEOGRAPHIC):
         return outline
     return shapely.simplify(reprojected(dense, crs, GEOGRAPHIC), 1e-6)
 

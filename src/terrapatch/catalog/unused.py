@@ -12,6 +12,7 @@ from pathlib import Path
 from ..tables import Exclusion
 from .files import portable
 from .folder import Found
+from .walk import AMAZON
 
 _OTHERS = (
     (re.compile(r"L[COTEM]0[4-9]_L\d|L[COTEM][4-9]\d{13}"), "Landsat"),
@@ -25,6 +26,7 @@ _OTHERS = (
 )
 """Products of other kinds by how their names begin."""
 
+_AMAZON_TILE = re.compile(r"/\d{1,2}/[C-X]/[A-Z]{2}/\d{4}/\d{1,2}/\d{1,2}/\d(?:/R\d0m)?$")
 _UNKNOWN = "of no known kind: describe under catalog.rasters what is to be used"
 _MOST_FOLDERS = 10
 """A kind that lies in more folders than these has one line for all of them."""
@@ -52,6 +54,15 @@ def left_over(found: Found, wanted: Collection[str], used: Collection[str]) -> l
     return kept + _unknown(found.unknown, used)
 
 
+def printable(exclusion: Exclusion) -> Exclusion:
+    """An exclusion whose words are text: names of files may be bytes of no encoding."""
+    words = (exclusion.id, exclusion.reason)
+    plain = [
+        w.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for w in words
+    ]
+    return Exclusion(id=plain[0], sensor=exclusion.sensor, reason=plain[1])
+
+
 def _unknown(rasters: Iterable[Path], used: Collection[str]) -> list[Exclusion]:
     groups: dict[str, dict[Path, list[Path]]] = {}
     for path in rasters:
@@ -69,7 +80,7 @@ def _unknown(rasters: Iterable[Path], used: Collection[str]) -> list[Exclusion]:
 
 
 def _line(kind: str, folder: Path, paths: Sequence[Path], folders: int = 1) -> Exclusion:
-    told = f"files of {kind}, which is not read" if kind else f"raster(s) {_UNKNOWN}"
+    told = f"file(s) {kind}" if kind else f"raster(s) {_UNKNOWN}"
     if len(paths) == 1:
         return Exclusion(id=portable(paths[0]), sensor="other", reason=f"1 {told}")
     where = f" in {folders} folders" if folders > 1 else ""
@@ -83,5 +94,5 @@ def _kind(path: Path) -> str:
     for name in (path.name, path.parent.name):
         for pattern, kind in _OTHERS:
             if pattern.match(name):
-                return kind
-    return ""
+                return f"of {kind}, which is not read"
+    return AMAZON if _AMAZON_TILE.search(path.parent.as_posix()) else ""

@@ -59,10 +59,12 @@ _PLAIN = frozenset((
     ".hdr", ".ovr", ".msk", ".tfw", ".tifw", ".j2w", ".wld", ".aux", ".rrd", ".clr", ".pgw", ".jgw",
     ".npy", ".npz", ".pt", ".pth", ".pkl", ".xlsx", ".xls", ".docx", ".doc", ".pptx", ".odt", ".ods",
     ".jar", ".whl", ".hgt", ".dt2", ".md5", ".sha1", ".sha256", ".sha512", ".url", ".lock",
-    ".jsonl", ".ndjson", ".bin", ".mdb", ".idx",
+    ".bin", ".mdb", ".idx",
 ))  # fmt: skip
 """Suffixes of what lies beside data or is read by other settings; not opened."""
 
+_LINES = (".jsonl", ".ndjson", ".geojsonl", ".geojsons")
+_HEAD = 1 << 16
 _SMALLEST = 22
 """Bytes of the smallest archive."""
 
@@ -89,8 +91,8 @@ _MAGIC: tuple[tuple[bytes, Kind, str], ...] = (
 _HALF = "by its name a download that has not ended: fetch it again, or rename it if it is whole"
 _HIDDEN = "a hidden name, as half-written files have: rename it if it is whole"
 _AUXILIARY = re.compile(r"S1[A-Z]_OPER_AUX_", re.IGNORECASE)
-_AMAZON = (
-    "a Sentinel-2 tile in the layout of Amazon's buckets, without its product's metadata: the "
+AMAZON = (
+    "of a Sentinel-2 tile in the layout of Amazon's buckets, without its product's metadata: the "
     "radiometric offset is not known; fetch the SAFE product, or describe the files under "
     "catalog.rasters with add_offset"
 )
@@ -122,10 +124,15 @@ def entries(paths: Sequence[Path], besides: Path | None = None) -> Iterator[Entr
         yield from below
 
 
-def _walk(path: Path, seen: set[str], *, named: bool = False) -> Iterator[Entry]:
-    """`named`: the user gave this very path."""
+def _walk(
+    path: Path, seen: set[str], *, parent: str | None = None, named: bool = False
+) -> Iterator[Entry]:
+    """`parent`: where the folder around it truly is; `named`: the user gave this very path."""
     try:
-        real = os.path.realpath(path)
+        if parent is None or path.is_symlink():
+            real = os.path.realpath(path)
+        else:
+            real = f"{parent}/{path.name}"
         if real in seen:
             return
         seen.add(real)
@@ -143,7 +150,7 @@ def _walk(path: Path, seen: set[str], *, named: bool = False) -> Iterator[Entry]
     if kind is not None:
         yield Entry(path, kind)
     elif "tileInfo.json" in names and "metadata.xml" in names:
-        yield Entry(path, "no", _AMAZON)
+        yield Entry(path, "no", f"files {AMAZON}")
     elif path.suffix.lower() == ".zarr":
         yield Entry(path, "no", "a Zarr store, which is not read as a scene")
     else:
@@ -152,7 +159,7 @@ def _walk(path: Path, seen: set[str], *, named: bool = False) -> Iterator[Entry]
             if name.startswith("."):
                 yield from _hidden(child)
             elif not (name.endswith(".data") and f"{name[:-5]}.dim" in names):
-                yield from _walk(child, seen)
+                yield from _walk(child, seen, parent=real)
 
 
 def _fault(path: Path, error: OSError) -> str:
@@ -204,6 +211,10 @@ def _file(path: Path, named: bool) -> Iterator[Entry]:
         yield Entry(path, "no", _NOT_OPENED)
     elif suffix in _PARTIAL:
         yield Entry(path, "no", _HALF)
+    elif suffix in _LINES:
+        with path.open("rb") as stream:
+            if b'"stac_version"' in stream.read(_HEAD):
+                yield Entry(path, "no", "STAC items a line, not read: save them as a collection")
     elif suffix not in _PLAIN and (entry := _sniffed(path)) is not None:
         yield entry
     elif named:

@@ -12,7 +12,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from ..errors import GridError
-from ..rasters import read_header, read_window
+from ..rasters import check_one_band, read_header, read_window
 from ..tables import LockedAsset
 
 Undulation = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
@@ -63,6 +63,7 @@ def geoid_raster(path: str) -> Undulation:
         GridError: it is no raster in degrees.
     """
     header = read_header(path)
+    check_one_band(path, header, "geoid heights")
     if header.crs is None or not pyproj.CRS.from_user_input(header.crs).is_geographic:
         raise GridError(f"{path}: a geoid raster in degrees is needed, its CRS is {header.crs}")
     asset = LockedAsset(

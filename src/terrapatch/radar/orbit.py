@@ -21,7 +21,7 @@ import numpy as np
 from numpy.polynomial.polynomial import polyder, polyval
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import SceneError
+from ..errors import SceneError, remedy
 
 Array = NDArray[np.float64]
 
@@ -190,9 +190,8 @@ def read_eof(
     except SceneError:
         raise
     except (ET.ParseError, OSError, ValueError) as error:
-        raise SceneError(
-            f"{where}: broken orbit file ({error}); fetch it again, or take the annotated orbit"
-        ) from error
+        advice = remedy(where, error, "fetch it again, or take the annotated orbit")
+        raise SceneError(f"{where}: broken orbit file ({error}); {advice}") from error
     if orbit is None or not orbit.covers(
         float(seconds(start, orbit.epoch)), float(seconds(stop, orbit.epoch))
     ):

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import LegendError, SceneError
-from ..grid import GEOGRAPHIC, same_crs, transformer
+from ..grid import GEOGRAPHIC, equal_crs, transformer
 from ..legend import NODATA, Legend
 from ..recipe import ReferenceSettings
 from ..sections import VectorSource
@@ -291,7 +291,7 @@ def _reprojected(geometries: NDArray[Any], source: str, target: str) -> NDArray[
     """Geometries in another CRS, long edges divided first."""
     import shapely
 
-    if same_crs(source, target):
+    if equal_crs(source, target):
         return geometries
     limit = _EDGE_DEGREES if in_degrees(source) else _EDGE_M
     fine = geometries.copy()

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from ..errors import InputError, SceneError
+from ..errors import InputError, SceneError, remedy
 from ..tables import storage_error
 
 ARCHIVES = (".zip", ".7z")
@@ -51,7 +51,10 @@ def unpacked(archive: Path, folder: Path) -> Path:
     """
     if not archive.is_file():
         raise InputError(f"{archive}: no such file; paths are relative to where you run")
-    target = folder / f"{archive.stem}-{_key(archive)}"
+    try:
+        target = folder / f"{archive.stem}-{_key(archive)}"
+    except OSError as error:
+        raise _broken(archive, error) from error
     if target.is_dir():
         return target
     folder.mkdir(parents=True, exist_ok=True)
@@ -147,4 +150,5 @@ def _locked_up(archive: Path) -> SceneError:
 def _broken(archive: Path, error: Exception) -> SceneError:
     text = str(error).strip() or type(error).__name__
     kind = "zip" if archive.suffix.lower() == ".zip" else "7z"
-    return SceneError(f"{archive}: no complete {kind} archive ({text}); {_REMEDY}")
+    advice = remedy(archive, error, _REMEDY)
+    return SceneError(f"{archive}: no complete {kind} archive ({text}); {advice}")

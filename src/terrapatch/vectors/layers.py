@@ -204,8 +204,11 @@ def _check_shapefile(layer: Layer) -> None:
     """
     for name in layer.files:
         part = Path(name)
-        with part.open("rb") as stream:
-            head = stream.read(32)
+        try:
+            with part.open("rb") as stream:
+                head = stream.read(32)
+        except OSError as error:
+            raise unreadable(name, error) from error
         if part.suffix.lower() in (".shp", ".shx"):
             stated = 2 * int.from_bytes(head[24:28], "big")  # in words of 16 bits
         elif part.suffix.lower() == ".dbf":

@@ -8,7 +8,6 @@ Arrow.
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import GridError, SceneError
+from ..errors import GridError, SceneError, remedy
 from ..grid import reprojected
 from .archives import SIDECARS
 from .geometry import check_finite, shapes_of
@@ -265,11 +264,8 @@ def unreadable(path: str, error: Exception) -> UnreadableError:
     """The error for a file that cannot be read."""
     why = str(error).split("; It might help")[0].strip()  # to name a driver: not for ours
     why = why or type(error).__name__
-    if Path(path).exists() and not os.access(path, os.R_OK):
-        return UnreadableError(f"{path}: may not be read by this user; give it read permission")
-    made = UnreadableError(
-        f"{path}: cannot be read as a vector file ({why}); it is truncated, damaged or not what its "
-        "name says: fetch it again"
-    )
+    damaged = "it is truncated, damaged or not what its name says: fetch it again"
+    advice = remedy(path, None, damaged)
+    made = UnreadableError(f"{path}: cannot be read as a vector file ({why}); {advice}")
     made.why = why
     return made
