@@ -212,7 +212,7 @@ def _measured(path: Path | None) -> dict[str, Any] | None:
         if lacking and "skipped" not in figures:
             raise StorageError(
                 f"{path}: has no {', '.join(lacking)} of {name}; it was written by another version: "
-                "run `terrapatch training` again"
+                f"{remedy(path)}"
             )
     return measured
 
