@@ -243,7 +243,7 @@ def test_metrics_of_another_version_are_named_with_the_remedy(tree, tmp_path):
     measured = json.loads(metrics.read_text("utf-8"))
     del measured["models"]["forest"]["classes_with_truth"]
     write_json(metrics, measured)
-    with pytest.raises(StorageError, match="no classes_with_truth of forest.*another version"):
+    with pytest.raises(StorageError, match=r"no classes_with_truth of forest.*another version"):
         run_report(tree, tmp_path / "index.html", metrics, predictions)
 
 
