@@ -383,3 +383,24 @@ def test_a_lock_is_plain_json_with_no_defaults(here):
     data = json.loads((here / "lock.json").read_text())
     assert set(data) == {"name", "source", "units", "items"}
     assert "quantification" not in data["items"][0]["assets"]["B02"]
+
+
+def test_two_names_of_one_square_are_one_unit(here):
+    """33TVP and 33UVP are one square on 48 degrees north: no ground twice, no scene lost."""
+    outline = ((48.25, 14.40), (48.29, 14.40), (48.29, 14.46), (48.25, 14.46), (48.25, 14.40))
+    where = {"crs": "EPSG:32633", "code": "EPSG:32633", "left": 456_000.0, "top": 5_348_400.0,
+             "footprint": outline}  # fmt: skip
+    make_safe("in", tile="T33TVP", cloud=5, **where)
+    make_safe("in", tile="T33UVP", start="20220125T105341", cloud=2, **where)
+    make_safe("in", tile="T33UVP", start="20220303T105341", cloud=9, **where)
+    write_raster(here / "map.tif", crs="EPSG:4326", left=14.0, top=48.6, res=0.001, size=800,
+                 dtype="uint8", nodata=255)  # fmt: skip
+    area = {"bbox": [14.412, 48.262, 14.432, 48.28]}
+    lock = plan(settings(here, area=area, sampling={"kind": "tiles"}))
+    (unit,) = lock.units
+    assert unit.id == "33UVP"
+    days = [i.datetime[:10] for i in lock.items_of("33UVP", "sentinel2")]
+    assert days == ["2022-01-25", "2022-01-15", "2022-03-03"]
+    one = plan(settings(here, area=area, sampling={"kind": "tiles"},
+                        catalog={"scenes_per_tile": 1}))  # fmt: skip
+    assert [i.datetime[:10] for i in one.items_of("33UVP", "sentinel2")] == ["2022-01-25"]

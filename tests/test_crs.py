@@ -12,10 +12,11 @@ from pyproj import CRS, Transformer
 
 from helpers_patches import map_item, utm_geobox
 from helpers_vectors import Unit, table_of, write_vectors
-from terrapatch.crs import crs_name, same_crs, short_name, transformer
-from terrapatch.errors import GridError
+from terrapatch.crs import crs_name, equal_crs, same_crs, short_name, transformer
+from terrapatch.errors import GridError, SceneError
 from terrapatch.grid import geobox_from_dict, geobox_to_dict, snapped_geobox
-from terrapatch.rasters import read_header, write_geotiff
+from terrapatch.heights.geoid import geoid_raster
+from terrapatch.rasters import check_one_band, read_header, write_geotiff
 from terrapatch.vectors import open_layer, schema_of
 
 HAYFORD = "+proj=utm +zone=23 +south +ellps=intl +towgs84=-87,-98,-121 +units=m +no_defs"
@@ -163,3 +164,26 @@ def test_a_grid_in_a_system_without_code_is_a_grid(tmp_path):
     vector = {"path": str(tmp_path / "v.gpkg"), "fields": ["code"]}
     layers, _ = Unit(tmp_path, geobox, vectors=[vector], **legend(tmp_path)).build()
     assert (layers[0] == 7).sum() == 100
+
+
+def test_compound_systems_are_one_by_their_words_alone():
+    assert same_crs("EPSG:7415", CRS.from_epsg(7415).to_wkt())
+    assert not same_crs("EPSG:7415", "EPSG:7400")  # the Netherlands and France, each with heights
+    assert not equal_crs("EPSG:9518", "EPSG:9707")  # heights above EGM2008 and above EGM96
+    assert crs_name(CRS.from_epsg(9518).to_wkt()) == "EPSG:9518"
+
+
+def test_a_height_model_of_several_bands_is_refused(tmp_path):
+    path = tmp_path / "dem.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", width=4, height=4, count=2, dtype="float32", crs="EPSG:4326",
+        transform=Affine(0.1, 0, 3, 0, -0.1, 45),
+    ) as dataset:  # fmt: skip
+        dataset.write(np.zeros((2, 4, 4), "float32"))
+        dataset.set_band_description(1, "height")
+        dataset.set_band_description(2, "error")
+    header = read_header(str(path))
+    with pytest.raises(SceneError, match=r"dem\.tif: 2 bands could be meant \(height, error\)"):
+        check_one_band(str(path), header, "heights")
+    with pytest.raises(SceneError, match="2 bands could be meant"):
+        geoid_raster(str(path))

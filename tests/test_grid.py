@@ -22,6 +22,7 @@ from terrapatch.grid import (
     mgrs_tiles,
     mosaic_units,
     occupied,
+    one_name,
     patch_windows,
     patches_along,
     snapped_geobox,
@@ -213,3 +214,65 @@ def test_a_written_patch_says_exact_bounds(tmp_path):
         bounds, step = file.bounds, file.res[0]
     assert (bounds.right - bounds.left) / step == (bounds.top - bounds.bottom) / step == 128.0
     assert bounds.left / step == round(bounds.left / step)
+
+
+# --- squares on the edge of two latitude bands -------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("names", "one"),
+    [
+        (("33TVP", "33UVP"), "33UVP"),  # 48 degrees north
+        (("32UNH", "32VNH"), "32VNH"),  # 56 degrees north
+        (("30SVK", "30TVK"), "30TVK"),  # 40 degrees north
+        (("22JCU", "22KCU"), "22KCU"),  # 24 degrees south
+        (("T56HLK", "T56JLK"), "T56HLK"),  # 32 degrees south
+        (("31UFP", "T31UFP", "31TFN", "32TLT"), None),  # names of MultiSenGE stay
+        (("x", "31T", "99ABC"), None),
+    ],
+)
+def test_a_square_in_two_bands_has_one_name(names, one):
+    for name in names:
+        assert one_name(name) == (one or name)
+    if one:
+        assert mgrs_tile_geobox(names[0]) == mgrs_tile_geobox(names[1])
+        assert [u.id for u in tile_units(names)] == [one.removeprefix("T")]
+
+
+def test_an_area_on_a_band_edge_has_each_tile_once():
+    tiles = mgrs_tiles(box(14.5, 47.9, 14.9, 48.3))
+    assert "T33UVP" in tiles
+    assert "T33TVP" not in tiles
+    assert len({mgrs_tile_geobox(tile) for tile in tiles}) == len(tiles)
+
+
+@pytest.mark.parametrize("zone", [1, 2, 3, 31, 32, 33, 58, 59, 60])
+def test_no_two_tiles_of_a_zone_share_more_than_their_margin(zone):
+    """Brute force: all names of a zone, in all bands of both hemispheres."""
+    columns = ("ABCDEFGH", "JKLMNPQR", "STUVWXYZ")[(zone - 1) % 3]
+    names = [
+        f"{zone:02d}{band}{column}{row}"
+        for band in "CDEFGHJKLMNPQRSTUVWX"
+        for column in columns
+        for row in "ABCDEFGHJKLMNPQRSTUV"
+    ]
+    units = tile_units(names)
+    places: dict[tuple, set] = {}
+    for unit in units:
+        affine, south = unit.geobox.affine, unit.id[2] < "N"
+        places.setdefault((south, affine.c), set()).add(affine.f)
+        assert one_name(unit.id) == unit.id
+        assert unit.geobox.crs.to_epsg() == (32700 if south else 32600) + zone
+    assert sum(len(tops) for tops in places.values()) == len(units)
+    for tops in places.values():
+        steps = np.diff(sorted(tops))
+        assert steps.min() >= 99_960  # 100 km, edges moved outwards to multiples of 60 m
+        assert (steps <= 100_020).all()  # and none is missing
+    lefts = sorted({left for _, left in places})
+    assert np.diff(lefts).min() >= 99_960
+
+
+def test_the_published_tiles_have_the_names_that_win():
+    from terrapatch.splits.overlap import PUBLISHED_PAIRS
+
+    assert all(one_name(tile) == tile for pair in PUBLISHED_PAIRS for tile in pair)

@@ -14,6 +14,7 @@ FLOORS = (
     {"sections", "grid", "legend", "results", "records", "yamlfiles"},
     {"recipe"},
     {"tables", "archives", "compiled", "rasterfiles"},
+    {"exact"},
     {"rasters", "sums", "stacks", "resample", "patchfiles", "radar", "dates", "vectors"},
     {"mosaic", "heights", "batches"},
     {
@@ -22,8 +23,9 @@ FLOORS = (
     },
     {"cli", "build", "faults", "screen"},
 )  # fmt: skip
-"""Ground (two storeys), language (two storeys), hands (three storeys: who writes files, who knows formats, who
-joins both), stages, door. Rooms of one floor never import each other, but for the pairs below."""
+"""Ground (two storeys), language (two storeys), hands (four storeys: who writes files and compiles,
+arithmetic, who knows formats, who joins them), stages, door. Rooms of one floor never import each
+other, but for the pairs below."""
 
 NEIGHBOURS = {("cli", "build"), ("cli", "faults"), ("build", "faults"), ("build", "screen")}
 

@@ -100,7 +100,7 @@ def test_zero_and_negative_power_were_not_measured(tmp_path, unit):
 
 @pytest.mark.parametrize("scale", ["linear", "db"])
 def test_the_named_nodata_is_missing(tmp_path, unit, scale):
-    array = power(0, 64, 64)
+    array = power(0, 64, 64) if scale == "linear" else 10 * np.log10(power(0, 64, 64))
     array[10:20, 30:40] = -9999
     asset = raster(tmp_path / "VV.tif", array, nodata=-9999, nodata_nan=False, scale=scale)
     stack = unit.build([scene({"VV": asset})], polarisations=("VV",), kernel="cubic")

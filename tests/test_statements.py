@@ -13,10 +13,11 @@ from terrapatch.catalog.files import Files
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.geotiff import described_scenes, map_scene
 from terrapatch.catalog.plan import plan
+from terrapatch.catalog.policy import distinct
 from terrapatch.catalog.scene import locked_item
-from terrapatch.catalog.statements import baseline_number, since_offset
 from terrapatch.errors import RecipeError, SceneError
 from terrapatch.recipe import RasterSource
+from terrapatch.records import baseline_number, since_offset
 
 NO_HASH = Files(hash_files=False)
 
@@ -390,6 +391,6 @@ def test_a_stacked_series_is_split_by_numbers(tmp_path):
                      bands={"B04": first, "B08": first + 1})
         for month, first in ((5, 1), (6, 3))
     ]  # fmt: skip
-    scenes = described_scenes(entries, "L2A")
+    scenes = distinct(described_scenes(entries, "L2A"))
     assert [s.id for s in scenes] == ["stack_20220501", "stack_20220601"]
     assert [s.files(["B08"])["B08"].band for s in scenes] == [2, 4]

@@ -200,3 +200,37 @@ def test_a_height_model_s_scale_is_used(tmp_path):
     assert np.count_nonzero(np.isnan(dem.heights)) == 64
     known = ~np.isnan(dem.heights)
     assert dem.heights[known] == pytest.approx(here[known] * 0.1 - 5.0, abs=1e-4)
+
+
+def cirrus(folder, *, level="L1C", offset=0.0, bands=("B04", "B10"), kernel="nearest"):
+    """A scene whose B10 is 0 in the hole, and whose other band is 0 in its first rows."""
+    red, dark = slope(), slope() // 100
+    dark[HOLE] = 0
+    red[:4], dark[:4] = 0, 0
+    images = {"B04": red, "B10": dark, "B12": dark}
+    assets = {
+        band: write_asset(folder / f"{band}.tif", images[band], HERE, CRS, jp2=False,
+                          add_offset=offset)
+        for band in bands
+    }  # fmt: skip
+    unit = Unit(folder / "unit", BOX, all_corners(BOX.shape, 16), 16)
+    scene = item("a", assets).model_copy(update={"level": level})
+    stack = unit.build([scene], bands=bands, kernel=kernel, check_values=False)
+    return pixels(stack), pixels(stack, "source"), dark
+
+
+@pytest.mark.parametrize("kernel", ["nearest", "bilinear"])
+def test_a_dry_sky_is_not_missing(tmp_path, kernel):
+    data, source, dark = cirrus(tmp_path, kernel=kernel)
+    assert (source[:4] == 0).all()
+    assert source[4:].all()
+    assert np.array_equal(data[1][4:], np.maximum(dark[4:], 1))
+
+
+@pytest.mark.parametrize(
+    "how", [{"offset": -2.0}, {"level": "L2A"}, {"bands": ("B04", "B12")}, {"bands": ("B10",)}]
+)
+def test_zeros_of_other_bands_and_products_are_missing(tmp_path, how):
+    _, source, _ = cirrus(tmp_path, **how)
+    assert (source[HOLE] == 0).all()
+    assert np.count_nonzero(source == 0) == 64 + 4 * 32

@@ -141,11 +141,15 @@ def _plan(args: argparse.Namespace) -> int:
         write_settings(recipe, Path(r.root) / "settings")
     from .catalog import changes as changes_of
     from .catalog import describe, plan
+    from .layouts import check_plan
 
+    settings = Path(r.settings("plan")), Path(r.settings("layouts"))
+    check_plan(*settings)  # before an archive is written or searched
     simulated = read_settings(r.settings("plan")).catalog.source == "simulated"
     if simulated and not Path(r.catalog).is_file():
         _simulate(argparse.Namespace(results=r.root, threads=2))
-    lock = plan(Path(r.settings("plan")), archive=Path(r.archive) if simulated else None)
+    lock = plan(settings[0], archive=Path(r.archive) if simulated else None)
+    check_plan(*settings, lock)
     if not args.check:
         write_lock(lock, r.lock)
         _say(f"{describe(lock)}\n{r.lock}")

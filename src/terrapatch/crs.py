@@ -16,6 +16,10 @@ from .errors import GridError
 GEOGRAPHIC = "EPSG:4326"
 """CRS of footprints and of areas given as a box: longitude, latitude on WGS 84."""
 _DEGREE_M = 111_320.0
+_STEPS = {True: 2.0**-40, False: 2.0**-28}
+"""Pixel sizes are multiples of this, in degrees (1e-7 m on the ground) and in units of a projected
+CRS (4e-9 m): then every edge of a pixel within 8,192 degrees, or 3e7 m, is a float64 without
+rounding, and so are bounds of patches divided by the pixel size."""
 
 
 @lru_cache(maxsize=64)
@@ -176,4 +180,23 @@ def _alike(left: Any, right: Any) -> bool:
     ]
     if axes[0] != axes[1] or left.is_geographic != right.is_geographic:
         return False
-    return bool(left.is_geographic or left.coordinate_operation == right.coordinate_operation)
+    if left.is_geographic:
+        return True
+    # Compound systems have no operation of their own: these are equal in words or not at all.
+    operation = left.coordinate_operation
+    return operation is not None and bool(operation == right.coordinate_operation)
+
+
+def exact_step(resolution: float, crs: str) -> float:
+    """The pixel size nearest to `resolution` whose multiples float64 holds without rounding.
+
+    Args:
+        resolution: pixel size in units of `crs`.
+        crs: a geographic or projected CRS.
+
+    Returns:
+        A multiple of 2⁻⁴⁰ degrees, or of 2⁻²⁸ units of a projected CRS; sizes as 10 m and 0.25
+        degrees stay what they are, 0.0001 degrees becomes longer by 2e-13 degrees.
+    """
+    unit = _STEPS[bool(_crs(crs).is_geographic)]
+    return max(1, round(resolution / unit)) * unit

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from affine import Affine
@@ -21,6 +22,7 @@ from odc.geo.geobox import GeoBox
 from .crs import GEOGRAPHIC as GEOGRAPHIC
 from .crs import crs_name as crs_name
 from .crs import equal_crs as equal_crs
+from .crs import exact_step as exact_step
 from .crs import same_crs as same_crs
 from .crs import transformer as transformer
 from .errors import GridError
@@ -30,11 +32,6 @@ if TYPE_CHECKING:
 
 TILE_SIZE_M = 109_800
 """Side of a Sentinel-2 tile: 10,980 pixels of 10 m. Source: S2 Products Specification, tiling."""
-
-_STEPS = {True: 2.0**-40, False: 2.0**-28}
-"""Pixel sizes are multiples of this, in degrees (1e-7 m on the ground) and in units of a projected
-CRS (4e-9 m): then every edge of a pixel within 8,192 degrees, or 3e7 m, is a float64 without
-rounding, and so are bounds of patches divided by the pixel size."""
 
 _COLUMN_LETTERS = ("ABCDEFGH", "JKLMNPQR", "STUVWXYZ")
 _ROW_LETTERS = "ABCDEFGHJKLMNPQRSTUV"
@@ -77,21 +74,6 @@ def geobox_from_dict(data: dict[str, Any]) -> GeoBox:
     """Inverse of `geobox_to_dict`."""
     height, width = data["shape"]
     return GeoBox((height, width), Affine(*data["transform"]), data["crs"])
-
-
-def exact_step(resolution: float, crs: str) -> float:
-    """The pixel size nearest to `resolution` whose multiples float64 holds without rounding.
-
-    Args:
-        resolution: pixel size in units of `crs`.
-        crs: a geographic or projected CRS.
-
-    Returns:
-        A multiple of 2⁻⁴⁰ degrees, or of 2⁻²⁸ units of a projected CRS; sizes as 10 m and 0.25
-        degrees stay what they are, 0.0001 degrees becomes longer by 2e-13 degrees.
-    """
-    unit = _STEPS[bool(CRS(crs).geographic)]
-    return max(1, round(resolution / unit)) * unit
 
 
 def snapped_geobox(
@@ -154,6 +136,18 @@ def mgrs_tile_geobox(tile: str, resolution: float = 10.0) -> GeoBox:
     Raises:
         GridError: the name is no MGRS tile.
     """
+    zone, south, easting, northing = _square(tile)
+    left = math.floor(easting / 60) * 60
+    # South of the equator the multiples count from the equator, not from the false northing.
+    origin = 10_000_000 if south else 0
+    top = math.ceil((northing + 100_000 - origin) / 60) * 60 + origin
+    size = int(TILE_SIZE_M / resolution)
+    transform = Affine(resolution, 0, left, 0, -resolution, top)
+    return GeoBox((size, size), transform, f"EPSG:{(32700 if south else 32600) + zone}")
+
+
+def _square(tile: str) -> tuple[int, bool, int, int]:
+    """Zone, whether south of the equator, easting and northing of a 100 km square's corner."""
     name = tile.removeprefix("T").upper()
     try:
         zone, band, column, row = int(name[:2]), name[2], name[3], name[4]
@@ -171,17 +165,36 @@ def mgrs_tile_geobox(tile: str, resolution: float = 10.0) -> GeoBox:
     northing = row_index * 100_000
     while northing + 100_000 <= approx - 50_000:
         northing += 2_000_000
-    left = math.floor(easting / 60) * 60
-    # South of the equator the multiples count from the equator, not from the false northing.
-    origin = 10_000_000 if south else 0
-    top = math.ceil((northing + 100_000 - origin) / 60) * 60 + origin
-    size = int(TILE_SIZE_M / resolution)
-    transform = Affine(resolution, 0, left, 0, -resolution, top)
-    return GeoBox((size, size), transform, f"EPSG:{(32700 if south else 32600) + zone}")
+    return zone, south, easting, northing
+
+
+@lru_cache(maxsize=4096)
+def one_name(tile: str) -> str:
+    """The one name of a Sentinel-2 tile whose square lies in two latitude bands.
+
+    `T33TVP` and `T33UVP` are one square on either side of 48 degrees north. Its name is that with
+    the band in which the middle of the 100 km square lies: `T33UVP`.
+
+    Args:
+        tile: MGRS name with or without leading T; the result has it where `tile` has it. What is no
+            MGRS name is returned as it is.
+    """
+    try:
+        zone, south, easting, northing = _square(tile)
+    except GridError:
+        return tile
+    crs = f"EPSG:{(32700 if south else 32600) + zone}"
+    _, latitude = transformer(crs, GEOGRAPHIC).transform(easting + 50_000, northing + 50_000)
+    first, last = (0, 9) if south else (10, 19)
+    band = _LATITUDE_BANDS[min(max(math.floor((latitude + 80) / 8), first), last)]
+    start = 3 if tile.startswith("T") else 2
+    return f"{tile[:start]}{band}{tile[start + 1 :]}".upper()
 
 
 def mgrs_tiles(geometry: BaseGeometry) -> list[str]:
     """Names (with leading T) of all Sentinel-2 tiles whose 109.8 km square meets `geometry`.
+
+    A square in two latitude bands is one tile, see `one_name`.
 
     Args:
         geometry: shapely geometry in EPSG:4326 (longitude, latitude).
@@ -217,7 +230,7 @@ def mgrs_tiles(geometry: BaseGeometry) -> list[str]:
                         continue
                     outline = tile_footprint(tile)
                     if shapely.intersects(outline, geometry):
-                        names.append(tile)
+                        names.append(one_name(tile))
     return sorted(set(names))
 
 
@@ -276,8 +289,9 @@ def mosaic_units(area: GeoBox, *, size_px: int, stride_px: int, unit_patches: in
 
 
 def tile_units(tiles: Sequence[str]) -> list[Unit]:
-    """One unit per MGRS tile, on the tile's own 10 m grid; ids without leading T."""
-    return [Unit(t.removeprefix("T"), mgrs_tile_geobox(t), 0, 0) for t in sorted(tiles)]
+    """One unit per MGRS tile, on the tile's own 10 m grid; ids without leading T, see `one_name`."""
+    names = sorted({one_name(tile.removeprefix("T")) for tile in tiles})
+    return [Unit(name, mgrs_tile_geobox(name), 0, 0) for name in names]
 
 
 def patches_along(length_px: int, size_px: int, stride_px: int) -> int:

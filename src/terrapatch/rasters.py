@@ -76,6 +76,26 @@ class Header:
         return self.nodatas[0]
 
 
+def check_one_band(path: str, header: Header, what: str) -> None:
+    """Raise where a raster of one quantity has several bands (alpha does not count).
+
+    Raises:
+        SceneError: with their descriptions.
+    """
+    texts = [
+        text or str(number)
+        for number, (text, kind) in enumerate(
+            zip(header.descriptions, header.interpretations, strict=True), start=1
+        )
+        if kind != "alpha"
+    ]
+    if len(texts) > 1:
+        raise SceneError(
+            f"{path}: {len(texts)} bands could be meant ({', '.join(texts)}); give a file with "
+            f"{what} alone (gdal_translate -b)"
+        )
+
+
 def read_header(href: str) -> Header:
     """Read a raster's header.
 

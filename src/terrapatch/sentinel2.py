@@ -14,6 +14,7 @@ Laws:
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ LIMITS = {
 
 def layer(settings: Sentinel2Settings) -> Layer:
     """What the settings want of each scene."""
-    from .mosaic import Layer
+    from .mosaic import Layer, plausible
 
     return Layer(
         bands=settings.bands,
@@ -50,6 +51,9 @@ def layer(settings: Sentinel2Settings) -> Layer:
         limits=LIMITS[settings.dtype],
         nodata=0.0,
         full_scale=10_000.0,
+        check=partial(plausible.reflectance, offset=settings.harmonise)
+        if settings.check_values
+        else None,
         classes="SCL" if settings.scl or settings.mask_scl else None,
         masked=settings.mask_scl,
         masks={

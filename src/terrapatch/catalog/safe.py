@@ -26,6 +26,7 @@ from shapely.geometry.base import BaseGeometry
 from ..errors import SceneError
 from ..grid import geobox_from_dict, split_at_antimeridian
 from ..recipe import S2_BANDS
+from ..records import since_offset
 from .scene import (
     SENTINEL_LICENCE,
     BandFile,
@@ -36,7 +37,7 @@ from .scene import (
     missing_bands,
     platform_name,
 )
-from .statements import Statement, since_offset
+from .statements import Statement
 from .tree import Tree, parse, sound, text_of
 
 METADATA = re.compile(

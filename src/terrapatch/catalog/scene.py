@@ -26,7 +26,7 @@ from shapely.geometry.base import BaseGeometry
 
 from ..archives import address
 from ..errors import GridError, SceneError
-from ..grid import GEOGRAPHIC, equal_crs, geobox_from_dict, reprojected, same_crs
+from ..grid import GEOGRAPHIC, equal_crs, geobox_from_dict, one_name, reprojected, same_crs
 from ..rasters import Header, read_header, read_window
 from ..tables import LockedAsset, LockedItem, Sensor
 from .files import Files, portable
@@ -121,6 +121,10 @@ class Scene:
     the image does not show."""
     unusable: str | None = None
     """Why the scene cannot be used whatever the recipe says."""
+
+    def __post_init__(self) -> None:
+        if self.tile is not None:  # a square on the edge of two latitude bands has two names
+            object.__setattr__(self, "tile", one_name(self.tile))
 
     @property
     def day(self) -> date:

@@ -26,6 +26,7 @@ from shapely.geometry.base import BaseGeometry
 from ..errors import SceneError, SourceError, remedy
 from ..grid import split_at_antimeridian
 from ..recipe import S2_BANDS
+from ..records import since_offset
 from ..tables import Exclusion
 from .bandnames import COMMON_NAMES, POLARISATIONS
 from .files import portable
@@ -38,7 +39,7 @@ from .scene import (
     missing_bands,
     platform_name,
 )
-from .statements import Statement, since_offset, statement
+from .statements import Statement, statement
 
 _LARGEST = 16 << 20
 """Bytes; of a larger JSON file the beginning tells whether it holds items, or data."""

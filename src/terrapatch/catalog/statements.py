@@ -31,9 +31,6 @@ FULL_SCALE = 10_000.0
 """DN of reflectance 1 in Sentinel-2 products, where nobody says otherwise."""
 _LARGEST_REFLECTANCE = 2.0
 """Offsets beyond this, without a scale, are DN."""
-_FIRST_WITH_OFFSET = (4, 0)
-_NO_BASELINE = (99, 99)
-"""What Sen2Cor writes outside of ESA's ground segment: it tells nothing about offsets."""
 
 
 @dataclass(frozen=True)
@@ -240,20 +237,3 @@ def wrong_codes(items: Sequence[LockedItem], crosswalk: str) -> list[TerrapatchE
             )
         )
     return errors
-
-
-def baseline_number(text: str | None) -> tuple[int, int] | None:
-    """A processing baseline as a number to compare: (5, 9) of `05.09`, `5.9`, `N0509`; None: none."""
-    digits = (text or "").strip().upper().removeprefix("N")
-    if digits.isdigit() and len(digits) == 4:
-        return int(digits[:2]), int(digits[2:])
-    major, _, minor = digits.partition(".")
-    if not major.isdigit() or (minor and not minor.isdigit()):
-        return None
-    return int(major), int(minor or 0)
-
-
-def since_offset(text: str | None) -> bool | None:
-    """Whether products of a baseline have a radiometric offset; None where it is no baseline."""
-    number = baseline_number(text)
-    return None if number in (None, _NO_BASELINE) else number >= _FIRST_WITH_OFFSET

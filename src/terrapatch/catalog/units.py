@@ -22,6 +22,7 @@ from ..grid import (
     mgrs_tiles,
     mosaic_units,
     occupied,
+    one_name,
     patch_windows,
     reprojected,
     same_crs,
@@ -172,4 +173,4 @@ def _belongs(item: LockedItem, unit: Unit, sampling: SamplingSettings) -> bool:
     """On tile grids a Sentinel-2 scene serves its own tile alone: no warp, no second zone."""
     if sampling.kind == "mosaic" or item.sensor != "sentinel2" or item.tile is None:
         return True
-    return item.tile.removeprefix("T") == unit.id
+    return one_name(item.tile.removeprefix("T")) == unit.id

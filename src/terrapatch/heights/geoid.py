@@ -12,7 +12,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from ..errors import GridError
-from ..rasters import read_header, read_window
+from ..rasters import check_one_band, read_header, read_window
 from ..tables import LockedAsset
 
 Undulation = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
@@ -44,15 +44,27 @@ def undulation(
     x, y = transform * np.meshgrid(axes[1] + 0.5, axes[0] + 0.5)
     to_degrees = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
     nodes = lookup(*to_degrees.transform(x, y))
-    down, across = (_weights(axis, n) for axis, n in zip(axes, shape, strict=True))
-    return (down @ nodes @ across.T).astype(np.float32)
-
-
-def _weights(nodes: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """(count, node) weights of linear interpolation at whole numbers."""
-    return np.stack(
-        [np.interp(np.arange(count), nodes, unit) for unit in np.eye(nodes.size)], axis=1
+    (row, below, down), (col, after, across) = (
+        _between(axis, n) for axis, n in zip(axes, shape, strict=True)
     )
+    lines = nodes[row] + (nodes[below] - nodes[row]) * down[:, None]
+    result = np.empty(shape, np.float32)
+    for start in range(0, shape[0], 256):  # whole height models are read at once: bounds memory
+        part = lines[start : start + 256]
+        left, right = part[:, col], part[:, after]
+        result[start : start + 256] = left + (right - left) * across
+    return result
+
+
+def _between(
+    nodes: NDArray[np.float64], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """The nodes before and after each whole number, and how far that lies towards the second."""
+    numbers = np.arange(count)
+    before = np.searchsorted(nodes, numbers, side="right") - 1
+    after = np.minimum(before + 1, nodes.size - 1)
+    length = np.maximum(nodes[after] - nodes[before], 1.0)
+    return before, after, (numbers - nodes[before]) / length
 
 
 def geoid_raster(path: str) -> Undulation:
@@ -63,6 +75,7 @@ def geoid_raster(path: str) -> Undulation:
         GridError: it is no raster in degrees.
     """
     header = read_header(path)
+    check_one_band(path, header, "geoid heights")
     if header.crs is None or not pyproj.CRS.from_user_input(header.crs).is_geographic:
         raise GridError(f"{path}: a geoid raster in degrees is needed, its CRS is {header.crs}")
     asset = LockedAsset(

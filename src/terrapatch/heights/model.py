@@ -25,7 +25,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from ..errors import GridError, InputError
-from ..rasters import Header, read_header, read_masked
+from ..rasters import Header, check_one_band, read_header, read_masked
 from ..tables import LockedAsset
 from .geoid import Undulation, geoid_raster, proj_geoid, undulation
 
@@ -196,6 +196,7 @@ def _turned(files: Sequence[_File], geobox: GeoBox) -> Sequence[_File]:
 
 def _open(path: str) -> _File:
     header = read_header(path)
+    check_one_band(path, header, "heights")
     if header.crs is None:
         raise GridError(f"{path}: the height model has no CRS; assign it (gdal_edit.py -a_srs)")
     crs = pyproj.CRS.from_user_input(header.crs)

@@ -4,7 +4,8 @@
 Laws:
 1. Every kept patch is written, with or without a split; the split files name those with one.
 2. `dataset/` appears whole or not at all, and has the same bytes on any number of threads.
-3. A layout is one module with `write(sources, folder, threads)`, and one row in `LAYOUTS`.
+3. A layout is one module with `write(sources, folder, threads)` and `unfit(form)`, and one row in
+   `LAYOUTS` and in `UNFIT`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..batches import check_series
 from ..errors import InputError
@@ -20,7 +22,11 @@ from ..results import PUBLISHED
 from ..sums import sha256_of
 from ..tables import RECORD, atomic, files_below, read_record, write_json, write_record
 from . import cerradata4mm, multisenge, native
+from .fit import Unfit, planned, refuse
 from .sources import open_sources
+
+if TYPE_CHECKING:
+    from ..tables import Lock
 
 LAYOUTS = {
     "native": native.write,
@@ -29,7 +35,31 @@ LAYOUTS = {
 }
 """Name in the recipe → the function that writes it and says what it wrote."""
 
-__all__ = ["LAYOUTS", "layouts"]
+UNFIT: dict[str, Unfit] = {
+    "native": native.unfit,
+    "cerradata4mm": cerradata4mm.unfit,
+    "multisenge": multisenge.unfit,
+}
+"""Name in the recipe → the function that says what it cannot hold."""
+
+__all__ = ["LAYOUTS", "UNFIT", "check_plan", "layouts"]
+
+
+def check_plan(plan: Path, settings: Path, lock: Lock | None = None) -> None:
+    """Hold a plan against the recipe's layout, before any pixel is made.
+
+    Args:
+        plan: settings file of the stage `plan`.
+        settings: settings file of the stage `layouts`.
+        lock: what the plan found; absent before it looks for anything.
+
+    Raises:
+        RecipeError: the layout cannot hold what the plan leads to; says all of it.
+        SceneError: directions are to be kept apart, and scenes do not say theirs.
+    """
+    wanted = read_settings(settings)
+    name = wanted.layouts.name
+    refuse(wanted.name, name, UNFIT[name](planned(read_settings(plan), lock)))
 
 
 def layouts(

@@ -22,11 +22,12 @@ from typing import Any
 import numpy as np
 
 from ..batches import Batch, batches, read_labels, read_patches
-from ..errors import RecipeError, StorageError
+from ..errors import StorageError
 from ..legend import NODATA
 from ..patchfiles import PatchForm, patch_form
 from ..progress import track
 from ..stacks import Stack, StackInfo, open_stack
+from .fit import Form, built, refuse
 from .sources import Sources, split_sizes, write_tables
 
 MSI_FOLDER = {"kaggle": "msi_images", "loader": "opt_images"}
@@ -39,6 +40,8 @@ MASKS = {
 }
 """Layer of the label raster → folder and file prefix. The authors' tools find the id by the
 position after splitting at `_`: 3 for images, 5 for edges."""
+_LAST = 99_999
+"""Largest row and column that an id has room for."""
 IMAGES = {"sentinel2": "parrot_beak_ms_", "sentinel1": "parrot_beak_sar_"}
 
 
@@ -67,7 +70,7 @@ def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
     table, settings = sources.table, sources.settings
     names = [patch_number(row, col) for row, col in zip(table["row"], table["col"], strict=True)]
     infos = {modality: _common_info(sources, modality) for modality in ("sentinel2", "sentinel1")}
-    _check(sources, names, infos)
+    refuse(settings.name, "cerradata4mm", unfit(built(sources)))
     layers = _layers(infos, settings.layouts.folders)
     for layer in layers.values():
         (folder / layer.folder).mkdir()
@@ -174,33 +177,45 @@ def _common_info(sources: Sources, modality: str) -> StackInfo:
     return first.info
 
 
-def _check(sources: Sources, names: list[str], infos: dict[str, StackInfo]) -> None:
-    """All that cannot be put into this layout, in one message."""
-    settings, findings = sources.settings, []
-    lost = {"l1", "l2"} - {level.name for level in sources.legend.levels}
-    if lost:
+def unfit(form: Form) -> list[str]:
+    """What this layout cannot hold, see `fit`."""
+    findings = []
+    if lost := {"l1", "l2"} - {level.name for level in form.legend.levels}:
         findings.append(
-            f"reference.legend: {sources.legend.name!r} has no level {', '.join(sorted(lost))}; "
+            f"reference.legend: {form.legend.name!r} has no level {', '.join(sorted(lost))}; "
             "the layout holds l2 and l1 of the legend 'cerradata4mm'"
         )
-    if settings.reference.edges == "none":
+    if not form.edges:
         findings.append("reference.edges: the layout has edge masks; 'none' leaves them out")
-    for modality, info in infos.items():
-        if len(info.times) != 1:
+    for modality, images in form.images.items():
+        most = max((len(times) for times in images.times), default=1)
+        if most != 1:
             findings.append(
-                f"{modality}: {len(info.times)} dates a patch; the layout holds one image each"
+                f"{modality}: {most} dates a patch; the layout holds one image each: set "
+                f"{modality}.time: mosaic"
+                + (" and sentinel1.directions: together" if modality == "sentinel1" else "")
             )
-    if len(set(names)) != len(names):
+        if "layover_shadow" in images.bands and not images.decibel:
+            findings.append(
+                "sentinel1.layers: 0 means missing in this layout, and is a value of "
+                "layover_shadow; leave it out"
+            )
+        if images.dtype == "int16":
+            findings.append(
+                f"{modality}.dtype: 0 means missing in this layout, and is a value in int16; take "
+                "uint16 or float32"
+            )
+    if form.repeats:
         findings.append(
             "sampling.kind: rows and columns repeat from tile to tile, so ids are not unique; "
             "take a mosaic"
         )
-    if findings:
-        raise RecipeError(
-            f"recipe {settings.name!r} does not fit layouts.name: cerradata4mm\n  "
-            + "\n  ".join(findings)
-            + "\n  or take layouts.name: native"
+    if max(form.last) > _LAST:
+        findings.append(
+            f"sampling: patches in {form.last[0] + 1} rows and {form.last[1] + 1} columns; ids "
+            "have five digits for each: take a larger sampling.stride_px, or a smaller area"
         )
+    return findings
 
 
 def _check_written(folder: Path, layers: dict[str, _Layer], names: list[str]) -> None:

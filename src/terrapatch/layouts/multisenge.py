@@ -33,12 +33,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..batches import Batch, batches, read_labels, read_patches
-from ..errors import RecipeError
+from ..errors import StorageError
 from ..legend import NODATA
 from ..patchfiles import PatchForm, patch_form
 from ..progress import track
 from ..sections import S2_BANDS
 from ..stacks import Stack, StackInfo, open_stack
+from .fit import TILE, Form, built, refuse
 from .images import Images, choose_images
 from .sources import Sources, split_sizes, write_tables
 
@@ -46,7 +47,6 @@ SENSORS = {"sentinel2": ("s2", "S2"), "sentinel1": ("s1", "S1")}
 """Modality → its folder, and its mark in names."""
 LABELS, REFERENCE, NO_CLASS = "labels", "ground_reference", 0
 S2_NODATA, S2_MOST = -10_000, 32_767
-TILE = re.compile(r"\d{2}[C-HJ-NP-X][A-Z]{2}")
 PIECE = 16
 """Patches read at a time: 21 MB of ten Int16 bands of 256 x 256 px."""
 
@@ -114,8 +114,8 @@ def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
         StorageError: the table of dates is one of other patches.
     """
     table, modalities = sources.table, sources.settings.modalities
+    refuse(sources.settings.name, "multisenge", unfit(built(sources)))
     infos = {modality: _infos(sources, modality) for modality in modalities}
-    _check(sources, infos)
     tiles = table["unit"].tolist()
     names = [
         f"{tile}_{x}_{y}" for tile, x, y in zip(tiles, table["x_px"], table["y_px"], strict=True)
@@ -236,7 +236,13 @@ def _image_jobs(writer: _Writer, modality: str) -> Iterator[_ImageJob]:
 
 def _infos(sources: Sources, modality: str) -> list[StackInfo]:
     units = dict.fromkeys(sources.table["unit"])
-    return [open_stack(sources.stacks / unit / f"{modality}.zarr").info for unit in units]
+    infos = [open_stack(sources.stacks / unit / f"{modality}.zarr").info for unit in units]
+    if len({info.bands for info in infos}) > 1:
+        raise StorageError(
+            f"{sources.stacks}: {modality} of its units has other bands; delete the stacks and "
+            "build again"
+        )
+    return infos
 
 
 def _kinds(infos: dict[str, list[StackInfo]]) -> dict[str, _Kind]:
@@ -251,44 +257,40 @@ def _kinds(infos: dict[str, list[StackInfo]]) -> dict[str, _Kind]:
     return kinds
 
 
-def _check(sources: Sources, infos: dict[str, list[StackInfo]]) -> None:
-    """All that cannot be put into this layout, in one message."""
+def unfit(form: Form) -> list[str]:
+    """What this layout cannot hold, see `fit`."""
     findings = []
-    wrong = [unit for unit in dict.fromkeys(sources.table["unit"]) if not TILE.fullmatch(unit)]
-    if wrong:
+    wrong = [unit for unit in form.units if not TILE.fullmatch(unit)]
+    if not form.tiles:
+        what = f", and {wrong[0]!r} is none" if wrong else ""
+        findings.append(f"sampling.kind: names begin with an MGRS tile{what}; take tiles")
+    if NO_CLASS in form.legend.finest.codes:
         findings.append(
-            f"sampling.kind: names begin with an MGRS tile, and {wrong[0]!r} is none; take tiles"
-        )
-    finest = sources.legend.finest
-    if NO_CLASS in finest.codes:
-        findings.append(
-            f"reference.legend: {sources.legend.name!r} has a class with code 0, which means "
+            f"reference.legend: {form.legend.name!r} has a class with code 0, which means "
             "outside in this layout; give its classes codes from 1 on"
         )
-    for modality, found in infos.items():
-        periods = [t for info in found for t in info.times if not _one_day(t, info)]
-        if periods:
+    for modality, images in form.images.items():
+        labels = (label for times in images.times for label in times)
+        if periods := [label for label in labels if not _one_day(label, series=images.series)]:
             findings.append(
                 f"{modality}.time: a name holds one day, and {periods[0]!r} is none; take series"
             )
-        if len({info.bands for info in found}) > 1:
-            findings.append(f"{modality}: units have other bands; delete the stacks, build again")
-        if any(info.unit_of_values.strip().lower().startswith("db") for info in found):
+        if images.decibel:
             findings.append(
                 f"{modality}.scale: 0 means missing in this layout, and is a value in dB; take "
                 "linear"
             )
-    if findings:
-        raise RecipeError(
-            f"recipe {sources.settings.name!r} does not fit layouts.name: multisenge\n  "
-            + "\n  ".join(findings)
-            + "\n  or take layouts.name: native"
-        )
+        elif "layover_shadow" in images.bands:
+            findings.append(
+                "sentinel1.layers: 0 means missing in this layout, and is a value of "
+                "layover_shadow; leave it out"
+            )
+    return findings
 
 
-def _one_day(label: str, info: StackInfo) -> bool:
+def _one_day(label: str, *, series: bool) -> bool:
     day = bool(re.match(r"\d{4}-\d{2}-\d{2}(?![\d/])", label))
-    return day and (info.series or len(label) == 10)
+    return day and (series or len(label) == 10)
 
 
 def _write_json(writer: _Writer, names: list[str], present: NDArray[np.bool_]) -> None:

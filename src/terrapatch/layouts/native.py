@@ -36,6 +36,7 @@ from ..legend import NODATA
 from ..progress import track
 from ..rasters import read_header
 from ..stacks import StackInfo, create_stack, open_stack
+from .fit import Form, built, refuse
 from .sources import Sources, split_sizes, write_tables
 
 SHARD_PATCHES = 256
@@ -53,6 +54,7 @@ def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
         RecipeError: patches differ in size, or units in their dates or bands.
     """
     table, modalities = sources.table, sources.settings.modalities
+    refuse(sources.settings.name, "native", unfit(built(sources)))
     numbers = locate(table, sources.stacks, modalities[0])
     shards = np.arange(len(table)) // SHARD_PATCHES
     parts = list(group(table, numbers, shards.tolist()).values())
@@ -88,6 +90,16 @@ def _nodata(info: StackInfo) -> int | None:
     if info.modality == "label":
         return NODATA
     return 0 if info.modality == "sentinel2" and info.dtype != "int16" else None
+
+
+def unfit(form: Form) -> list[str]:
+    """What this layout cannot hold, see `fit`."""
+    return [
+        f"{modality}: units have {min(counts)} to {max(counts)} images, and no series; one stack "
+        "cannot hold both"
+        for modality, images in form.images.items()
+        if not images.series and len(counts := {len(times) for times in images.times}) > 1
+    ]
 
 
 def _write_stack(
@@ -153,11 +165,6 @@ def _modality(
             raise RecipeError(
                 f"{modality}: unit {unit} has other bands or units of values than "
                 f"{first.unit}; delete the stacks and build again"
-            )
-        if not first.series and len(info.times) != len(first.times):
-            raise RecipeError(
-                f"{modality}: unit {unit} has {len(info.times)} images and {first.unit} "
-                f"{len(first.times)}; one stack cannot hold both"
             )
     steps = _steps(list(infos.values()))
     items = tuple(

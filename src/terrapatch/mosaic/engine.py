@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import exact
 from ..errors import GridError, SceneError, StorageError
 from ..progress import bar
 from ..rasters import BlockReader
@@ -200,7 +201,7 @@ def cut(
         image_filter: what becomes of the pixels before they are written.
 
     Raises:
-        SceneError: a file is damaged.
+        SceneError: a file is damaged, or its numbers cannot be what the lock says.
         SourceError: a file is not as planned.
         GridError: a file's grid cannot be brought onto the unit's.
     """
@@ -213,6 +214,9 @@ def cut(
         finally:
             # No thread may still write when the unfinished stack is taken away.
             pool.shutdown(wait=True, cancel_futures=True)
+    findings = [scene.finding() for scene in scenes if isinstance(scene, Scene)]
+    if told := [finding for finding in findings if finding]:
+        raise SceneError("\n".join(told))
 
 
 class _Run:
@@ -361,6 +365,4 @@ def seal(data: NDArray[Any], source: NDArray[np.uint8], layer: Layer) -> None:
     if layer.decibel:
         bands = data[:, : len(layer.bands)]
         power = np.maximum(bands, np.float32(1e-7))
-        filled = np.broadcast_to(source[:, None] > 0, power.shape)
-        np.log10(power, out=bands, where=filled)
-        bands *= np.float32(10)
+        np.copyto(bands, exact.to_decibel(power), where=source[:, None] > 0)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,17 +61,20 @@ class Scene:
     def __init__(
         self, number: int, item: LockedItem, layer: Layer, patches: Patches, grid: Grid
     ) -> None:
-        self.number = number
+        self.number, self.item, self._layer = number, item, layer
         by_grid: dict[tuple[Any, ...], list[int]] = {}
         for place, name in enumerate(layer.bands):
-            by_grid.setdefault(_key(item.assets[name]), []).append(place)
+            true_zeros = _true_zeros(item, name, layer)
+            by_grid.setdefault((*_key(item.assets[name]), true_zeros), []).append(place)
         self.groups: list[Group] = []
-        for members in by_grid.values():
+        for (*_, true_zeros), members in by_grid.items():
             assets = [item.assets[layer.bands[place]] for place in members]
             kernel = resample.Kernel(
                 layer.kernel, layer.upsample_first, grid.factor(assets[0], layer), layer.coarser
             )
             values = Values.of(assets[0], layer)
+            if true_zeros:
+                values = replace(values, missing_number=np.nan)
             offsets = [
                 asset.add_offset * values.gain if layer.add_offset else 0.0 for asset in assets
             ]
@@ -103,10 +107,33 @@ class Scene:
         for group in self.groups:
             self.reaches &= group.needs[:, 1] > 0
 
+    def finding(self) -> str | None:
+        """What is wrong with the numbers that were decoded, see `Layer.check`."""
+        if self._layer.check is None:
+            return None
+        samplers = {
+            self._layer.bands[place]: sampler
+            for group in self.groups if not isinstance(group, Mask)
+            for place, sampler in zip(group.bands.tolist(), group.samplers, strict=True)
+        }  # fmt: skip
+        samples = {b: s for b, found in samplers.items() if (s := found.sample) is not None}
+        return self._layer.check(self.item, samples) if samples else None
+
     @property
     def everything(self) -> list[Group]:
         """Groups of bands, and that of the classes."""
         return self.groups + ([self.classes] if self.classes else [])
+
+
+def _true_zeros(item: LockedItem, band: str, layer: Layer) -> bool:
+    """Whether 0 may be a measurement in a band, so that the others tell what is missing.
+
+    Before baseline 04.00 nothing was added to the DN of L1C, and a dry sky gives the cirrus band
+    DN 0. What was not seen at all is 0 in every band.
+    """
+    asset = item.assets[band]
+    plain = asset.add_offset == 0 and asset.nodata in (None, 0.0) and asset.mask is None
+    return band == "B10" and item.level == "L1C" and plain and len(layer.bands) > 1
 
 
 def _key(asset: LockedAsset) -> tuple[Any, ...]:

@@ -24,6 +24,7 @@ from .. import resample
 from ..errors import GridError
 from ..rasters import BlockReader, read_header
 from ..tables import LockedAsset
+from .evidence import Check, Sampler
 from .values import Values
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class Layer:
     """Asset of scene classes (uint8), sampled by the nearest neighbour."""
     masked: tuple[int, ...] = ()
     """Classes that count as missing."""
+    check: Check | None = None
+    """Holds a sample of each scene's numbers against what the lock says about them."""
     plain: tuple[str, ...] = ()
     """Bands behind `bands` that scenes make themselves: no assets, no power, never in decibel."""
 
@@ -318,6 +321,7 @@ class Group(Blocks):
         super().__init__(assets, needs, values.dtype)
         self.bands, self.lattice = bands, lattice
         self.kernel, self.radiometry, self.values = kernel, radiometry, values
+        self.samplers = [Sampler(asset, values.missing_number) for asset in assets]
 
     def load(
         self, number: int, window: tuple[slice, slice], out: NDArray[Any], reader: BlockReader
@@ -325,7 +329,9 @@ class Group(Blocks):
         """Decode a window and make values of its numbers."""
         asset = self.assets[number]
         numbers = out if self.dtype == asset.dtype else np.empty(out.shape, asset.dtype)
-        self.values.made(numbers, asset, reader.read(asset, window, numbers), out)
+        masked = reader.read(asset, window, numbers)
+        self.samplers[number].look(numbers, masked, window)
+        self.values.made(numbers, asset, masked, out)
 
     def sample(
         self, places: NDArray[np.int64], out: NDArray[Any], filled: NDArray[np.uint8],

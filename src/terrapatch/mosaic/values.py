@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import exact
 from ..tables import LockedAsset
 
 if TYPE_CHECKING:
@@ -90,6 +91,6 @@ class Values:
 def _power(values: NDArray[Any], *, decibel: bool) -> None:
     """Linear power in place; NaN where it is not above 0, or endless."""
     if decibel:
-        np.power(np.float32(10), values / np.float32(10), out=values)
+        values[...] = exact.from_decibel(values)
     with np.errstate(invalid="ignore"):
         values[~((values > 0) & (values < np.inf))] = np.nan

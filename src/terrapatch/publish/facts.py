@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__
+from ..crs import short_name
 from ..errors import StorageError
 from ..legend import Legend, load_legend
 from ..recipe import StageSettings, read_settings
@@ -84,6 +85,11 @@ class Facts:
     def crs(self) -> list[str]:
         """CRSs of the patches."""
         return sorted(set(self.kept["crs"]))
+
+    @property
+    def crs_names(self) -> list[str]:
+        """The same in a few words, for people."""
+        return [short_name(crs) for crs in self.crs]
 
     @cached_property
     def size_px(self) -> int:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import exact
 from ..batches import Batch, batches, read_patches
 from ..compiled import kernel
 from ..errors import IncompleteError
@@ -128,7 +129,7 @@ def _logarithms() -> NDArray[np.float64]:
     table = np.zeros((1 << _BITS, 3))
     table[:, 0] = math.log(_FLOOR)
     high = np.isfinite(middle) & (middle > _FLOOR)
-    table[high] = np.column_stack([np.log(middle[high]), 1 / middle[high], np.ones(high.sum())])
+    table[high] = np.column_stack([exact.log(middle[high]), 1 / middle[high], np.ones(high.sum())])
     return table
 
 
@@ -190,8 +191,8 @@ def _of_values(counts: NDArray[np.int64], start: int) -> BandStatistics:
     # Whole numbers as Python has them: no overflow, no rounding before the division.
     first = sum(int(v) * int(w) for v, w in zip(values, weights, strict=True))
     second = sum(int(v) ** 2 * int(w) for v, w in zip(values, weights, strict=True))
-    logs = np.log(np.maximum(values, _FLOOR))
-    log_mean = float(logs @ weights) / n
+    logs = exact.log(np.maximum(values, _FLOOR))
+    log_mean = float((logs * weights).sum()) / n
     ends = np.cumsum(weights)
 
     def value_at(rank: int) -> float:
@@ -201,7 +202,7 @@ def _of_values(counts: NDArray[np.int64], start: int) -> BandStatistics:
         pixels=n, mean=first / n, std=math.sqrt(n * second - first * first) / n,
         min=float(values[0]), max=float(values[-1]),
         percentiles=tuple(_percentile(value_at, n, q) for q in PERCENTILES),
-        log_mean=log_mean, log_std=math.sqrt(float((logs - log_mean) ** 2 @ weights) / n),
+        log_mean=log_mean, log_std=math.sqrt(float(((logs - log_mean) ** 2 * weights).sum()) / n),
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.polynomial.polynomial import polyder, polyval
 from numpy.typing import ArrayLike, NDArray
 
+from .. import exact
 from ..errors import SceneError
 from .annotation import SPEED_OF_LIGHT, Annotation, GroundRange
 from .orbit import Array, Orbit
@@ -82,13 +83,15 @@ def geodetic(xyz: Array) -> tuple[Array, Array, Array]:
     sin_u, cos_u = z * SEMI_MAJOR_M, across * _SEMI_MINOR_M
     for _ in range(2):
         length = np.hypot(sin_u, cos_u)
-        sin_lat = z + _E2 / (1 - _E2) * _SEMI_MINOR_M * (sin_u / length) ** 3
-        cos_lat = across - _E2 * SEMI_MAJOR_M * (cos_u / length) ** 3
+        sine, cosine = sin_u / length, cos_u / length
+        sin_lat = z + _E2 / (1 - _E2) * _SEMI_MINOR_M * (sine * sine * sine)
+        cos_lat = across - _E2 * SEMI_MAJOR_M * (cosine * cosine * cosine)
         sin_u, cos_u = (1 - FLATTENING) * sin_lat, cos_lat
     length = np.hypot(sin_lat, cos_lat)
     sin_lat, cos_lat = sin_lat / length, cos_lat / length
     height = across * cos_lat + z * sin_lat - SEMI_MAJOR_M * np.sqrt(1 - _E2 * sin_lat**2)
-    return np.degrees(np.arctan2(y, x)), np.degrees(np.arctan2(sin_lat, cos_lat)), height
+    longitude, latitude = exact.arctan2(y, x), exact.arctan2(sin_lat, cos_lat)
+    return np.degrees(longitude), np.degrees(latitude), height
 
 
 def locate(orbit: Orbit, xyz: Array) -> tuple[Array, Array]:
@@ -118,16 +121,16 @@ def _locate(orbit: Orbit, points: Array, start_s: float) -> tuple[Array, Array]:
     for _ in range(_ITERATIONS):
         position, velocity, acceleration = orbit.state(times)
         sight = points - position
-        doppler = np.einsum("ij,ij->i", velocity, sight)
-        slope = np.einsum("ij,ij->i", acceleration, sight)
-        slope -= np.einsum("ij,ij->i", velocity, velocity)
+        doppler = exact.dot(velocity, sight)
+        slope = exact.dot(acceleration, sight)
+        slope -= exact.dot(velocity, velocity)
         step = doppler / slope
         times -= step
         if not (np.abs(step) > _CLOSE_S).any():
             break
     # the last step was so short that the position it started from would do; yet be exact
     sight = points - orbit.state(times)[0]
-    return times, np.sqrt(np.einsum("ij,ij->i", sight, sight))
+    return times, exact.norm(sight)
 
 
 def project(
@@ -156,10 +159,10 @@ def project(
         np.asarray(height, np.float64),
     )
     position, velocity, _ = orbit.state(time)
-    along = velocity / np.linalg.norm(velocity, axis=-1, keepdims=True)
+    along = velocity / exact.norm(velocity)[..., None]
     # two directions that span the plane of zero Doppler: down, and to the side of the look
     down = -(position - (position * along).sum(-1, keepdims=True) * along)
-    down /= np.linalg.norm(down, axis=-1, keepdims=True)
+    down /= exact.norm(down)[..., None]
     aside = np.cross(down, along) * (1.0 if look == "right" else -1.0)
     angle = _first_angle(position, distance, level)
     for _ in range(_ITERATIONS):
@@ -177,13 +180,13 @@ def project(
 
 def _first_angle(position: Array, distance: Array, level: Array) -> Array:
     """Angle at the satellite from down to the point, on a sphere of the local radius."""
-    from_centre = np.linalg.norm(position, axis=-1)
-    latitude = np.arcsin(position[..., 2] / from_centre)
+    from_centre = exact.norm(position)
+    latitude = exact.arcsin(position[..., 2] / from_centre)
     radius = SEMI_MAJOR_M * (1 - FLATTENING * np.sin(latitude) ** 2) + level
     cosine = (from_centre**2 + distance**2 - radius**2) / (2 * from_centre * distance)
     # beyond the horizon a ray would come up from below the ground
     reaches = (np.abs(cosine) <= 1) & (distance**2 <= from_centre**2 - radius**2)
-    return np.asarray(np.arccos(np.where(reaches, cosine, np.nan)))
+    return exact.arccos(np.where(reaches, cosine, np.nan))
 
 
 def _upward(longitude: Array, latitude: Array) -> Array:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.polynomial.polynomial import polyder, polyval
 from numpy.typing import ArrayLike, NDArray
 
+from .. import exact
 from ..errors import SceneError, remedy
 
 Array = NDArray[np.float64]
@@ -246,18 +247,25 @@ def _curves(time_s: Array, position: Array, velocity: Array) -> Array:
         chosen = slice(first, first + width)
         scale = time_s[i + 1] - time_s[i]
         u = (time_s[chosen] - time_s[i]) / scale
-        powers = u[:, None] ** np.arange(size)
+        powers = _powers(u, size)
         slopes = np.zeros_like(powers)
         slopes[:, 1:] = powers[:, :-1] * np.arange(1, size)
         # relative to the piece's own start, so that the solution keeps its digits
         values = np.concatenate([position[chosen] - position[i], velocity[chosen] * scale])
-        piece = np.linalg.solve(np.concatenate([powers, slopes]), values)
-        piece /= (scale ** np.arange(size))[:, None]
+        piece = exact.solve(np.concatenate([powers, slopes]), values)
+        piece /= _powers(np.array([scale]), size).T
         piece[0] += position[i]
         curves[i + 1] = piece
     curves[0, :3] = _end(curves[1], 0.0)
     curves[n, :3] = _end(curves[n - 1], float(time_s[-1] - time_s[-2]))
     return curves
+
+
+def _powers(base: Array, count: int) -> Array:
+    """(n, count): powers 0, 1, … of each number, one multiplication after the other."""
+    ones = np.ones((base.size, 1))
+    factors = np.repeat(base[:, None], count - 1, axis=1)
+    return np.cumprod(np.concatenate([ones, factors], axis=1), axis=1)
 
 
 def _end(piece: Array, since: float) -> Array:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import IncompleteError, LegendError
-from ..legend import NODATA, Crosswalk, Legend, load_crosswalk, load_legend
+from ..legend import NODATA, Crosswalk, Legend, load_crosswalk, load_legend, whole_number
 from ..rasters import read_masked, write_geotiff
 from ..recipe import ReferenceSettings, read_settings
 from ..resample import CELL, SNAP, Lattice, nodes
@@ -380,7 +380,18 @@ def _fill_map(
 def _with_ignored(wanted: ReferenceSettings) -> Crosswalk:
     """The crosswalk of maps, with the codes that the recipe leaves out."""
     crosswalk = load_crosswalk(wanted.crosswalk)
-    extra = [int(code) for code in wanted.ignore_codes if str(code).strip().lstrip("-").isdigit()]
+    extra = []
+    for text in map(str, wanted.ignore_codes):
+        try:
+            extra.append(whole_number(text))
+        except ValueError:
+            continue  # a code of polygons
+    twice = [code for code in extra if crosswalk.codes.get(code, NODATA) != NODATA]
+    if twice:
+        raise LegendError(
+            f"crosswalk {wanted.crosswalk!r}: code(s) {twice} have a row there and stand under "
+            "reference.ignore_codes too; take them out of one of them"
+        )
     codes = dict.fromkeys(extra, NODATA) | dict(crosswalk.codes)
     return replace(crosswalk, codes=codes)
 

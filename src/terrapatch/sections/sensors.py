@@ -50,6 +50,9 @@ class Sentinel2Settings(Section):
     dtype: Literal["uint16", "int16", "float32"] = "uint16"
     """Pixel type of the stack; whole numbers are rounded. Valid pixels are ≥ 1 and 0 is nodata, but
     for int16: it keeps zero and negative reflectances, and `source` alone tells what is missing."""
+    check_values: bool = True
+    """Refuse scenes whose numbers cannot be what product or recipe say: reflectances taken for DN,
+    an offset that is missing or added twice, blocks of exact zeros that are not nodata."""
     reflectance: Literal["FRE", "SRE"] = "FRE"
     """Theia: with (`FRE`) or without (`SRE`) the correction of slope effects."""
     time: Literal["mosaic", "series"] = "mosaic"
@@ -91,6 +94,9 @@ class Sentinel1Settings(Section):
     widened to it (`widen`, geocoded scenes); `nearest` takes a single pixel on any grid."""
     scale: Literal["linear", "db"] = "linear"
     """Unit of the stack: linear power or 10·log10 of it."""
+    check_values: bool = True
+    """Refuse geocoded scenes whose numbers cannot be what product or recipe say: decibel taken for
+    linear power or the other way round, blocks of exact 0 dB."""
     level: Literal["RTC", "GRD"] = "RTC"
     """`RTC`: geocoded backscatter, taken as it is; `GRD`: raw products in radar geometry, which
     all following entries are about."""

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.polynomial.polynomial import polyval
 from numpy.typing import NDArray
 
-from .. import resample
+from .. import exact, resample
 from ..errors import GridError, SceneError
 from ..radar.annotation import SPEED_OF_LIGHT, Annotation
 from ..radar.doppler import ecef, line_delay, locate
@@ -285,8 +285,9 @@ def _first_guess(line: Array, pixel: Array, places: Array, wanted: Array) -> Arr
         return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
 
     targets = np.stack([line.ravel(), pixel.ravel()], axis=1)
-    matrix = np.linalg.lstsq(terms(places.reshape(2, -1)), targets, rcond=None)[0]
-    return np.asarray((terms(wanted) @ matrix).T)
+    matrix = exact.fit(terms(places.reshape(2, -1)), targets)
+    asked = terms(wanted)
+    return np.stack([exact.dot(asked, row) for row in matrix.T])
 
 
 def _widened(values: Array, axis: int = 0) -> Array:

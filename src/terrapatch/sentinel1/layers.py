@@ -24,7 +24,7 @@ import numpy as np
 import pyproj
 from numpy.typing import NDArray
 
-from .. import resample
+from .. import exact, resample
 from ..compiled import kernel
 from ..radar.doppler import ecef, locate
 from ..radar.orbit import Orbit
@@ -166,9 +166,7 @@ def sights(geobox: GeoBox, orbit: Orbit, shift: int) -> Array:
     lon, lat = there.transform(nodes.x, nodes.y)
     up = (ecef(lon, lat, 1000.0) - ecef(lon, lat, 0.0)) / 1000.0
 
-    def dot(one: Array, other: Array) -> Array:
-        return np.asarray(np.einsum("...i,...i->...", one, other))
-
+    dot = exact.dot
     gxx, gxy, gyy = dot(across, across), dot(across, down), dot(down, down)
     area = gxx * gyy - gxy * gxy
     seen = []

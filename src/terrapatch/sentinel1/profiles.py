@@ -34,6 +34,7 @@ import numpy as np
 import pyproj
 from numpy.typing import NDArray
 
+from .. import exact
 from ..compiled import kernel
 from ..radar.annotation import SPEED_OF_LIGHT, Annotation
 from ..radar.doppler import ecef, line_delay, locate, project
@@ -171,8 +172,8 @@ def profiles(
 def _look_angle(orbit: Orbit, time_s: Array, slant_m: Array, place: Array) -> Array:
     """Angle at the satellite between the Earth's centre and a place."""
     position = orbit.state(time_s)[0]
-    down = np.einsum("...i,...i->...", position - place, position)
-    return np.asarray(np.arccos(down / (slant_m * np.linalg.norm(position, axis=-1))))
+    down = exact.dot(position - place, position)
+    return exact.arccos(down / (slant_m * exact.norm(position)))
 
 
 def _ranges(annotation: Annotation, orbit: Orbit, around: GeoBox) -> tuple[float, float]:

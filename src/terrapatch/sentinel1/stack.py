@@ -85,7 +85,7 @@ class Speckle:
 
 def layer(settings: Sentinel1Settings) -> Layer:
     """What the settings want of each scene."""
-    from ..mosaic import Layer
+    from ..mosaic import Layer, plausible
 
     return Layer(
         bands=settings.polarisations,
@@ -93,6 +93,7 @@ def layer(settings: Sentinel1Settings) -> Layer:
         coarser=coarse_kernel(settings.kernel, settings.coarser),
         dtype="float32",
         power=True,
+        check=plausible.backscatter if settings.check_values else None,
         decibel=settings.scale == "db",
         plain=settings.layers,
     )

@@ -11,6 +11,8 @@ from importlib import resources
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import exact
+
 FILE_BANDS = (
     "B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12",
 )  # fmt: skip
@@ -86,7 +88,7 @@ def _spectra(names: tuple[str, ...]) -> NDArray[np.float32]:
         pale = bare.copy()
         pale[sand] += 0.6 * pale[soil]
         pale[soil] *= 0.4
-        spectra[number] = np.stack([green, bare, pale]) @ reflectance
+        spectra[number] = exact.dot(np.stack([green, bare, pale])[:, None], reflectance.T)
     return spectra.astype(np.float32)
 
 

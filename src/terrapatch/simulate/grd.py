@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import grid
+from .. import exact, grid
 from ..compiled import kernel
 from ..progress import track
 from ..tables import storage_error
@@ -235,7 +235,7 @@ def backscatter(view: View, x: Floats, y: Floats) -> NDArray[np.float32]:
     landscape, relief = view.landscape, view.landscape.relief
     out = np.empty((2, *x.shape), np.float32)
     for band in range(2):
-        out[band] = 10 ** (PLAIN[band] / 10)
+        out[band] = exact.power(10, PLAIN[band] / 10)
     right = relief.x0 + (relief.z.shape[1] - 1) * relief.step
     top = relief.y0 + (relief.z.shape[0] - 1) * relief.step
     shown = (x >= relief.x0) & (x <= right) & (y >= relief.y0) & (y <= top)
@@ -297,7 +297,7 @@ def _shine(view: View, line0: int, sample0: int, power: NDArray[np.float32]) -> 
     for line, sample, _ in zip(*reflectors(view), strict=True):
         if -8 < line - line0 < rows + 8 and -8 < sample - sample0 < cols + 8:
             square = ((r - line) ** 2 + (c - sample) ** 2) / (2 * REFLECTOR_PX**2)
-            power += (REFLECTOR * AMPLITUDE**2 * np.exp(-square)).astype(np.float32)
+            power += (REFLECTOR * AMPLITUDE**2 * exact.exp(-square)).astype(np.float32)
 
 
 def _valid(passage: Passage, line0: int, sample0: int, rows: int, cols: int) -> NDArray[np.bool_]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import exact
 from .grd_tables import AMPLITUDE, Luts
 from .passage import MOTION, Passage, Slice, geodetic
 from .safe_metadata import template
@@ -285,7 +286,8 @@ def _fm_rates(product: Product, seconds: list[int]) -> list[dict[str, str]]:
     delay = 2 * (slant - passage.near) / LIGHT
     rate = -2 * 7.1e3**2 / (LIGHT / 5.405e9 * slant)
     span = float(delay[-1])
-    curve = np.polynomial.polynomial.polyfit(delay / span, rate, 2) / span ** np.arange(3)
+    curve = exact.fit(np.vander(delay / span, 3, increasing=True), rate)
+    curve /= np.array([1.0, span, span * span])
     text = _many(curve, 15)
     return [{"time": _iso(product.moment(t)), "polynomial": text} for t in seconds]
 

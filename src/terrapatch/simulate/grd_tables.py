@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import exact
 from .passage import Passage, Slice
 
 Floats = NDArray[np.float64]
@@ -74,7 +75,7 @@ def luts(passage: Passage, part: Slice) -> Luts:
         azimuth.append(1 + 0.13 * (2 * (turn - np.floor(turn)) - 1) ** 2)
     return Luts(
         samples, lines, _rounded(AMPLITUDE / np.sqrt(np.sin(theta))),
-        _rounded(AMPLITUDE / np.sqrt(np.tan(theta))),
+        _rounded(AMPLITUDE / np.sqrt(exact.tan(theta))),
         noise_samples, noise_lines,
         _rounded(_noise(passage, passage.time(noise_lines + part.first), noise_samples)),
         azimuth_lines, _rounded(np.array(azimuth)), passage.bounds,

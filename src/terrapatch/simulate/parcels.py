@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import exact
 from .facts import District, covers, districts
 from .noise import fractal_field
 from .relief import Course, MainRiver
@@ -179,7 +180,7 @@ def _remote(i: int, j: int) -> bool:
 
 def _area(quad: NDArray[np.float64]) -> float:
     x, y = quad.T
-    return 0.5 * abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))))
+    return 0.5 * abs(float((x * np.roll(y, -1)).sum() - (y * np.roll(x, -1)).sum()))
 
 
 def _parcels(layers: Layers, quad: NDArray[np.float64], kind: District, rng: Generator) -> None:
@@ -191,8 +192,8 @@ def _parcels(layers: Layers, quad: NDArray[np.float64], kind: District, rng: Gen
         if _area(piece) < kind.parcel_m2 * rng.uniform(0.7, 1.9):
             done.append(piece)
             continue
-        if np.linalg.norm(piece[1] - piece[0]) + np.linalg.norm(piece[2] - piece[3]) < (
-            np.linalg.norm(piece[3] - piece[0]) + np.linalg.norm(piece[2] - piece[1])
+        if exact.norm(piece[1] - piece[0]) + exact.norm(piece[2] - piece[3]) < (
+            exact.norm(piece[3] - piece[0]) + exact.norm(piece[2] - piece[1])
         ):
             piece = np.roll(piece, -1, axis=0)  # cut the longer pair of sides
         share = rng.uniform(0.34, 0.66)
@@ -315,7 +316,7 @@ def _water(
     rng = np.random.default_rng((seed, 6))
     for k in range(20, len(points) - 20, 45):
         ahead = points[k + 3] - points[k - 3]
-        beside = np.array([-ahead[1], ahead[0]]) / np.linalg.norm(ahead) * rng.choice([-1, 1])
+        beside = np.array([-ahead[1], ahead[0]]) / exact.norm(ahead) * rng.choice([-1, 1])
         bar = blob(points[k] + beside * RIVER_HALF_WIDTH_M, rng.uniform(60, 120), rng)
         layers.lay("sand", bar)
     for course in courses:

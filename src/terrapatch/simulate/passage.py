@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .. import exact
 from ..errors import InputError
 
 if TYPE_CHECKING:
@@ -95,9 +96,9 @@ class CircularOrbit:
         forward = _unit(velocity)
         down = _unit(-position + _dot(position, forward) * forward)
         right = np.cross(forward, -down)
-        far = np.linalg.norm(position, axis=-1)
+        far = exact.norm(position)
         ground = 6_371_000.0 + height
-        look = np.arccos((slant**2 + far**2 - ground**2) / (2 * slant * far))
+        look = exact.arccos((slant**2 + far**2 - ground**2) / (2 * slant * far))
         aim = np.array(height, float)
         for _ in range(3):
             for _ in range(5):
@@ -120,7 +121,7 @@ class CircularOrbit:
             ray = place - position
             rate = _dot(ray, change)[..., 0] - _dot(velocity, velocity)[..., 0]
             t = t - _dot(ray, velocity)[..., 0] / rate
-        return t, np.linalg.norm(place - self.state(t)[0], axis=-1)
+        return t, exact.norm(place - self.state(t)[0])
 
     def angles(self, t: Floats, place: Floats) -> tuple[Floats, Floats]:
         """Incidence angle on the ellipsoid and elevation angle off nadir, in degrees."""
@@ -128,16 +129,21 @@ class CircularOrbit:
         lon, lat, _ = (np.radians(a) for a in geodetic(place))
         normal = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], -1)
         back = _unit(position - place)
-        incidence = np.arccos(_dot(back, normal)[..., 0])
-        return np.degrees(incidence), np.degrees(np.arccos(_dot(back, _unit(position))[..., 0]))
+        incidence = exact.arccos(_dot(back, normal)[..., 0])
+        return np.degrees(incidence), np.degrees(exact.arccos(_dot(back, _unit(position))[..., 0]))
 
 
 def _dot(a: Floats, b: Floats) -> Floats:
     return np.asarray(np.sum(a * b, axis=-1, keepdims=True))
 
 
+def _powers(base: float) -> Floats:
+    """Powers 0 to DEGREE of a number."""
+    return np.asarray(np.vander([base], DEGREE + 1, increasing=True)[0], float)
+
+
 def _unit(a: Floats) -> Floats:
-    return np.asarray(a / np.linalg.norm(a, axis=-1, keepdims=True))
+    return np.asarray(a / exact.norm(a)[..., None])
 
 
 def geodetic(place: Floats) -> tuple[Floats, Floats, Floats]:
@@ -171,7 +177,7 @@ def orbit_over(
     """
     place = earth_fixed(np.array(lon), np.array(lat), np.array(height))
     incidence = math.radians(INCIDENCE[direction])
-    ground, up = float(np.linalg.norm(place)), direction == "ascending"
+    ground, up = float(exact.norm(place)), direction == "ascending"
     look = math.asin(ground * math.sin(incidence) / RADIUS)
     slant = RADIUS * math.cos(look) - ground * math.cos(incidence)
     ratio = math.sin(math.radians(lat)) / math.sin(INCLINATION)
@@ -184,17 +190,17 @@ def orbit_over(
     def miss(at: Floats) -> Floats:
         position, velocity, _ = (s for s in CircularOrbit(*at).state(np.array(0.0)))
         ray = place - position
-        doppler = ray @ velocity / np.linalg.norm(velocity)
-        return np.array([doppler, np.linalg.norm(ray) - slant])
+        doppler = exact.dot(ray, velocity) / exact.norm(velocity)
+        return np.array([float(doppler), float(exact.norm(ray)) - slant])
 
     for _ in range(20):
         now = miss(guess)
         steps = np.eye(2) * 1e-7
         slope = np.column_stack([(miss(guess + s) - miss(guess - s)) / 2e-7 for s in steps])
-        guess = guess - np.clip(np.linalg.solve(slope, now), -0.2, 0.2)
+        guess = guess - np.clip(exact.solve(slope, now[:, None])[:, 0], -0.2, 0.2)
     orbit = CircularOrbit(float(guess[0]), float(guess[1]) + shift / RADIUS)
     position, velocity, _ = orbit.state(np.array(0.0))
-    right = np.dot(place - position, np.cross(velocity, position)) > 0
+    right = exact.dot(place - position, np.cross(velocity, position)) > 0
     climbs = velocity[2] > 0
     if np.abs(miss(guess)).max() > 1e-3 or not right or climbs != up:
         raise InputError(
@@ -264,13 +270,12 @@ class Passage:
             ground = self.ground_along(float(t), ranges)
             scale, span = ground[-1], ranges[-1] - ranges[0]
             x = ground / scale
-            powers = x[:, None] ** np.arange(1, DEGREE + 1)
-            fit = np.linalg.lstsq(powers, ranges - self.near, rcond=None)[0]
-            forth.append([self.near, *(fit / scale ** np.arange(1, DEGREE + 1))])
-            slant = powers @ fit / span
-            powers = slant[:, None] ** np.arange(DEGREE + 1)
-            fit = np.linalg.lstsq(powers, ground, rcond=None)[0]
-            back.append(fit / span ** np.arange(DEGREE + 1))
+            powers = np.vander(x, DEGREE + 1, increasing=True)[:, 1:]
+            fit = exact.fit(powers, ranges - self.near)
+            forth.append([self.near, *(fit / _powers(scale)[1:])])
+            slant = exact.dot(powers, fit) / span
+            fit = exact.fit(np.vander(slant, DEGREE + 1, increasing=True), ground)
+            back.append(fit / _powers(span))
         return times, np.array(forth), np.array(back)
 
     @cached_property
@@ -283,7 +288,7 @@ class Passage:
     def ground_along(self, t: float, ranges: Floats) -> Floats:
         """Length of the way over the ground from `ranges[0]` to each of the rising ranges."""
         places = self.orbit.project(np.full(ranges.shape, t), ranges, self.height)
-        return np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(places, axis=0), axis=-1))])
+        return np.concatenate([[0], np.cumsum(exact.norm(np.diff(places, axis=0)))])
 
     def time(self, line: ArrayLike) -> Floats:
         """Time of lines."""
@@ -332,7 +337,7 @@ def make_passage(
     place = earth_fixed(*(np.array(float(v)) for v in (*centre, height)))
     _, slant = orbit.locate(place)
     ends = orbit.project(np.array([-0.5, 0.5]), np.full(2, slant), height)
-    speed = float(np.linalg.norm(ends[1] - ends[0]))
+    speed = float(exact.norm(ends[1] - ends[0]))
     interval = round(SPACING / speed * 1e8) / 1e8
     # The seam of two sub-swaths lies near the centre: ground range is counted from there.
     seam = SWATH_GROUND[1 if item.direction == "descending" else 2] + SEAM_SHIFT

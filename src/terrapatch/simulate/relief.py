@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import exact
 from ..compiled import kernel
 from .noise import fractal_field
 
@@ -152,7 +153,7 @@ def make_relief(
     ys = np.arange(math.floor(bottom / step), math.ceil(top / step) + 1) * step
     x, y = np.meshgrid(xs, ys)
     along, beside = river.frame(x, y)
-    valley = 1 - np.exp(-((beside / 1_900.0) ** 2))
+    valley = 1 - exact.exp(-((beside / 1_900.0) ** 2))
     hills = fractal_field(x, y, 6_500.0, 5, seed + 1) + 0.4 * fractal_field(
         x, y, 900.0, 4, seed + 2
     )
@@ -160,14 +161,18 @@ def make_relief(
     flows = np.abs(beside) < step
     order, parent = _flow(z, flows)
     km2 = _accumulate(order, parent, z.size, (step / 1000) ** 2).reshape(z.shape)
-    from scipy.ndimage import gaussian_filter
+    from scipy.ndimage import correlate1d
 
     # Water has cut its valleys: the larger the stream, the deeper.
-    z = z - gaussian_filter(5.0 * np.log1p(4 * np.minimum(km2, 60.0)), 2.0)
-    slope_y, slope_x = np.gradient(z, step)
+    depth = 5.0 * exact.log1p(4 * np.minimum(km2, 60.0))
+    bell = exact.exp(-(np.arange(-8, 9) ** 2) / 8)  # two nodes wide
+    for axis in (0, 1):
+        depth = np.asarray(correlate1d(depth, bell / bell.sum(), axis))
+    z = np.asarray(z - depth, np.float64)
+    slope_y, slope_x = np.asarray(np.gradient(z, step), np.float32)
     relief = Relief(
         float(xs[0]), float(ys[0]), step,
-        z.astype(np.float32), slope_x.astype(np.float32), slope_y.astype(np.float32),
+        z.astype(np.float32), slope_x, slope_y,
     )  # fmt: skip
     return relief, _courses(relief, km2.ravel(), parent, flows.ravel(), seed)
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import exact
 from ..compiled import kernel
 from .facts import covers
 from .landscape import Landscape
@@ -45,7 +46,9 @@ def greenness(landscape: Landscape, day: datetime, north: bool) -> NDArray[np.fl
         for start, length in cycles:
             age = (number - start - 22 * (shift - 0.5)) % 365
             stage = np.clip(age / length, 0, 1)
-            grown = np.maximum(grown, np.clip(1.25 * np.sin(np.pi * stage**0.85), 0, 1))
+            grown = np.maximum(
+                grown, np.clip(1.25 * np.sin(np.pi * exact.power(stage, 0.85)), 0, 1)
+            )
         level = np.where(calendar == name, grown, level)
     # Cane is cut once between April and October, each parcel on its own day.
     age = (number - (100 + 190 * shift)) % 365
@@ -194,7 +197,7 @@ def impulse_response(
     for px, py in landscape.impulses:
         square = (x - px) ** 2 + (y - py) ** 2
         if square.size and square.min() < (6 * IMPULSE_SIGMA_M) ** 2:
-            weight = np.exp(-square / (2 * IMPULSE_SIGMA_M**2)).astype(np.float32)
+            weight = exact.exp(-square / (2 * IMPULSE_SIGMA_M**2)).astype(np.float32)
             total = weight if total is None else np.maximum(total, weight)
     return total
 

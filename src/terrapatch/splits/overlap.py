@@ -21,7 +21,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from ..grid import GEOGRAPHIC, transformer
+from ..grid import GEOGRAPHIC, one_name, transformer
 from .distance import metric_outlines
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def drop_overlaps(table: gpd.GeoDataFrame, rule: str, priority: Sequence[str]) -
     Args:
         table: patches of all units; `kept` and `dropped_reason` are changed in place.
         rule: `none`, `polygons` or `published`.
-        priority: units before all others, the first wins (`polygons`); the rest follow by name.
+        priority: tiles before all others, the first wins (`polygons`), by any of their names; the
+            rest follow by name.
     """
     if rule == "none":
         return
@@ -157,7 +158,7 @@ def dense_outlines(table: gpd.GeoDataFrame) -> NDArray[Any]:
 def _order(table: gpd.GeoDataFrame, priority: Sequence[str]) -> NDArray[np.int64]:
     """Positions in the order of tiles, row and column."""
     unit = table["unit"].to_numpy(object)
-    named = list(dict.fromkeys(priority))
+    named = list(dict.fromkeys(one_name(tile) for tile in priority))
     units = [u for u in named if u in set(unit)] + sorted(set(unit) - set(named))
     rank = np.array([units.index(u) for u in unit], np.int64)
     places = [table[name].to_numpy(np.int64) for name in ("col", "row")]

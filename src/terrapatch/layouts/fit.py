@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a layout would have to hold, as the plan knows it or as the stacks have it.
+
+Law: each layout says in one function, `unfit`, what it cannot hold; the plan asks it before any pixel
+is made, and the stage again, since a recipe may have changed in between.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import RecipeError
+from ..legend import Legend, load_legend
+from ..mosaic import steps_of
+from ..recipe import StageSettings
+from ..stacks import open_stack
+from ..tables import Lock
+
+if TYPE_CHECKING:
+    from .sources import Sources
+
+
+TILE = re.compile(r"\d{2}[C-HJ-NP-X][A-Z]{2}")
+"""Name of an MGRS tile."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of one modality."""
+
+    bands: tuple[str, ...]
+    dtype: str
+    decibel: bool
+    series: bool
+    times: tuple[tuple[str, ...], ...]
+    """Per unit: label of each time step; empty where no scene is known yet."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """All that decides whether a dataset fits a layout."""
+
+    legend: Legend
+    edges: bool
+    """Whether label rasters have edge layers."""
+    tiles: bool
+    """Whether units are MGRS tiles."""
+    repeats: bool
+    """Whether two patches have the same row and column, as in tiles, which count their own."""
+    units: tuple[str, ...]
+    """Their ids; empty where no scene is known yet."""
+    last: tuple[int, int]
+    """Largest row and column of a patch."""
+    images: Mapping[str, Images]
+    """By modality."""
+
+
+Unfit = Callable[[Form], list[str]]
+"""What a layout cannot hold of a form, a sentence each with the setting that mends it."""
+
+
+def planned(settings: StageSettings, lock: Lock | None) -> Form:
+    """The form that a recipe leads to.
+
+    Args:
+        settings: of the stage `plan`.
+        lock: absent before scenes are looked for; what depends on them is then left out.
+
+    Raises:
+        SceneError: directions are to be kept apart, and scenes do not say theirs.
+    """
+    sampling, optical, radar = settings.sampling, settings.sentinel2, settings.sentinel1
+    series = {"sentinel2": optical.time == "series", "sentinel1": radar.time == "series"}
+    units = () if lock is None else lock.units
+    images = {
+        modality: Images(
+            bands=optical.bands if modality == "sentinel2" else (*radar.polarisations, *radar.layers),
+            dtype=optical.dtype if modality == "sentinel2" else "float32",
+            decibel=modality == "sentinel1" and radar.scale == "db",
+            series=series[modality],
+            times=() if lock is None else _times(
+                lock, modality, series[modality],
+                apart=modality == "sentinel1" and radar.directions == "apart",
+            ),
+        )
+        for modality in settings.modalities
+    }  # fmt: skip
+    ends = [
+        [
+            first + (side - sampling.size_px) // sampling.step_px
+            for first, side in zip(
+                (unit.first_row, unit.first_col), unit.geobox["shape"], strict=True
+            )
+        ]
+        for unit in units
+    ]
+    last = max((row for row, _ in ends), default=0), max((col for _, col in ends), default=0)
+    return Form(
+        legend=load_legend(settings.reference.legend), edges=settings.reference.edges != "none",
+        tiles=sampling.kind == "tiles", repeats=sampling.kind == "tiles" and len(units) > 1,
+        units=tuple(unit.id for unit in units), last=last, images=images,
+    )  # fmt: skip
+
+
+def _times(lock: Lock, modality: str, series: bool, *, apart: bool) -> tuple[tuple[str, ...], ...]:
+    everything = [item for item in lock.items if item.sensor == modality]
+    return tuple(
+        tuple(
+            step.label
+            for step in steps_of(
+                lock.items_of(unit.id, modality), everything, series=series, apart=apart
+            )
+        )
+        for unit in lock.units
+    )
+
+
+def built(sources: Sources) -> Form:
+    """The form of a dataset whose stacks lie there.
+
+    Raises:
+        StorageError: a stack is missing.
+    """
+    units = tuple(str(unit) for unit in dict.fromkeys(sources.table["unit"]))
+    images = {}
+    for modality in sources.settings.modalities:
+        infos = [open_stack(sources.stacks / unit / f"{modality}.zarr").info for unit in units]
+        first = infos[0]
+        images[modality] = Images(
+            bands=first.bands, dtype=first.dtype,
+            decibel=any(i.unit_of_values.strip().lower().startswith("db") for i in infos),
+            series=first.series, times=tuple(info.times for info in infos),
+        )  # fmt: skip
+    rows, cols = (int(sources.table[name].max()) for name in ("row", "col"))
+    places = list(zip(sources.table["row"], sources.table["col"], strict=True))
+    return Form(
+        legend=sources.legend, edges=sources.settings.reference.edges != "none",
+        tiles=all(TILE.fullmatch(unit) for unit in units), repeats=len(set(places)) < len(places),
+        units=units, last=(rows, cols), images=images,
+    )  # fmt: skip
+
+
+def refuse(recipe: str, layout: str, findings: Sequence[str]) -> None:
+    """Stop where a layout cannot hold what a recipe makes.
+
+    Raises:
+        RecipeError: with all findings.
+    """
+    if findings:
+        raise RecipeError(
+            f"recipe {recipe!r} does not fit layouts.name: {layout}\n  "
+            + "\n  ".join(findings)
+            + ("" if layout == "native" else "\n  or take layouts.name: native")
+        )
