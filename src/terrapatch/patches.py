@@ -64,6 +64,8 @@ class Observed:
     incidence: NDArray[np.float32]
     """(patch, time) degrees at the patch's centre, NaN where unknown."""
     info: StackInfo
+    lacking: NDArray[np.uint32]
+    """(patch, time, band) missing pixels that the band has no value for; 0 where bands are alike."""
 
     @property
     def valid(self) -> NDArray[np.float64]:
@@ -141,7 +143,7 @@ def observe(stack: Stack, least: float) -> Observed:
     kept = shares >= least
     for number in np.flatnonzero(~kept.any(axis=1)).tolist():
         hashes[number] = None
-    return Observed(shares, scenes, kept, hashes, stack.incidence, info)
+    return Observed(shares, scenes, kept, hashes, stack.incidence, info, stack.lacking)
 
 
 def cut(strip: NDArray[Any], x_px: NDArray[np.int64], size_px: int) -> NDArray[Any]:
@@ -197,15 +199,34 @@ def look_at_labels(
     return Labelled(valid, counts, hashes)
 
 
+def lacking_bands(seen: Observed) -> list[str]:
+    """What each patch lacks in some bands while others have it, on its best date; or nothing.
+
+    For example `B10 lacks 96.9 %`; at most three bands, those that lack most.
+    """
+    found: list[str] = []
+    pixels = seen.info.size_px**2
+    best = seen.shares.argmax(axis=1) if seen.shares.size else np.zeros(len(seen.shares), np.int64)
+    for counts in seen.lacking[np.arange(len(best)), best].astype(np.int64):
+        more = counts - counts.min(initial=counts.max(initial=0))
+        bands = [n for n in np.argsort(-more, kind="stable")[:3].tolist() if more[n] > 0]
+        found.append(
+            ", ".join(f"{seen.info.bands[n]} lacks {100 * counts[n] / pixels:.3g} %" for n in bands)
+        )
+    return found
+
+
 def drop_reasons(
-    shares: Mapping[str, NDArray[np.float64]], settings: PatchesSettings
-) -> list[str | None]:
+    shares: Mapping[str, NDArray[np.float64]], settings: PatchesSettings,
+    lacking: Mapping[str, Sequence[str]] | None = None,
+) -> list[str | None]:  # fmt: skip
     """Why each patch is dropped; None for those that are kept.
 
     Args:
         shares: layer (`sentinel2`, `sentinel1`, `label`) → (patch, date) or (patch,) observed
             share, 0..1.
         settings: has a `min_valid_…` for each layer, and `min_dates_…` for layers of dates.
+        lacking: layer → a patch's bands that lack more than others, see `lacking_bands`.
     """
     reasons: list[list[str]] = []
     for layer, share in shares.items():
@@ -223,6 +244,9 @@ def drop_reasons(
         found[none] = [
             f"{layer}: {_percent(share)} observed < {_percent(least)}" for share in best[none]
         ]
+        for patch, bands in enumerate((lacking or {}).get(layer, ())):
+            if bands and few[patch]:
+                found[patch] += f" ({bands})"
         reasons.append(found.tolist())
     return ["; ".join(filter(None, patch)) or None for patch in zip(*reasons, strict=True)]
 
@@ -327,7 +351,10 @@ def patches(
         seen[modality] = observe(stack, getattr(wanted.patches, f"min_valid_{modality}"))
     label = look_at_labels(labels, legend, columns["y_px"], columns["x_px"], size)
     shares = {name: seen[name].shares for name in MODALITIES if name in seen}
-    reasons = drop_reasons({**shares, "label": label.valid[:, None]}, wanted.patches)
+    reasons = drop_reasons(
+        {**shares, "label": label.valid[:, None]}, wanted.patches,
+        {name: lacking_bands(found) for name, found in seen.items()},
+    )  # fmt: skip
     columns["kept"] = np.array([reason is None for reason in reasons], bool)
     columns["dropped_reason"] = reasons
     columns |= _provenance(seen, label, {item.id: item for item in plan.items}, len(places))

@@ -6,6 +6,8 @@ A stack is a Zarr group with
     source  (patch, time, y, x) uint8   0: missing; k: taken from `items[t][k-1]`
     scl     (patch, time, y, x) uint8   Sentinel-2 scene classification, only where asked for
     incidence (patch, time) float32     angle at the patch's centre in degrees, only where known
+    lacking (patch, time, band) uint32  missing pixels that the band has no value for, only where
+                                        bands differ
 and its description, a `StackInfo`, in the group's attributes under `terrapatch`.
 
 Laws:
@@ -44,8 +46,9 @@ if TYPE_CHECKING:
 LAYERS = frozenset({"local_incidence", "ellipsoid_incidence", "layover_shadow"})
 """Bands that no sensor measured, see `Sentinel1Settings.layers`."""
 INCIDENCE = "incidence"
+LACKING = "lacking"
 _LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
-_PARTS = re.compile(r"zarr\.json|(data|source|scl|incidence)/(zarr\.json|c(/\d+)+)")
+_PARTS = re.compile(r"zarr\.json|(data|source|scl|incidence|lacking)/(zarr\.json|c(/\d+)+)")
 """Names of the files of a stack."""
 _EMPTY = 2**64 - 1
 """Offset and length of a chunk that is not stored. Source: Zarr v3 sharding codec 1.0."""
@@ -149,19 +152,38 @@ class StackWriter:
         Args:
             degrees: (patch, time) float32, NaN where unknown.
         """
-        shape = (len(self.info.patch_ids), len(self.info.times))
-        assert degrees.shape == shape, degrees.shape
-        (self.folder / INCIDENCE / "c/0").mkdir(parents=True)
-        _write_node(self.folder / INCIDENCE, {
-            "node_type": "array", "shape": shape, "data_type": "float32",
-            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": shape}},
+        about = {"units": "degrees", "long_name": "incidence angle on the ellipsoid"}
+        self._write_table(INCIDENCE, degrees, ("patch", "time"), about)
+
+    def write_lacking(self, pixels: NDArray[np.uint32]) -> None:
+        """Write the array `lacking`.
+
+        Args:
+            pixels: (patch, time, band) uint32.
+        """
+        about = {"units": "pixels", "long_name": "missing pixels that the band has no value for"}
+        self._write_table(LACKING, pixels, ("patch", "time", "band"), about)
+
+    def _write_table(
+        self, name: str, values: NDArray[Any], axes: tuple[str, ...], about: Mapping[str, str]
+    ) -> None:
+        """Write a small array of the whole stack, in one chunk."""
+        lengths = {
+            "patch": len(self.info.patch_ids), "time": len(self.info.times),
+            "band": len(self.info.bands),
+        }  # fmt: skip
+        assert values.shape == tuple(lengths[axis] for axis in axes), values.shape
+        path = self.folder / name / ("c" + "/0" * len(axes))
+        path.parent.mkdir(parents=True)
+        _write_node(self.folder / name, {
+            "node_type": "array", "shape": values.shape, "data_type": values.dtype.name,
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": values.shape}},
             "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-            "fill_value": "NaN", "codecs": [_LITTLE, {"name": "crc32c"}],
-            "dimension_names": ["patch", "time"],
-            "attributes": {"units": "degrees", "long_name": "incidence angle on the ellipsoid"},
+            "fill_value": "NaN" if values.dtype.kind == "f" else 0,
+            "codecs": [_LITTLE, {"name": "crc32c"}], "dimension_names": axes, "attributes": about,
         })  # fmt: skip
-        data = degrees.astype("<f4").tobytes()
-        (self.folder / INCIDENCE / "c/0/0").write_bytes(data + _checksum(data))
+        data = values.astype(values.dtype.newbyteorder("<")).tobytes()
+        path.write_bytes(data + _checksum(data))
 
 
 @contextmanager
@@ -211,8 +233,8 @@ class Stack:
         chosen = numbers[patches] if isinstance(patches, slice) else patches
         shards = sorted({number // self.info.shard_patches for number in chosen})
         steps = range(len(self.info.times)) if time is None else [time]
-        if name == INCIDENCE:
-            files = [f"{name}/c/0/0"]
+        if name in (INCIDENCE, LACKING):
+            files = [f"{name}/c" + "/0" * (2 if name == INCIDENCE else 3)]
         else:
             zeros = "/0" * len(self.info.arrays[name][0])
             files = [f"{name}/c/{shard}/{step}{zeros}" for shard in shards for step in steps]
@@ -230,6 +252,17 @@ class Stack:
         if INCIDENCE in self.group:
             return self.read(slice(None), INCIDENCE)
         return np.full((len(self.info.patch_ids), len(self.info.times)), np.nan, np.float32)
+
+    @property
+    def lacking(self) -> NDArray[np.uint32]:
+        """Missing pixels that each band has no value for, (patch, time, band) uint32.
+
+        0 where no band lacks what another one has.
+        """
+        if LACKING in self.group:
+            return self.read(slice(None), LACKING)
+        info = self.info
+        return np.zeros((len(info.patch_ids), len(info.times), len(info.bands)), np.uint32)
 
     def as_xarray(self) -> xr.Dataset:
         """The stack as a lazy xarray Dataset (patch, time, band, y, x), for people.

@@ -185,7 +185,7 @@ def cut(
     threads: int = 1,
     open_scene: OpenScene = Scene,
     image_filter: ImageFilter | None = None,
-) -> None:
+) -> NDArray[np.int64]:
     """Cut all patches of a unit as one mosaic and write them as one time step.
 
     Args:
@@ -200,6 +200,10 @@ def cut(
         open_scene: makes the source of an item; other than `Scene` for radar geometry.
         image_filter: what becomes of the pixels before they are written.
 
+    Returns:
+        (patch, band) pixels missing in the end that the band lacks in the patch's last scene: what
+        some bands lack and others have. All 0 where the scenes are no `Scene`.
+
     Raises:
         SceneError: a file is damaged, or its numbers cannot be what the lock says.
         SourceError: a file is not as planned.
@@ -210,13 +214,15 @@ def cut(
     pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="cut")
     with BlockReader() as reader:
         try:
-            _Run(scenes, layer, patches, writer, time, reader, pool, threads, image_filter).go()
+            run = _Run(scenes, layer, patches, writer, time, reader, pool, threads, image_filter)
+            run.go()
         finally:
             # No thread may still write when the unfinished stack is taken away.
             pool.shutdown(wait=True, cancel_futures=True)
     findings = [scene.finding() for scene in scenes if isinstance(scene, Scene)]
     if told := [finding for finding in findings if finding]:
         raise SceneError("\n".join(told))
+    return run.lacking
 
 
 class _Run:
@@ -237,6 +243,10 @@ class _Run:
             for n, r in enumerate(writer.info.shards)
         )
         self.free: list[_Buffers] = []
+        self.lacking = np.zeros((len(self.places), len(writer.info.bands)), np.int64)
+        reaches = np.array([scene.reaches for scene in scenes], bool)
+        self.last = len(scenes) - 1 - reaches[::-1].argmax(axis=0)
+        """By patch: the last scene that reaches it."""
 
     def go(self) -> None:
         with bar("patches", len(self.places), "patch") as advance:
@@ -309,6 +319,12 @@ class _Run:
             places, np.uint8(scene.number), buffers.valid, buffers.classes, self.masked,
             buffers.source, shard.missing,
         )  # fmt: skip
+        if isinstance(scene, Scene) and len(self.layer.bands) > 1:
+            # Once a patch, and only where pixels are missing for good: whose they are.
+            last = self.last[shard.patches] == shard.scene
+            places[:, 2] &= (shard.missing > 0) & last
+            if places[:, 2].any():
+                scene.count_missing(places, buffers.source, self.lacking[shard.patches])
         if self._next(shard) is None:
             self._write(shard)
 

@@ -107,6 +107,14 @@ class Scene:
         for group in self.groups:
             self.reaches &= group.needs[:, 1] > 0
 
+    def count_missing(
+        self, places: NDArray[np.int64], filled: NDArray[np.uint8], counts: NDArray[np.int64]
+    ) -> None:
+        """Count the pixels that each band lacks, see `Group.count_missing`; masks are no bands."""
+        for group in self.groups:
+            if not isinstance(group, Mask):
+                group.count_missing(places, filled, counts, self._layer.dtype)
+
     def finding(self) -> str | None:
         """What is wrong with the numbers that were decoded, see `Layer.check`."""
         if self._layer.check is None:

@@ -121,12 +121,13 @@ def build(
     halo = max((f.halo for f in (image_filter, series_filter) if f is not None), default=0)
     wide, around = with_halo(patches, geobox, halo)
     angles = np.full((len(patches.ids), len(steps)), np.nan, np.float32)
+    lacking = np.zeros((len(patches.ids), len(steps), len(layer.names)), np.uint32)
 
     def cut_all(writer: StackWriter, layer: Layer) -> None:
         # Passes of one track stand together, so that they can share their geometry.
         order = sorted(range(len(steps)), key=lambda t: _track(steps[t]))
         for time in track(order, modality, len(order), "date"):
-            cut(
+            lacking[:, time] = cut(
                 steps[time].items, layer, around, wide, writer, time=time, threads=threads,
                 open_scene=open_scene, image_filter=image_filter,
             )  # fmt: skip
@@ -146,6 +147,8 @@ def build(
                 _filter(stack, series_filter, layer, writer, steps, threads)
         if np.isfinite(angles).any():
             writer.write_incidence(angles)
+        if (lacking > lacking.min(axis=2, keepdims=True)).any():
+            writer.write_lacking(lacking)
 
 
 def with_halo(patches: Patches, geobox: GeoBox, halo: int) -> tuple[Patches, GeoBox]:

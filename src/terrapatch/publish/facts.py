@@ -338,12 +338,15 @@ def reasons_of(text: object) -> list[str]:
     kinds = []
     for part in text.split("; "):
         layer = part.split(":")[0].strip()
-        incomplete = re.search(r"observed < (.+)$", part)
+        incomplete = re.search(r"observed < ([\d.]+ %)", part)
+        worst = re.search(r"\((\w+) lacks", part)
+        most = f" ({worst[1]} lacks most)" if worst else ""
         if layer == "overlap":
             kinds.append("overlap: shows ground of a patch of another tile")
             continue
         name = SENSORS.get(layer, {"label": "Label"}.get(layer, layer))
-        kinds.append(f"{name}: less than {incomplete[1]} observed" if incomplete else part)
+        plain = re.sub(r" \(.* lacks .*\)$", "", part)
+        kinds.append(f"{name}: less than {incomplete[1]} observed{most}" if incomplete else plain)
     return kinds
 
 
