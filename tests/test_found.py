@@ -152,6 +152,7 @@ def test_what_macos_leaves_beside_files_is_passed_over(tmp_path):
     (image.parent / f"._{image.name}").write_bytes(b"\0\5\x16\7")
     (root.parent / f"._{root.name}").write_bytes(b"\0\5\x16\7")
     (root.parent / ".DS_Store").write_bytes(b"x")
+    (root.parent / "__MACOSX" / root.name).mkdir(parents=True)
     (scene,) = search([tmp_path / "in"]).scenes
     assert locked_item(scene, ["B02"], NO_HASH).assets["B02"].href == str(image)
     archive = zipped(root)
@@ -474,6 +475,14 @@ def plan_of_nothing(here):
 def test_an_explicit_path_that_is_nothing_is_told(here):
     (here / "notes.txt").write_text("x")
     assert told(Path("notes.txt")) == {"notes.txt": "no product, archive, STAC item or raster"}
+
+
+def test_an_area_in_metres_that_claims_degrees_is_named_as_such(here):
+    table = gpd.GeoDataFrame(geometry=[shapely.box(5e5, 4.98e6, 5.02e5, 4.982e6)], crs="EPSG:4326")
+    table.to_file("area.gpkg")
+    make_safe("in", bands=("B02",))
+    with pytest.raises(InputError, match="these are metres"):
+        plan(settings(here, area={"file": "area.gpkg"}))
 
 
 def test_our_own_results_are_no_finds(here):

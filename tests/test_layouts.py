@@ -211,8 +211,9 @@ def test_folders_of_the_loaders_differ_in_the_optical_one_alone(small, tmp_path)
     layouts(*small.inputs(), small.settings("layouts"), tmp_path / "a")
     layouts(*small.inputs(), small.settings("layouts"), tmp_path / "b", folders="loader")
     kaggle, loader = hashes(tmp_path / "a"), hashes(tmp_path / "b")
-    kaggle.pop(".layout.json")
-    loader.pop(".layout.json")
+    for own in (".layout.json", ".terrapatch"):  # names of folders stand in both
+        kaggle.pop(own)
+        loader.pop(own)
     assert loader == {k.replace("msi_images", "opt_images"): v for k, v in kaggle.items()}
 
 
@@ -238,11 +239,20 @@ def test_other_compressions_hold_the_same_pixels(small, tmp_path, compression):
 
 
 def test_an_old_dataset_is_replaced_as_a_whole(small, tmp_path):
-    old = tmp_path / "out" / "msi_images" / "stale.tif"
-    old.parent.mkdir(parents=True)
-    old.write_bytes(b"old")
-    layouts(*small.inputs(), small.settings("layouts"), tmp_path / "out")
-    assert not old.exists()
+    output = tmp_path / "out"
+    layouts(*small.inputs(), small.settings("layouts"), output, folders="loader")
+    assert (output / "opt_images").is_dir()
+    layouts(*small.inputs(), small.settings("layouts"), output)
+    assert not (output / "opt_images").exists()
+    # Files of others stay, and a folder of others is refused.
+    (output / "notes.txt").write_bytes(b"mine")
+    layouts(*small.inputs(), small.settings("layouts"), output)
+    assert (output / "notes.txt").read_bytes() == b"mine"
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "notes.txt").write_bytes(b"mine")
+    with pytest.raises(InputError, match=r"notes\.txt"):
+        layouts(*small.inputs(), small.settings("layouts"), other)
 
 
 def test_native_stacks_hold_all_units_in_the_order_of_the_manifest(small, native):

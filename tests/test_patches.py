@@ -23,7 +23,7 @@ from helpers_patches import (
     write_stack,
 )
 from terrapatch.dates import DATES
-from terrapatch.errors import IncompleteError, SceneError, StorageError
+from terrapatch.errors import IncompleteError, StorageError
 from terrapatch.legend import NODATA, load_legend
 from terrapatch.patches import (
     class_counts,
@@ -352,7 +352,7 @@ def test_a_truncated_label_raster_is_named(tmp_path):
     world.run()
     path = tmp_path / "cut.tif"
     path.write_bytes((tmp_path / "labels.tif").read_bytes()[:-800])
-    with pytest.raises(SceneError, match=r"cut\.tif: cannot be read"):
+    with pytest.raises(StorageError, match=r"cut\.tif: no readable label raster"):
         world.run(labels=path)
 
 

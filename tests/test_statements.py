@@ -367,6 +367,14 @@ def test_bands_are_found_by_what_the_file_calls_them(tmp_path, names):
         numbers(path, bands={"B04": 2})
 
 
+def test_a_file_a_band_must_not_describe_another_one(tmp_path):
+    for band, text in (("B03", "Band 3"), ("B04", "red"), ("B08", "B8A")):
+        write_raster(tmp_path / f"s_{band}.tif", descriptions=[text])
+    assert numbers(tmp_path / "s_{band}.tif", bands=["B03", "B04"]) == {"B04": 1}
+    with pytest.raises(RecipeError, match=r"s_B08\.tif describes its band as B8A, not as B08"):
+        numbers(tmp_path / "s_{band}.tif", bands=["B04", "B08"])
+
+
 def test_numbers_of_the_file_are_no_names_of_the_sensor(tmp_path):
     texts = ("Band 1", "Band 2", "Band 3", "Band 4")
     path = write_raster(tmp_path / "a.tif", count=4, descriptions=texts)

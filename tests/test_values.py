@@ -9,6 +9,7 @@ from odc.geo.geobox import GeoBox
 
 from helpers_scenes import Unit, all_corners, item, pixels, write_asset
 from terrapatch.heights import HeightModel
+from terrapatch.heights.geoid import geoid_raster
 from terrapatch.legend import Crosswalk, load_legend
 from terrapatch.reference.label import CodeTable, fill_labels
 
@@ -200,6 +201,18 @@ def test_a_height_model_s_scale_is_used(tmp_path):
     assert np.count_nonzero(np.isnan(dem.heights)) == 64
     known = ~np.isnan(dem.heights)
     assert dem.heights[known] == pytest.approx(here[known] * 0.1 - 5.0, abs=1e-4)
+
+
+def test_a_geoid_raster_s_nodata_and_scale_are_read(tmp_path):
+    path = tmp_path / "geoid.tif"
+    numbers = np.full((4, 4), 473, np.int16)
+    numbers[0] = -999
+    write_asset(path, numbers, Affine(1, 0, 0, 0, -1, 48), "EPSG:4326", jp2=False)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.scales, dataset.nodata = (0.1,), -999
+    found = geoid_raster(str(path))(np.array([1.5, 1.5]), np.array([45.0, 47.5]))
+    assert found[0] == pytest.approx(47.3, abs=1e-4)
+    assert np.isnan(found[1])
 
 
 def cirrus(folder, *, level="L1C", offset=0.0, bands=("B04", "B10"), kernel="nearest"):

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from .dates import published_steps
 from .errors import IncompleteError, SceneError, StorageError
-from .rasters import read_bands, read_header
+from .rasters import Header, read_bands, read_header
 from .results import remedy
 from .stacks import Stack, open_stack
 
@@ -272,8 +272,29 @@ def label_layers(path: Path) -> list[str]:
     Raises:
         StorageError: the raster cannot be read.
     """
+    return [text or "" for text in label_header(path).descriptions]
+
+
+def label_header(path: Path) -> Header:
+    """Head of a unit's label raster.
+
+    Raises:
+        StorageError: the raster cannot be read.
+    """
     try:
-        return [text or "" for text in read_header(str(path)).descriptions]
+        return read_header(str(path))
+    except SceneError as error:
+        raise _no_labels(path, error) from error
+
+
+def label_window(path: Path, window: tuple[slice, slice]) -> NDArray[np.uint8]:
+    """All layers of a window (rows, columns) of a unit's label raster, (layer, y, x).
+
+    Raises:
+        StorageError: the raster cannot be read.
+    """
+    try:
+        return read_bands(path, window)
     except SceneError as error:
         raise _no_labels(path, error) from error
 
@@ -305,10 +326,7 @@ def read_labels(path: Path, batch: Batch, layers: Sequence[str]) -> NDArray[np.u
     size, top, left = batch.size_px, int(batch.y_px.min()), int(batch.x_px.min())
     rows = slice(top, int(batch.y_px.max()) + size)
     cols = slice(left, int(batch.x_px.max()) + size)
-    try:
-        window = read_bands(path, (rows, cols))
-    except SceneError as error:
-        raise _no_labels(path, error) from error
+    window = label_window(path, (rows, cols))
     cut = np.empty((batch.rows.size, len(window), size, size), np.uint8)
     for patch, (y, x) in enumerate(zip(batch.y_px - top, batch.x_px - left, strict=True)):
         cut[patch] = window[:, y : y + size, x : x + size]

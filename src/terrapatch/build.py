@@ -32,7 +32,7 @@ from .recipe import (
 )
 from .results import Results
 from .screen import Screen
-from .tables import write_json, write_text
+from .tables import read_lock, write_json, write_text
 from .yamlfiles import read
 
 _ASKS = re.compile(
@@ -80,6 +80,7 @@ def build(
     Raises:
         RecipeError: the recipe is wrong; nothing has been started.
         InputError: results cannot be written there, or an option is not for Snakemake.
+        StorageError: the lock is damaged; nothing has been started.
     """
     if ours := [word for word in extra if re.match(r"--config(file|files)?(=|$)", word)]:
         raise InputError(
@@ -107,6 +108,8 @@ def build(
         command += ["--profile", profile]
     if unlock:
         return _run([*command, "--unlock"])
+    if Path(results.lock).is_file():
+        read_lock(results.lock)  # a damaged one is told here, in one line
     if any(_ASKS.match(word) for word in extra):
         return _run([*command, *extra])
     return _Build(results, [*command, *extra], verbose).go(_names(recipe, output))

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import StorageError
+from .results import remedy
 from .tables import atomic
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def read_dates(
         return pa.concat_tables(parts) if parts else file.read(columns=list(DATES))
     except (OSError, KeyError, pa.ArrowInvalid) as error:
         raise StorageError(
-            f"{path}: no readable table of dates; build it again: {error}"
+            f"{path}: no readable table of dates; {remedy(path)} ({error})"
         ) from error
 
 

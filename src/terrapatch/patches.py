@@ -24,14 +24,14 @@ from affine import Affine
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from .batches import hashes_of, label_layers, plain_bytes
+from .batches import hashes_of, label_header, label_layers, label_window, plain_bytes
 from .dates import write_dates
 from .errors import IncompleteError, StorageError
 from .grid import same_crs
 from .legend import NODATA, Legend, load_legend
-from .rasters import read_bands, read_header
-from .recipe import PatchesSettings, read_settings
+from .recipe import PatchesSettings, named_files, read_settings
 from .stacks import Stack, StackInfo, open_stack
+from .sums import check_named
 from .tables import (
     LockedItem,
     read_geoparquet,
@@ -168,8 +168,7 @@ def look_at_labels(
         size_px: side of a patch.
 
     Raises:
-        StorageError: the raster has not the levels of the legend.
-        SceneError: the raster is damaged.
+        StorageError: the raster is damaged, or has not the levels of the legend.
     """
     names = label_layers(path)
     wanted = [level.name for level in legend.levels]
@@ -186,7 +185,7 @@ def look_at_labels(
     for start in np.unique(y_px).tolist():
         rows = np.flatnonzero(y_px == start)
         first, last = int(x_px[rows].min()), int(x_px[rows].max()) + size_px
-        strip = read_bands(path, (slice(start, start + size_px), slice(first, last)))
+        strip = label_window(path, (slice(start, start + size_px), slice(first, last)))
         pixels = cut(strip, x_px[rows] - first, size_px)
         for level in legend.levels:
             codes = pixels[:, names.index(level.name)]
@@ -255,7 +254,7 @@ def _check_stack(stack: Stack, footprints: gpd.GeoDataFrame, geobox: GeoBox, siz
 
 
 def _check_labels(path: Path, geobox: GeoBox) -> None:
-    header = read_header(str(path))
+    header = label_header(path)
     same = header.shape == tuple(geobox.shape) and np.allclose(
         header.transform, list(geobox.affine)[:6], rtol=1e-12, atol=1e-9
     )
@@ -306,6 +305,7 @@ def patches(
             "out under modalities"
         )
     plan = read_lock(lock)
+    check_named(named_files(wanted, "patches"), plan, lock)
     geobox = unit_geobox(plan.unit(unit))
     places = read_geoparquet(footprints)
     size = int(places["size_px"].iloc[0]) if len(places) else 1

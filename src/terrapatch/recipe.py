@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import InputError, RecipeError
+from .results import remedy
 from .sections import (
     L2A_12,
     S2_BANDS,
@@ -40,6 +41,8 @@ from .sections import (
     SimulateSettings,
     SplitsSettings,
     TrainingSettings,
+    hashes_of,
+    named_files,
 )
 from .yamlfiles import merged, read
 
@@ -68,6 +71,7 @@ __all__ = [
     "TrainingSettings",
     "load_recipe",
     "merged",
+    "named_files",
     "read_settings",
     "recipe_schema",
     "resolve",
@@ -314,7 +318,8 @@ def load_recipe(name: str | os.PathLike[str], changes: Mapping[str, Any] | None 
 def write_settings(recipe: Recipe, folder: Path) -> list[Path]:
     """Write one settings file a stage; a file whose text is unchanged keeps its time.
 
-    Snakemake compares times: an untouched file means that its stage need not run again.
+    Snakemake compares times: an untouched file means that its stage need not run again. Files that
+    the recipe names stand in it with their hashes, so an edit of one is a change of settings.
 
     Raises:
         InputError: the folder of results cannot be written.
@@ -323,7 +328,10 @@ def write_settings(recipe: Recipe, folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for stage, path in zip(STAGES, paths, strict=True):
-            text = json.dumps(recipe.stage_settings(stage), indent=2, ensure_ascii=False) + "\n"
+            plain = recipe.stage_settings(stage)
+            if named := named_files(recipe, stage):
+                plain["files"] = hashes_of(named)
+            text = json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
             if not path.is_file() or path.read_text(encoding="utf-8") != text:
                 temporary = path.with_name(f".{path.name}.{os.getpid()}")
                 temporary.write_text(text, encoding="utf-8")
@@ -357,6 +365,8 @@ class StageSettings(BaseModel):
     publish: PublishSettings = None  # type: ignore[assignment]
     training: TrainingSettings = None  # type: ignore[assignment]
     published: dict[str, Any] = Field(default_factory=dict)
+    files: dict[str, str | None] = Field(default_factory=dict)
+    """Hashes of `named_files` when the settings were written."""
 
 
 def read_settings(path: str | os.PathLike[str]) -> StageSettings:
@@ -366,14 +376,17 @@ def read_settings(path: str | os.PathLike[str]) -> StageSettings:
         RecipeError: the file is missing or not a settings file.
     """
     try:
-        return StageSettings.model_validate_json(Path(path).read_text(encoding="utf-8"))
+        return StageSettings.model_validate_json(Path(path).read_bytes())
     except OSError as error:
         raise RecipeError(
-            f"{path}: no such settings file; it is written by `terrapatch build` "
-            "or `terrapatch settings`"
+            f"{path}: no such settings file; {remedy(path)}, or `terrapatch build`"
         ) from error
     except ValidationError as error:
-        raise RecipeError(_findings(os.fspath(path), error)) from None
+        _, *found = _findings("", error).splitlines()
+        raise RecipeError(
+            f"{path}: no settings of this version of terrapatch; {remedy(path)}, or "
+            f"`terrapatch build` ({'; '.join(line.strip() for line in found)})"
+        ) from None
 
 
 def recipe_schema() -> dict[str, Any]:

@@ -207,6 +207,8 @@ class Lock(_Record):
     """Orbit files that place raw Sentinel-1 scenes, see `LockedItem.orbit_file`."""
     vectors: tuple[LockedVector, ...] = ()
     """Polygons and networks of the reference, in the order of the recipe."""
+    named: tuple[LockedFile, ...] = ()
+    """Files that the recipe names and stages read themselves: area, legend, crosswalks, rules."""
     excluded: tuple[Exclusion, ...] = ()
     units_left_out: dict[str, str] = {}
     """Units that the area has and no job makes, with the reason: a sensor has no scene there."""

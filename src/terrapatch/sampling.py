@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .grid import Unit, Window, patch_windows, reprojected, windows_in_area
-from .recipe import read_settings
+from .recipe import named_files, read_settings
+from .sums import check_named
 from .tables import read_lock, unit_geobox, write_geoparquet
 from .vectors import read_area
 
@@ -81,10 +82,13 @@ def sampling(lock: Path, unit: str, settings: Path, output: Path) -> None:
     Raises:
         IncompleteError: the lock has no such unit.
         InputError: the area's file cannot be read.
+        SourceError: it has changed since it was planned.
         StorageError: the table cannot be written.
     """
     resolved = read_settings(settings)
-    locked = read_lock(lock).unit(unit)
+    plan = read_lock(lock)
+    check_named(named_files(resolved, "sampling"), plan, lock)
+    locked = plan.unit(unit)
     placed = Unit(locked.id, unit_geobox(locked), locked.first_row, locked.first_col)
     area, area_crs = read_area(resolved.area)
     windows = windows_in_area(

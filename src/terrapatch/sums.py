@@ -18,7 +18,7 @@ from pathlib import Path
 
 from .errors import SourceError, StorageError
 from .rasterfiles import file_of
-from .tables import LockedAsset, LockedFile, write_text
+from .tables import Lock, LockedAsset, LockedFile, write_text
 
 NAME = "sums.jsonl"
 """File beside the lock."""
@@ -139,6 +139,21 @@ def check_unchanged(files: Iterable[LockedAsset | LockedFile], lock: Path) -> No
                 ]
             )
         )
+
+
+def check_named(names: Iterable[str], plan: Lock, lock: Path) -> None:
+    """Hold files that the recipe names against the lock.
+
+    Args:
+        names: those that a stage reads, see `recipe.named_files`.
+        plan: the lock.
+        lock: its path.
+
+    Raises:
+        SourceError: with all findings in one message.
+    """
+    wanted = set(names)
+    check_unchanged((file for file in plan.named if file.href in wanted), lock)
 
 
 def _finding(path: Path, file: LockedAsset | LockedFile, sums: Sums) -> str | None:

@@ -29,6 +29,7 @@ from .records import LockedItem as LockedItem
 from .records import LockedUnit as LockedUnit
 from .records import LockedVector as LockedVector
 from .records import Sensor as Sensor
+from .results import remedy
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -45,7 +46,7 @@ def read_lock(path: str | os.PathLike[str]) -> Lock:
         return Lock.model_validate_json(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValidationError) as error:
         raise StorageError(
-            f"{path}: no readable lock; run `terrapatch plan` again: {error}"
+            f"{path}: no readable lock; {remedy(path)} ({str(error).splitlines()[0]})"
         ) from error
 
 
@@ -271,7 +272,9 @@ def read_table_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         found = (pq.read_schema(path).metadata or {}).get(b"terrapatch", b"{}")
         return dict(json.loads(found))
     except (OSError, ValueError) as error:
-        raise StorageError(f"{path}: no readable GeoParquet file: {error}") from error
+        raise StorageError(
+            f"{path}: no readable GeoParquet file; {remedy(path)} ({error})"
+        ) from error
 
 
 def read_geoparquet(path: str | os.PathLike[str]) -> gpd.GeoDataFrame:
@@ -285,7 +288,9 @@ def read_geoparquet(path: str | os.PathLike[str]) -> gpd.GeoDataFrame:
     try:
         return gpd.read_parquet(path)
     except (OSError, ValueError) as error:
-        raise StorageError(f"{path}: no readable GeoParquet file: {error}") from error
+        raise StorageError(
+            f"{path}: no readable GeoParquet file; {remedy(path)} ({error})"
+        ) from error
 
 
 def read_columns(path: str | os.PathLike[str], names: Sequence[str]) -> dict[str, list[Any]]:
@@ -303,7 +308,7 @@ def read_columns(path: str | os.PathLike[str], names: Sequence[str]) -> dict[str
         return {name: table.column(name).to_pylist() for name in names}
     except (OSError, KeyError, pa.ArrowInvalid) as error:
         raise StorageError(
-            f"{path}: no readable table with columns {list(names)}; build it again: {error}"
+            f"{path}: no readable table with columns {list(names)}; {remedy(path)} ({error})"
         ) from error
 
 

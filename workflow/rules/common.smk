@@ -22,10 +22,9 @@ def results_folder(wildcards):
 
 def planned_units(wildcards):
     """Unit ids of the lock; the plan runs first where there is none."""
-    import json
+    from terrapatch.tables import read_lock
 
-    with checkpoints.plan.get().output[0].open() as lock:
-        return [unit["id"] for unit in json.load(lock)["units"]]
+    return [unit.id for unit in read_lock(checkpoints.plan.get().output[0]).units]
 
 
 def all_stacks(wildcards):

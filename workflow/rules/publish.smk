@@ -11,6 +11,8 @@ rule publish:
         dates=R.dates,
         splits=R.splits,
         layout=R.layout,
+        stacks=all_stacks,
+        labels=all_labels,
         settings=R.settings("publish"),
     output:
         R.statistics,
@@ -34,6 +36,8 @@ rule training:
         manifest=R.manifest,
         dates=R.dates,
         statistics=R.statistics,
+        stacks=all_stacks,
+        labels=all_labels,
         settings=R.settings("training"),
     output:
         R.metrics,
@@ -54,7 +58,13 @@ rule training:
 rule report:
     input:
         lock=R.lock,
+        manifest=R.manifest,
         dates=R.dates,
+        splits=R.splits,
+        layout=R.layout,
+        statistics=R.statistics,
+        stacks=all_stacks,
+        labels=all_labels,
         checksums=R.checksums,
         deviations=R.deviations,
         metrics=R.metrics,

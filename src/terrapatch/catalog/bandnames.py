@@ -29,7 +29,7 @@ _WORDS = {name: band for band, name in COMMON_NAMES.items()} | {
     "nirnarrow": "B8A", "nir2": "B8A", "watervapour": "B09", "watervapor": "B09", "swir1": "B11",
     "swir2": "B12", "scl": "SCL", "sceneclassification": "SCL",
 }  # fmt: skip
-_ALSO = {"B8A": "B08"}
+ALSO = {"B8A": "B08"}
 """Bands that are called by another one's common name: `nir` may be the narrow one."""
 _BAND = re.compile(r"(?<![A-Za-z0-9])(?:B|Band[ _-]?)0?(\d{1,2})(A?)(?![A-Za-z0-9])", re.IGNORECASE)
 _POSITION = re.compile(r"\s*(?:band|layer)[ _-]?(\d+)\s*", re.IGNORECASE)
@@ -145,5 +145,5 @@ def _contradictions(
         f"bands: {band} is to be band {number} of {source.path}, and the file describes that band "
         f"as {texts[number]!r}; correct the recipe, or the description in a copy of the file"
         for band, number in numbers.items()
-        if number in texts and told[number - 1] not in (None, band, _ALSO.get(band))
+        if number in texts and told[number - 1] not in (None, band, ALSO.get(band))
     ]

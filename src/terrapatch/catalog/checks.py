@@ -49,9 +49,14 @@ def degrees(area: BaseGeometry, crs: str) -> BaseGeometry:
         InputError: it lies beyond the poles.
     """
     if CRS(crs).geographic and (area.bounds[1] < -90 or area.bounds[3] > 90):
+        metres = max(map(abs, area.bounds)) > 360
         raise InputError(
-            f"area: latitudes from {area.bounds[1]:g} to {area.bounds[3]:g}; longitude stands "
-            "first, then latitude, or they are swapped in the file"
+            f"area: latitudes from {area.bounds[1]:g} to {area.bounds[3]:g} in degrees: "
+            + (
+                "these are metres, state their CRS in the file"
+                if metres
+                else "longitude stands first, then latitude; are they swapped in the file?"
+            )
         )
     return reprojected(area, crs, GEOGRAPHIC)
 

@@ -11,6 +11,7 @@ Laws:
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -80,8 +81,7 @@ class _Search:
         self.excluded.append(Exclusion(id=portable(path), sensor="other", reason=reason))
 
     def _raw(self, name: str, reason: str = _RAW_REASON) -> None:
-        stem, suffix = os.path.splitext(name)
-        name = stem if suffix.lower() in (".safe", ".zip") else name
+        name = re.sub(r"(?i)(\.safe|\.zip)+$", "", name)
         self.excluded.append(Exclusion(id=name, sensor="sentinel1", reason=reason))
 
     def _product(self, kind: walk.Kind, tree: Tree) -> None:

@@ -20,7 +20,7 @@ from typing import Literal
 from ..errors import InputError, RecipeError
 from ..rasters import Header
 from ..recipe import RasterSource
-from .bandnames import chosen_bands, in_decibel, known_bands
+from .bandnames import ALSO, band_name, chosen_bands, in_decibel, known_bands
 from .files import portable
 from .mapbands import map_band, named_band
 from .scene import (
@@ -303,6 +303,12 @@ def _open_points(source: RasterSource) -> tuple[list[str], dict[str, int]]:
     assert source.sensor != "reference"
     found, bands = chosen_bands(source, _header(source))
     nameless = not bands and not found
+    if "{band}" in source.path:
+        for band in bands:
+            path = source.path.replace("{band}", band)
+            told = band_name(_texts(source, band).get(1), source.sensor)
+            if told not in (None, band, ALSO.get(band)):
+                found.append(f"bands: {path} describes its band as {told}, not as {band}")
     known = known_bands(source.sensor)
     unknown = [band for band in bands if band not in known]
     if source.sensor == "sentinel2" and source.add_offset is None and source.offset is None:
@@ -328,6 +334,12 @@ def _header(source: RasterSource, band: str | None = None) -> Header | None:
     return header_of(path)
 
 
+def _texts(source: RasterSource, band: str) -> dict[int, str | None]:
+    """What the file of a band calls its bands, by number."""
+    header = _header(source, band)
+    return dict(enumerate(header.descriptions, start=1)) if header else {}
+
+
 def _said(source: RasterSource, band: str, where: str, text: str | None) -> tuple[Statement, ...]:
     """What recipe and description say about the numbers of a band."""
     who = f"{where} says"
@@ -349,13 +361,11 @@ def _described_files(
     source: RasterSource, bands: Mapping[str, int], where: str
 ) -> dict[str, BandFile]:
     assert source.sensor != "reference"
-    header = _header(source)
-    texts = dict(enumerate(header.descriptions, start=1)) if header else {}
     return {
         band: BandFile(
             path=_existing(source.path.replace("{band}", band)),
             band=number,
-            said=_said(source, band, where, texts.get(number)),
+            said=_said(source, band, where, _texts(source, band).get(number)),
             usual=_USUAL[source.sensor],
         )
         for band, number in bands.items()

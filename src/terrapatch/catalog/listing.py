@@ -71,6 +71,7 @@ def changes(old: Lock, new: Lock) -> list[str]:
     for what, names in (
         ("the height model", _other_files(_heights(old), _heights(new))),
         ("the orbit files", _other_files(old.orbits, new.orbits)),
+        ("what the recipe names", _other_files(old.named, new.named)),
     ):
         if names:
             lines.append(f"changed: {what}: {', '.join(names)}")

@@ -22,7 +22,7 @@ from ..errors import (
     TerrapatchError,
 )
 from ..heights import HeightModel
-from ..recipe import StageSettings, read_settings
+from ..recipe import StageSettings, named_files, read_settings
 from ..sums import Sums
 from ..tables import (
     Exclusion,
@@ -76,6 +76,7 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
     notes: list[str] = []
     area, area_crs = read_area(resolved.area, notes)
     sums = Sums(settings.parent.parent)
+    named = _named(resolved, sums)
     files = Files(resolved.catalog.hash_files, sums)
     vectors = find_vectors(
         resolved.reference, area, area_crs, files, archive=archive,
@@ -141,6 +142,7 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         geoid=beside.geoid,
         orbits=tuple(file for file in beside.orbits if file.href in needed),
         vectors=vectors.vectors,
+        named=named,
         excluded=tuple(
             sorted(map(printable, excluded), key=lambda e: (rank[e.sensor], e.id, e.reason))
         ),
@@ -152,6 +154,21 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
     if output is not None:
         write_lock(lock, output)
     return lock
+
+
+def _named(settings: StageSettings, sums: Sums) -> tuple[LockedFile, ...]:
+    """Files that the recipe names, hashed whatever `hash_files` says: they are small."""
+    names = named_files(settings, "plan")
+    lost = [name for name in names if not Path(name).is_file()]
+    if lost:
+        raise InputError(
+            f"{', '.join(lost)}: no such file, and the recipe names it; paths of a recipe are "
+            "relative to where you run"
+        )
+    return tuple(
+        LockedFile(href=name, size=Path(name).stat().st_size, sha256=sums.of(Path(name)))
+        for name in names
+    )
 
 
 def _series(settings: StageSettings) -> list[str]:

@@ -225,7 +225,12 @@ def wrong_codes(items: Sequence[LockedItem], crosswalk: str) -> list[TerrapatchE
         except TerrapatchError as error:
             return [error]
         code = asset.nodata
-        if code is None or code != int(code) or table.codes.get(int(code), NODATA) == NODATA:
+        # Codes are whole numbers: NaN, infinity and fractions are no class of any crosswalk.
+        if (
+            code is None
+            or not float(code).is_integer()
+            or table.codes.get(int(code), NODATA) == NODATA
+        ):
             continue
         name, label = table.names[int(code)], table.codes[int(code)]
         errors.append(

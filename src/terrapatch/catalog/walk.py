@@ -63,6 +63,8 @@ _PLAIN = frozenset((
 ))  # fmt: skip
 """Suffixes of what lies beside data or is read by other settings; not opened."""
 
+_SYSTEM = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found")
+"""Folders of operating systems, with copies and shadows of names."""
 _LINES = (".jsonl", ".ndjson", ".geojsonl", ".geojsons")
 _HEAD = 1 << 16
 _SMALLEST = 22
@@ -156,6 +158,8 @@ def _walk(
     else:
         for name in names:
             child = path / name
+            if name in _SYSTEM:
+                continue
             if name.startswith("."):
                 yield from _hidden(child)
             elif not (name.endswith(".data") and f"{name[:-5]}.dim" in names):

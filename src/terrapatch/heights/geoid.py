@@ -12,8 +12,8 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from ..errors import GridError
-from ..rasters import check_one_band, read_header, read_window
-from ..tables import LockedAsset
+from ..rasters import check_one_band, read_header
+from .metres import read_metres
 
 Undulation = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
 """Height of the geoid above the ellipsoid in m, at longitudes and latitudes in degrees."""
@@ -78,11 +78,7 @@ def geoid_raster(path: str) -> Undulation:
     check_one_band(path, header, "geoid heights")
     if header.crs is None or not pyproj.CRS.from_user_input(header.crs).is_geographic:
         raise GridError(f"{path}: a geoid raster in degrees is needed, its CRS is {header.crs}")
-    asset = LockedAsset(
-        href=path, crs=header.crs, transform=header.transform, shape=header.shape,
-        dtype=header.dtype,
-    )  # fmt: skip
-    grid = read_window(asset, (slice(0, header.shape[0]), slice(0, header.shape[1])))
+    grid = read_metres(path, header, *(slice(0, length) for length in header.shape))
     a, _, c, _, e, f = header.transform
     turn = round(360 / a)
     whole_world = grid.shape[1] >= turn

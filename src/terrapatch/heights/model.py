@@ -25,9 +25,9 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from ..errors import GridError, InputError
-from ..rasters import Header, check_one_band, read_header, read_masked
-from ..tables import LockedAsset
+from ..rasters import Header, check_one_band, read_header
 from .geoid import Undulation, geoid_raster, proj_geoid, undulation
+from .metres import read_metres
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -300,30 +300,12 @@ def _merged(files: Sequence[_File], rows: slice, cols: slice) -> NDArray[np.floa
         x0, x1 = max(cols.start, left), min(cols.stop, left + width)
         if y0 >= y1 or x0 >= x1:
             continue
-        part = _read(file, slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
+        part = read_metres(
+            file.path, file.header, slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
+        )
         here = (slice(y0 - rows.start, y1 - rows.start), slice(x0 - cols.start, x1 - cols.start))
         # A shared edge of two files: the first that knows the height gives it.
         heights[here] = np.where(np.isnan(heights[here]), part, heights[here])
-    return heights
-
-
-def _read(file: _File, rows: slice, cols: slice) -> NDArray[np.float32]:
-    header = file.header
-    asset = LockedAsset(
-        href=file.path, crs=header.crs or "", transform=header.transform, shape=header.shape,
-        dtype=header.dtype, mask=header.masks[0],
-    )  # fmt: skip
-    numbers, masked = read_masked(asset, (rows, cols))
-    # -32768 marks voids in SRTM files, also where conversions have lost the statement.
-    void = numbers <= -32767
-    if header.nodata is not None:
-        void |= numbers == header.nodata
-    if masked is not None:
-        void |= masked
-    heights = numbers.astype(np.float32)
-    if (header.scales[0], header.offsets[0]) != (1.0, 0.0):
-        heights = (numbers * header.scales[0] + header.offsets[0]).astype(np.float32)
-    heights[void] = np.nan
     return heights
 
 

@@ -30,11 +30,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batches import Batch, group, locate, read_labels, read_patches
+from ..batches import Batch, group, label_layers, locate, read_labels, read_patches
 from ..errors import RecipeError
 from ..legend import NODATA
 from ..progress import track
-from ..rasters import read_header
 from ..stacks import StackInfo, create_stack, open_stack
 from .fit import Form, built, refuse
 from .sources import Sources, split_sizes, write_tables
@@ -230,7 +229,7 @@ def _labels(sources: Sources) -> tuple[StackInfo, Read]:
     """The label stack: every level, finest first, then the edges that the rasters have."""
     unit = str(sources.table["unit"].iloc[0])
     levels = [level.name for level in sources.legend.levels]
-    known = read_header(str(sources.labels / f"{unit}.tif")).descriptions
+    known = label_layers(sources.labels / f"{unit}.tif")
     layers = levels + [f"edge_{level}" for level in levels if f"edge_{level}" in known]
 
     def read(batch: Batch, _: int) -> dict[str, NDArray[Any]]:

@@ -107,7 +107,7 @@ def _scale(samples: Mapping[str, Sample]) -> str | None:
     )
     stated = f"with a scale of {1 / sample.asset.quantification:g}"
     floating = sample.asset.dtype.startswith("float")
-    light = max((high[b] for b in _VISIBLE if b in high), default=np.inf)
+    light = max((high[b] for b in _SURE if b in high), default=np.inf)
     if largest < 30 or (floating and largest <= 100) or light < 100:
         guess = 1 if largest <= 2.5 else 0.01 if largest <= 100 and floating else None
         remedy = "set scale" + (f": {guess}" if guess else " to what one number means")

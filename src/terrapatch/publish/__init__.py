@@ -11,6 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..batches import check_series, published
+from ..recipe import named_files
+from ..sums import check_named
 from ..tables import write_json, write_text
 from .report import report
 
@@ -58,6 +60,7 @@ def publish(
 
     del labels  # the same arguments as the report; the manifest has the counts
     facts = read_facts(manifest, splits_summary, lock, dataset, settings)
+    check_named(named_files(facts.settings, "publish"), facts.lock, lock)
     hashes = checked(dataset, threads)
     dates = dates or manifest.with_name("dates.parquet")
     one_a_day = facts.settings.layouts.one_a_day

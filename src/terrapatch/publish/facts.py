@@ -20,6 +20,7 @@ from ..crs import short_name
 from ..errors import StorageError
 from ..legend import Legend, load_legend
 from ..recipe import StageSettings, read_settings
+from ..results import remedy
 from ..stacks import LAYERS
 from ..tables import Gap, Lock, read_geoparquet, read_lock
 from .methods import Step, attribution, methods, quantity
@@ -349,18 +350,16 @@ def reasons_of(text: object) -> list[str]:
 def read_facts(
     manifest: Path, splits_summary: Path, lock: Path, dataset: Path, settings: Path
 ) -> Facts:
-    """Read everything but `statistics.json`, which `publish` has yet to write.
+    """Read everything but `statistics.json`, which `publish` has yet to write and the report adds.
 
     Raises:
         StorageError: a file is missing or damaged.
     """
     wanted = read_settings(settings)
-    statistics = dataset / "statistics.json"
     layout = read_json(dataset / ".layout.json")
     if "nodata" not in layout:
         raise StorageError(
-            f"{dataset}/.layout.json: written by another version of terrapatch; run `terrapatch "
-            "layouts` again"
+            f"{dataset}/.layout.json: written by another version of terrapatch; {remedy(dataset)}"
         )
     return Facts(
         table=read_geoparquet(manifest),
@@ -369,7 +368,7 @@ def read_facts(
         settings=wanted,
         legend=load_legend(wanted.reference.legend),
         layout=layout,
-        statistics=read_json(statistics) if statistics.is_file() else {},
+        statistics={},
     )
 
 
@@ -383,7 +382,7 @@ def read_json(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise StorageError(
-            f"{path}: cannot be read ({error}); delete it and build again"
+            f"{path}: cannot be read ({error}); {remedy(path)} and build again"
         ) from error
 
 

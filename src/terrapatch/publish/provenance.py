@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..errors import RecipeError, StorageError
 from ..recipe import STAGES, Recipe, load_recipe
+from ..results import remedy
 
 LIBRARIES = (
     "numpy", "numba", "scipy", "rasterio", "pyproj", "shapely", "geopandas", "pyogrio", "odc-geo",
@@ -49,7 +50,7 @@ def provenance(settings: Path, lock: Path, name: str) -> Provenance:
     try:
         digest = hashlib.sha256(lock.read_bytes()).hexdigest()
     except OSError as error:
-        raise StorageError(f"{lock}: cannot be read ({error}); run `terrapatch plan`") from error
+        raise StorageError(f"{lock}: cannot be read ({error}); {remedy(lock)}") from error
     for changes, words in (({}, ""), ({"mode": "published"}, " --set mode=published")):
         if _gives(settings.parent, name, changes):
             return Provenance(digest, f"terrapatch build {name}{words}", True, _versions())

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batches import Batch, group, locate, published, read_labels, read_patches
+from ..batches import Batch, group, label_layers, locate, published, read_labels, read_patches
 from ..legend import Legend, Level
-from ..rasters import read_header
 from ..stacks import Stack, open_stack
 from . import pictures
 
@@ -130,7 +129,7 @@ def read_layers(table: gpd.GeoDataFrame, pixels: Pixels) -> Layers:
                     images[modality][row] = image
                     days[modality][row] = stack.info.times[step][:10] if stack.info.series else ""
             path = pixels.labels / f"{batch.unit}.tif"
-            known = read_header(str(path)).descriptions
+            known = label_layers(path)
             layers = names + [f"edge_{name}" for name in names if f"edge_{name}" in known]
             for row, codes in zip(batch.rows, read_labels(path, batch, layers), strict=True):
                 labels[row] = codes

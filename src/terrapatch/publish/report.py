@@ -7,6 +7,7 @@ import io
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import shapely
 
 from ..errors import StorageError
 from ..grid import GEOGRAPHIC, geobox_from_dict, reprojected
+from ..results import remedy
 from ..tables import write_text
 from . import charts, maps, quicklooks
 from .drawing import SPLIT_COLORS
@@ -65,9 +67,10 @@ def report(
     Raises:
         StorageError: an input is missing or damaged, or the file cannot be written.
     """
-    facts = read_facts(manifest, splits_summary, lock, dataset, settings)
-    if not facts.statistics:
-        raise StorageError(f"{dataset}/statistics.json: missing; run `terrapatch publish` first")
+    facts = replace(
+        read_facts(manifest, splits_summary, lock, dataset, settings),
+        statistics=read_json(dataset / "statistics.json"),
+    )
     measured = read_json(metrics) if metrics is not None and metrics.is_file() else None
     modalities = facts.settings.modalities
     pixels = quicklooks.Pixels(
@@ -242,5 +245,5 @@ def _predicted(
         return quicklooks.predicted(facts.kept, pixels, arrays, level)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise StorageError(
-            f"{path}: no readable predictions ({error!r}); run `terrapatch training` again"
+            f"{path}: no readable predictions ({error!r}); {remedy(path)} and build again"
         ) from error

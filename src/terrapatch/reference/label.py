@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 from ..errors import IncompleteError, LegendError
 from ..legend import NODATA, Crosswalk, Legend, load_crosswalk, load_legend, whole_number
 from ..rasters import read_masked, write_geotiff
-from ..recipe import ReferenceSettings, read_settings
+from ..recipe import ReferenceSettings, named_files, read_settings
 from ..resample import CELL, SNAP, Lattice, nodes
-from ..sums import check_unchanged
+from ..sums import check_named, check_unchanged
 from ..tables import LockedAsset, read_lock, unit_geobox
 from .edges import HALO, edges
 from .steps import clean_halo, cleaned, pixel_of
@@ -351,7 +351,9 @@ def reference(lock: Path, unit: str, settings: Path, output: Path) -> None:
         SourceError: a file has changed since it was planned.
         StorageError: the result cannot be written.
     """
-    wanted = read_settings(settings).reference
+    told = read_settings(settings)
+    wanted = told.reference
+    check_named(named_files(told, "reference"), read_lock(lock), lock)
     found = burnt(lock, unit, wanted)
     tags = found.files.report(found.nodata_share)
     labels = cleaned(found.labels, found.network, wanted, found.legend, found.pixel_m)

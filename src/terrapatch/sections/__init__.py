@@ -24,6 +24,8 @@ from .cleaning import NetworksStep as NetworksStep
 from .cleaning import OpeningStep as OpeningStep
 from .cleaning import SettleStep as SettleStep
 from .cleaning import SieveStep as SieveStep
+from .named import hashes_of as hashes_of
+from .named import named_files as named_files
 from .sensors import L2A_12 as L2A_12
 from .sensors import S2_BANDS as S2_BANDS
 from .sensors import THEIA_10 as THEIA_10

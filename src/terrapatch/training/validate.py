@@ -35,6 +35,7 @@ from ..errors import (
 from ..legend import load_legend
 from ..progress import bar, track
 from ..recipe import StageSettings, read_settings
+from ..results import remedy
 from ..tables import atomic, write_json, write_text
 from . import metrics
 from .samples import (
@@ -165,7 +166,7 @@ def require_passed(metrics_json: Path, passed: Path) -> str:
             raise ValidationError(_failure(report, metrics_json))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StorageError(
-            f"{metrics_json}: no readable metrics ({error!r}); run `terrapatch training` again"
+            f"{metrics_json}: no readable metrics ({error!r}); {remedy(metrics_json)}"
         ) from error
     write_text(passed, text + "\n")
     return text

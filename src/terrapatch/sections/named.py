@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that a recipe names and stages read for themselves: settings as much as numbers are.
+
+Scenes, maps, vectors and heights are the lock's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+READS = {
+    "simulate": ("area",), "sampling": ("area",), "plan": ("area", "legend", "tables"),
+    "reference": ("legend", "tables"), "patches": ("legend",), "layouts": ("legend",),
+    "publish": ("legend",), "training": ("legend",),
+}  # fmt: skip
+"""Which of them each stage reads; `tables` are crosswalks and rules of networks."""
+_SHAPEFILE = (".shp", ".shx", ".dbf", ".prj", ".cpg")
+
+
+def named_files(found: Any, stage: str) -> tuple[str, ...]:
+    """Paths of the files of a recipe that a stage reads.
+
+    Args:
+        found: the recipe, or a stage's settings, with the sections `area` and `reference`.
+        stage: for example `plan`.
+    """
+    kinds = READS.get(stage, ())
+    area: list[str] = []
+    if "area" in kinds and found.area.file is not None:
+        path = Path(found.area.file)
+        parts = [path.with_suffix(end) for end in _SHAPEFILE] if path.suffix == ".shp" else []
+        area = [found.area.file, *(str(part) for part in parts if part != path and part.is_file())]
+    tables = [found.reference.legend] if "legend" in kinds else []
+    if "tables" in kinds:
+        tables.append(found.reference.crosswalk)
+        tables += [source.crosswalk or "" for source in found.reference.vectors]
+        tables += [source.rules or "" for source in found.reference.networks]
+    # Tables without this ending are packaged ones, see `legend.table_rows`.
+    return tuple(dict.fromkeys([*area, *(name for name in tables if name.endswith(".csv"))]))
+
+
+def hashes_of(names: Sequence[str]) -> dict[str, str | None]:
+    """SHA-256 of files; None for what is not there, which the stage will say."""
+    return {
+        name: hashlib.sha256(Path(name).read_bytes()).hexdigest() if Path(name).is_file() else None
+        for name in names
+    }
