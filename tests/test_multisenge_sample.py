@@ -15,6 +15,9 @@ import pytest
 import rasterio
 import yaml
 
+from terrapatch.publish.facts import read_facts
+from terrapatch.publish.pages import prose
+
 TILES = {"31UGQ": 32631, "32ULV": 32632}
 QUICK = {
     "extends": "multisenge-sample",
@@ -43,6 +46,7 @@ def test_the_sample_is_built_from_raw_products_as_the_release_was(tmp_path, mode
     files_are_those_of_the_release_and_json_names_all_of_them(results, mode)
     the_tidy_table_says_of_each_image_what_its_name_cannot(results)
     labels_are_nearer_the_truth_than_the_polygons_were(results)
+    card_and_report_say_what_was_done(results, mode)
     if mode == "corrected":
         tiles_overlap_no_more(results)
 
@@ -90,6 +94,29 @@ def the_tidy_table_says_of_each_image_what_its_name_cannot(results):
     named = set(table["file"].dropna())
     files = {path.name for path in (results / "dataset").glob("s[12]/*.tif")}
     assert {Path(name).name for name in named} == files
+
+
+def card_and_report_say_what_was_done(results, mode):
+    """The sentences of settings and lock, in both; the settings are those of the build."""
+    facts = read_facts(
+        results / "manifest.parquet", results / "splits.json", results / "lock.json",
+        results / "dataset", results / "settings" / "publish.json",
+    )  # fmt: skip
+    settings = facts.settings
+    card = (results / "dataset" / "README.md").read_text("utf-8")
+    page = (results / "report" / "index.html").read_text("utf-8")
+    for step in facts.methods:
+        assert step.text in card, step.name
+        assert str(prose(step.text)) in page, step.name
+    radar = settings.sentinel1
+    assert f"kernel {radar.kernel}, on linear power" in card
+    assert (radar.radiometry, "Calibrated to σ⁰" in card) == ("sigma0", True)
+    assert (radar.speckle, radar.border_cut == "s1tiling") == ("multitemporal", mode == "published")
+    assert "multitemporal (Quegan and Yu), 3 × 3 px" in card
+    assert ("S1Tiling's fixed cuts" in card) is (mode == "published")
+    assert [f"`{entry.step}`: " in card for entry in settings.reference.clean].count(False) == 0
+    assert "simulated" in card
+    assert "IGN" not in card
 
 
 def tiles_overlap_no_more(results):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from helpers_results import make_tree
+from terrapatch.errors import StorageError
 from terrapatch.layouts import layouts
 from terrapatch.publish import maps, pictures
 from terrapatch.publish.drawing import digits, labels
@@ -235,6 +236,25 @@ def test_splits_show_wanted_beside_got_and_warn(tmp_path):
     assert sentence in page
     assert 'class="warning"' in page
     assert f"| train | {sizes['train']} | {100 * sizes['train'] / total:.1f} % | 20.0 % |" in card
+
+
+def test_metrics_of_another_version_are_named_with_the_remedy(tree, tmp_path):
+    metrics, predictions = training_files(tree, tmp_path)
+    measured = json.loads(metrics.read_text("utf-8"))
+    del measured["models"]["forest"]["classes_with_truth"]
+    write_json(metrics, measured)
+    with pytest.raises(StorageError, match=r"no classes_with_truth of forest.*another version"):
+        run_report(tree, tmp_path / "index.html", metrics, predictions)
+
+
+def test_a_layout_of_another_version_is_named_with_the_remedy(tmp_path):
+    tree = make_published(tmp_path)
+    path = Path(tree.results.layout)
+    layout = json.loads(path.read_text("utf-8"))
+    del layout["nodata"]
+    write_json(path, layout)
+    with pytest.raises(StorageError, match="run `terrapatch layouts"):
+        run_publish(tree)
 
 
 # --- foreign names ------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ def class_bars(
             parts.append(rect(left, where, along(share), 7, SPLIT_COLORS[split], note))
             if share == 0:
                 parts.append(text(left + 4, where + 7, "none", font_size=9))
-    return svg(width, height, title, parts, least=560)
+    return svg(width, height, title, parts, least=680)
 
 
 def band_ranges(figures: Mapping[str, Any], numbers: Sequence[int], title: str) -> Markup:

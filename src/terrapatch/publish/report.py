@@ -71,7 +71,7 @@ def report(
         read_facts(manifest, splits_summary, lock, dataset, settings),
         statistics=read_json(dataset / "statistics.json"),
     )
-    measured = read_json(metrics) if metrics is not None and metrics.is_file() else None
+    measured = _measured(metrics)
     modalities = facts.settings.modalities
     pixels = quicklooks.Pixels(
         stacks, labels, dates or manifest.with_name("dates.parquet"), modalities, facts.legend,
@@ -192,6 +192,29 @@ def _bars(level: Mapping[str, Any]) -> dict[str, Any]:
         )
         for name in ("linear", "logarithmic")
     }  # fmt: skip
+
+
+_SCORES = (
+    "macro_f1", "miou", "overall_accuracy", "per_class", "confusion", "baselines", "margin", "passed",
+    "classes_with_truth", "classes_predicted_alone", "macro_f1_truth_or_predicted",
+    "miou_truth_or_predicted",
+)  # fmt: skip
+"""What the page says of each model."""
+
+
+def _measured(path: Path | None) -> dict[str, Any] | None:
+    """The metrics of the training stage; None where it has not run."""
+    if path is None or not path.is_file():
+        return None
+    measured = read_json(path)
+    for name, figures in measured.get("models", {}).items():
+        lacking = [key for key in _SCORES if key not in figures]
+        if lacking and "skipped" not in figures:
+            raise StorageError(
+                f"{path}: has no {', '.join(lacking)} of {name}; it was written by another version: "
+                f"{remedy(path)}"
+            )
+    return measured
 
 
 def _models(measured: Mapping[str, Any] | None) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ...sections import S2_BANDS, PatchesSettings, SamplingSettings, Sentinel2Settings
 from ...tables import Lock, LockedItem
-from .words import Step, coarser, count, percent, scenes_of, too_few
+from .words import Step, coarser, count, percent, scenes_of, too_few, unchecked
 
 _PROCESSORS = {"esa": "ESA (Sen2Cor)", "theia": "Theia (MAJA)"}
 _LEVELS = {"L1C": "top-of-atmosphere reflectance", "L2A": "surface reflectance"}
@@ -69,6 +69,7 @@ def optical(
             _DTYPES[settings.dtype],
             _sampling(settings, sampling),
             *_masks(settings, items),
+            *unchecked(settings.check_values),
             *_time(settings, patches),
         ),
     )

@@ -7,7 +7,17 @@ from collections.abc import Sequence
 
 from ...sections import PatchesSettings, Sentinel1Settings
 from ...tables import Lock, LockedItem
-from .words import Step, coarser, count, file_name, file_names, percent, scenes_of, too_few
+from .words import (
+    Step,
+    coarser,
+    count,
+    file_name,
+    file_names,
+    percent,
+    scenes_of,
+    too_few,
+    unchecked,
+)
 
 _QUANTITIES = {
     "sigma0": "σ⁰", "beta0": "β⁰", "gamma0": "γ⁰", "gamma0_rtc": "terrain-flattened γ⁰",
@@ -53,6 +63,7 @@ def radar(settings: Sentinel1Settings, patches: PatchesSettings, lock: Lock) -> 
             _speckle(settings),
             f"Values are {quantity(settings)}.",
             *_layers(settings),
+            *unchecked(settings.check_values),
             *_time(settings, patches),
         ),
     )

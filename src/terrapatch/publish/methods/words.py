@@ -63,6 +63,11 @@ def coarser(kernel: Kernel, on_coarser: Coarser) -> str:
     return "on a grid coarser than the scene the kernel is widened to it"
 
 
+def unchecked(check_values: bool) -> list[str]:
+    """Whether nobody looked if the first pixels of each scene are what its metadata say."""
+    return [] if check_values else ["Values were not held against what the scenes say of them."]
+
+
 def too_few(least: int) -> str:
     """What patches are dropped for where so many dates are needed."""
     return "without such a date" if least == 1 else f"with fewer than {least} such dates"
