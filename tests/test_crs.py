@@ -187,3 +187,19 @@ def test_a_height_model_of_several_bands_is_refused(tmp_path):
         check_one_band(str(path), header, "heights")
     with pytest.raises(SceneError, match="2 bands could be meant"):
         geoid_raster(str(path))
+
+
+@pytest.mark.filterwarnings("ignore:'crs' was not provided")
+def test_a_local_system_is_no_crs(tmp_path):
+    local = 'LOCAL_CS["unnamed",UNIT["metre",1]]'
+    assert crs_name(local) == ""
+    with rasterio.open(
+        tmp_path / "a.tif", "w", driver="GTiff", width=2, height=2, count=1, dtype="uint8",
+        crs=local, transform=Affine(10, 0, 0, 0, -10, 0),
+    ) as dataset:  # fmt: skip
+        dataset.write(np.ones((1, 2, 2), "uint8"))
+    assert read_header(str(tmp_path / "a.tif")).crs is None
+    table = table_of([shapely.box(0, 0, 10, 10)], None, code=["a"])
+    path = write_vectors(tmp_path / "v.gpkg", table)  # GeoPackage: "undefined Cartesian"
+    with pytest.raises(GridError, match="does not say its CRS"):
+        open_layer(str(path), schema_of("custom"), unpack_to=tmp_path)

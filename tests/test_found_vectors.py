@@ -16,7 +16,7 @@ from pyproj import Transformer
 from helpers_patches import utm_geobox
 from helpers_vectors import Unit, table_of, write_vectors
 from terrapatch.catalog.listing import describe
-from terrapatch.errors import LegendError, RecipeError, SceneError
+from terrapatch.errors import InputError, LegendError, RecipeError, SceneError
 from terrapatch.legend import NODATA
 from terrapatch.sections import NetworkSource, VectorSource
 from terrapatch.tables import read_lock
@@ -568,3 +568,11 @@ def test_axes_that_are_changed_over_get_a_hint(unit, tmp_path):
     )
     text = refusal(unit(vectors=[source(path)]))
     assert "longitude and latitude, changed over they would" in text
+
+
+def test_a_folder_is_said_to_be_one(unit, tmp_path):
+    write_vectors(tmp_path / "p.gpkg", table_of([square(unit)], CRS, code=["a"]))
+    (tmp_path / "v.gdb").mkdir()
+    text = refusal(unit(vectors=[source(tmp_path / "v.gdb")]), InputError)
+    assert "v.gdb: is a folder; name a vector file in it" in text
+    assert "no such file" in refusal(unit(vectors=[source(tmp_path / "n.gpkg")]), InputError)

@@ -49,12 +49,15 @@ def crs_name(definition: str) -> str:
         definition: authority code, WKT, PROJ string or PROJJSON.
 
     Returns:
-        `EPSG:n` only where the definition is that of the code; else WKT.
+        `EPSG:n` only where the definition is that of the code; else WKT; nothing where it says no
+        place on Earth (a local system, which GDAL gives where a file has no CRS).
 
     Raises:
         GridError: PROJ cannot read it.
     """
     found = _crs(definition)
+    if found.is_engineering:
+        return ""
     plain = found.source_crs if found.is_bound else found
     for code in () if plain is None else _codes(plain):
         name = f"EPSG:{code}"

@@ -112,7 +112,7 @@ def read_header(href: str) -> Header:
                 )
             return Header(
                 # Not by `to_epsg`: it takes codes of another datum for look-alikes.
-                crs=None if dataset.crs is None else crs_name(dataset.crs.to_wkt()),
+                crs=None if dataset.crs is None else crs_name(dataset.crs.to_wkt()) or None,
                 transform=tuple(dataset.transform)[:6],
                 shape=dataset.shape,
                 count=dataset.count,

@@ -57,7 +57,12 @@ def open_layer(
     if file.suffix.lower() in ARCHIVES:
         folder = unpacked(file, unpack_to)
         files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in TABLES)
-    elif not (file.exists() if any_kind else file.is_file()):
+    elif file.is_dir() and not any_kind:
+        raise InputError(
+            f"{path}: is a folder; name a vector file in it (of a file geodatabase write the layer "
+            "to a GeoPackage: ogr2ogr layer.gpkg folder.gdb layer)"
+        )
+    elif not file.exists():
         raise InputError(f"{path}: no such file; paths of a recipe are relative to where you run")
     elif not any_kind and file.suffix.lower() not in (*TABLES, *JSON):
         raise InputError(
