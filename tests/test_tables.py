@@ -79,13 +79,15 @@ def test_an_unknown_unit_is_refused_with_those_there_are(lock_path):
 )
 def test_damaged_locks_are_refused_with_the_remedy(lock_path, damage):
     lock_path.write_text(damage(lock_path.read_text()))
-    with pytest.raises(StorageError, match=r"lock\.json: no readable lock; run `terrapatch plan`"):
+    with pytest.raises(
+        StorageError, match=r"lock\.json: no readable lock; run `terrapatch plan --results"
+    ):
         read_lock(lock_path)
 
 
 def test_a_missing_lock_is_refused(tmp_path):
     with pytest.raises(StorageError, match="terrapatch plan"):
-        read_lock(tmp_path / "none.json")
+        read_lock(tmp_path / "lock.json")
 
 
 def test_records_are_frozen_and_know_no_other_keys():
