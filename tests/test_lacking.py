@@ -6,7 +6,8 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from helpers_scenes import Unit, all_corners, item, pixels, write_asset
-from terrapatch.patches import drop_reasons, lacking_bands, observe
+from terrapatch.dropping import drop_reasons, lacking_bands
+from terrapatch.patches import observe
 from terrapatch.publish.facts import reasons_of
 from terrapatch.sections import PatchesSettings
 
@@ -40,7 +41,11 @@ def built(folder, scenes, **settings):
 def reasons(stack):
     seen = observe(stack, 1.0)
     shares = {"sentinel2": seen.shares}
-    return drop_reasons(shares, PatchesSettings(), {"sentinel2": lacking_bands(seen)})
+    return drop_reasons(
+        shares,
+        PatchesSettings(),
+        {"sentinel2": lacking_bands(seen.lacking, seen.shares, seen.info)},
+    )
 
 
 def test_the_band_that_lacks_most_is_named_first(tmp_path):

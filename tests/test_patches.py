@@ -23,12 +23,12 @@ from helpers_patches import (
     write_stack,
 )
 from terrapatch.dates import DATES
+from terrapatch.dropping import drop_reasons
 from terrapatch.errors import IncompleteError, StorageError
 from terrapatch.legend import NODATA, load_legend
 from terrapatch.patches import (
     class_counts,
     cut,
-    drop_reasons,
     hashes_of,
     histograms,
     observe,

@@ -16,7 +16,7 @@ FLOORS = (
     {"tables", "archives", "compiled", "rasterfiles"},
     {"exact"},
     {"rasters", "sums", "stacks", "resample", "patchfiles", "radar", "dates", "vectors"},
-    {"mosaic", "heights", "batches"},
+    {"mosaic", "heights", "batches", "dropping"},
     {
         "simulate", "catalog", "sampling", "sentinel2", "sentinel1", "reference", "patches",
         "splits", "layouts", "publish", "training",

@@ -26,10 +26,11 @@ from numpy.typing import NDArray
 
 from .batches import hashes_of, label_header, label_layers, label_window, plain_bytes
 from .dates import write_dates
+from .dropping import drop_reasons, lacking_bands
 from .errors import IncompleteError, StorageError
 from .grid import same_crs
 from .legend import NODATA, Legend, load_legend
-from .recipe import PatchesSettings, named_files, read_settings
+from .recipe import named_files, read_settings
 from .stacks import Stack, StackInfo, open_stack
 from .sums import check_named
 from .tables import (
@@ -199,63 +200,6 @@ def look_at_labels(
     return Labelled(valid, counts, hashes)
 
 
-def lacking_bands(seen: Observed) -> list[str]:
-    """What each patch lacks in some bands while others have it, on its best date; or nothing.
-
-    For example `B10 lacks 96.9 %`; at most three bands, those that lack most.
-    """
-    found: list[str] = []
-    pixels = seen.info.size_px**2
-    best = seen.shares.argmax(axis=1) if seen.shares.size else np.zeros(len(seen.shares), np.int64)
-    for counts in seen.lacking[np.arange(len(best)), best].astype(np.int64):
-        more = counts - counts.min(initial=counts.max(initial=0))
-        bands = [n for n in np.argsort(-more, kind="stable")[:3].tolist() if more[n] > 0]
-        found.append(
-            ", ".join(f"{seen.info.bands[n]} lacks {100 * counts[n] / pixels:.3g} %" for n in bands)
-        )
-    return found
-
-
-def drop_reasons(
-    shares: Mapping[str, NDArray[np.float64]], settings: PatchesSettings,
-    lacking: Mapping[str, Sequence[str]] | None = None,
-) -> list[str | None]:  # fmt: skip
-    """Why each patch is dropped; None for those that are kept.
-
-    Args:
-        shares: layer (`sentinel2`, `sentinel1`, `label`) → (patch, date) or (patch,) observed
-            share, 0..1.
-        settings: has a `min_valid_…` for each layer, and `min_dates_…` for layers of dates.
-        lacking: layer → a patch's bands that lack more than others, see `lacking_bands`.
-    """
-    reasons: list[list[str]] = []
-    for layer, share in shares.items():
-        by_date = share if share.ndim > 1 else share[:, None]
-        least = getattr(settings, f"min_valid_{layer}")
-        dates = getattr(settings, f"min_dates_{layer}", 1)
-        best = by_date.max(axis=1, initial=0.0)
-        enough = (by_date >= least).sum(axis=1)
-        found = np.full(len(by_date), "", object)
-        few = enough < dates
-        found[few] = [
-            f"{layer}: {n} of {by_date.shape[1]} dates complete < {dates}" for n in enough[few]
-        ]
-        none = few & (enough == 0)
-        found[none] = [
-            f"{layer}: {_percent(share)} observed < {_percent(least)}" for share in best[none]
-        ]
-        for patch, bands in enumerate((lacking or {}).get(layer, ())):
-            if bands and few[patch]:
-                found[patch] += f" ({bands})"
-        reasons.append(found.tolist())
-    return ["; ".join(filter(None, patch)) or None for patch in zip(*reasons, strict=True)]
-
-
-def _percent(share: float) -> str:
-    # Rounded down: 99.99 % must not read as 100.0 %.
-    return "100 %" if share >= 1 else f"{math.floor(share * 1000 + 1e-9) / 10:.1f} %"
-
-
 def dates_of(sources: list[list[str]], items: Mapping[str, LockedItem]) -> list[list[str]]:
     """ISO days of the scenes of each patch, ascending, each once."""
     days = {name: item.datetime[:10] for name, item in items.items()}
@@ -353,7 +297,7 @@ def patches(
     shares = {name: seen[name].shares for name in MODALITIES if name in seen}
     reasons = drop_reasons(
         {**shares, "label": label.valid[:, None]}, wanted.patches,
-        {name: lacking_bands(found) for name, found in seen.items()},
+        {name: lacking_bands(o.lacking, o.shares, o.info) for name, o in seen.items()},
     )  # fmt: skip
     columns["kept"] = np.array([reason is None for reason in reasons], bool)
     columns["dropped_reason"] = reasons

@@ -20,6 +20,7 @@ from ..rasters import BlockReader
 from ..resample import kernels
 from ..stacks import StackWriter
 from ..tables import LockedAsset, LockedItem, read_columns
+from .lacking import count_missing, last_reaching
 from .scenes import Scene
 from .sources import Grid, Layer, Patches
 
@@ -244,9 +245,7 @@ class _Run:
         )
         self.free: list[_Buffers] = []
         self.lacking = np.zeros((len(self.places), len(writer.info.bands)), np.int64)
-        reaches = np.array([scene.reaches for scene in scenes], bool)
-        self.last = len(scenes) - 1 - reaches[::-1].argmax(axis=0)
-        """By patch: the last scene that reaches it."""
+        self.last = last_reaching([scene.reaches for scene in scenes], len(self.places))
 
     def go(self) -> None:
         with bar("patches", len(self.places), "patch") as advance:
@@ -324,7 +323,9 @@ class _Run:
             last = self.last[shard.patches] == shard.scene
             places[:, 2] &= (shard.missing > 0) & last
             if places[:, 2].any():
-                scene.count_missing(places, buffers.source, self.lacking[shard.patches])
+                lacking = self.lacking[shard.patches]
+                dtype = buffers.data.dtype.name
+                count_missing(scene.measured, places, buffers.source, lacking, dtype)
         if self._next(shard) is None:
             self._write(shard)
 

@@ -107,25 +107,22 @@ class Scene:
         for group in self.groups:
             self.reaches &= group.needs[:, 1] > 0
 
-    def count_missing(
-        self, places: NDArray[np.int64], filled: NDArray[np.uint8], counts: NDArray[np.int64]
-    ) -> None:
-        """Count the pixels that each band lacks, see `Group.count_missing`; masks are no bands."""
-        for group in self.groups:
-            if not isinstance(group, Mask):
-                group.count_missing(places, filled, counts, self._layer.dtype)
-
     def finding(self) -> str | None:
         """What is wrong with the numbers that were decoded, see `Layer.check`."""
         if self._layer.check is None:
             return None
         samplers = {
             self._layer.bands[place]: sampler
-            for group in self.groups if not isinstance(group, Mask)
+            for group in self.measured
             for place, sampler in zip(group.bands.tolist(), group.samplers, strict=True)
         }  # fmt: skip
         samples = {b: s for b, found in samplers.items() if (s := found.sample) is not None}
         return self._layer.check(self.item, samples) if samples else None
+
+    @property
+    def measured(self) -> list[Group]:
+        """Groups of bands alone, without masks and classes."""
+        return [group for group in self.groups if not isinstance(group, Mask)]
 
     @property
     def everything(self) -> list[Group]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -343,41 +343,6 @@ class Group(Blocks):
         resample.sample(
             source, self.kernel, self.radiometry, places, out, self.bands, filled, valid
         )
-
-    def count_missing(
-        self, places: NDArray[np.int64], filled: NDArray[np.uint8], counts: NDArray[np.int64],
-        dtype: str,
-    ) -> None:  # fmt: skip
-        """Count, band by band, the pixels not filled yet that the band has no value for.
-
-        Args:
-            places: patches as in `resample.sample`; their pixels have been decoded.
-            filled: (patch, y, x) uint8; where it is not 0 nothing is counted.
-            counts: (patch, band of the stack), set where `places` wants the patch.
-            dtype: pixel type of the stack.
-        """
-        assert self.pixels is not None
-        wanted = places[:, 2] != 0
-        scratch = np.empty((len(places), 1, *filled.shape[1:]), dtype)
-        for number, band in enumerate(self.bands.tolist()):
-            part = slice(number, number + 1)
-            source = resample.Source(
-                self.pixels[part], self.first, self.assets[0].shape, self.lattice
-            )
-            radiometry = replace(self.radiometry, offsets=self.radiometry.offsets[part])
-            valid = np.ones(filled.shape, np.uint8)
-            resample.sample(
-                source,
-                self.kernel,
-                radiometry,
-                places,
-                scratch,
-                np.zeros(1, np.int64),
-                filled,
-                valid,
-            )
-            lost = ((valid == 0) & (filled == 0)).sum(axis=(1, 2))
-            counts[wanted, band] = lost[wanted]
 
 
 class Grid:
