@@ -3,10 +3,14 @@
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+SMALL = "--small" in sys.argv
+"""Run every chain on a scene so small that its figures say nothing: whether they run at all."""
 
 
 @dataclass(frozen=True)

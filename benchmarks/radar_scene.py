@@ -25,6 +25,7 @@ from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
+from measure import SMALL
 from terrapatch.catalog.grd import read_product
 from terrapatch.catalog.scene import Files, locked_item
 from terrapatch.compiled import kernel
@@ -33,7 +34,7 @@ from terrapatch.recipe import Sentinel1Settings
 from terrapatch.simulate import grd, grd_metadata
 from terrapatch.simulate.grd_tables import AMPLITUDE, luts, noise_plane
 from terrapatch.simulate.noise import fractal_field, hash01
-from terrapatch.simulate.passage import Passage, make_passage
+from terrapatch.simulate.passage import Passage, earth_fixed, make_passage
 from terrapatch.simulate.schedule import Pass1
 from terrapatch.simulate.sentinel1 import POLARISATIONS, speckle
 from terrapatch.tables import Lock, LockedItem, LockedUnit, write_lock
@@ -43,7 +44,7 @@ SIZE_PX = 256
 AHEAD_M = (38_000.0, 88_000.0)
 """East and north of the tile's centre: where the slices meet, so that the second holds the tile."""
 HEIGHT_M = 400.0
-PLAIN_WINDOWS_PX = (1024, 2048)
+PLAIN_WINDOWS_PX = (128, 256) if SMALL else (1024, 2048)
 """Sides of the windows that plain sarsen corrects: two, so that its fixed costs can be told."""
 
 
@@ -56,7 +57,7 @@ class RadarInput:
     dem: Path
     """Heights, one arc second."""
     geobox: GeoBox
-    """The whole tile."""
+    """The whole tile, or a bit of it."""
     window_dems: dict[int, Path]
     """For sides of a window in the tile's middle: the same heights on the window's own grid.
     sarsen gives its result on the grid of its heights."""
@@ -118,6 +119,8 @@ def prepare(folder: Path) -> RadarInput:
     folder = folder / "sentinel1"
     folder.mkdir(parents=True, exist_ok=True)
     geobox = mgrs_tile_geobox(TILE)
+    if SMALL:
+        geobox = geobox[5000:5768, 5000:5768]
     dem = folder / "dem" / "heights.tif"
     windows = {side: folder / f"heights_{side}.tif" for side in PLAIN_WINDOWS_PX}
     if not all(path.is_file() for path in windows.values()):
@@ -179,7 +182,14 @@ def passage_of(geobox: GeoBox) -> Passage:
     item = Pass1(
         0, datetime(2022, 6, 18, 6, 0, 3), "descending", orbit, (orbit - 73) % 175 + 1, 0.0, None
     )
-    return make_passage(item, there.transform(x, y), HEIGHT_M, None, 0.0)
+    if not SMALL:
+        return make_passage(item, there.transform(x, y), HEIGHT_M, None, 0.0)
+    # Here the slices meet north of the bit, and show no more than it.
+    x, north = x - AHEAD_M[0], box.top + 2_000
+    corners = np.array([(box.left, box.bottom), (box.right, box.bottom), (box.left, north),
+                        (box.right, north)])  # fmt: skip
+    shown = earth_fixed(*there.transform(*corners.T), np.full(4, HEIGHT_M))
+    return make_passage(item, there.transform(x, north - 1_000), HEIGHT_M, shown, 0.0)
 
 
 def _write_product(folder: Path, geobox: GeoBox) -> str:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pyproj
 from odc.geo.geobox import GeoBox
 
+from measure import SMALL
 from terrapatch.grid import Unit, geobox_to_dict, patch_windows, snapped_geobox
 from terrapatch.tables import Lock, LockedAsset, LockedItem, LockedUnit, read_lock, write_lock
 
@@ -41,10 +42,11 @@ def prepare(folder: Path) -> Input:
     """Simulate the tile if it is not there, and write lock and footprints of the benchmark."""
     results = folder / "bench"
     if not (results / "lock.json").is_file():
+        crop = ["--set", "simulate.whole_tiles=false"] if SMALL else []
         for verb in (
-            ["settings", HERE / "bench.yaml", "--output", folder],
+            ["settings", HERE / "bench.yaml", "--output", folder, *crop],
             ["simulate", results, "--threads", "2"],
-            ["plan", HERE / "bench.yaml", "--output", folder],
+            ["plan", HERE / "bench.yaml", "--output", folder, *crop],
         ):
             subprocess.run([sys.executable, "-m", "terrapatch.cli", *map(str, verb)], check=True)
     planned = read_lock(results / "lock.json")

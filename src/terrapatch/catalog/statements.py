@@ -201,7 +201,7 @@ def _one(
     stated = [(who, value) for who, value in said if value is not None]
     # NaN is missing whatever else is.
     numbers = [(who, v) for who, v in stated if not (isinstance(v, float) and math.isnan(v))]
-    stated = numbers or stated
+    stated = numbers or stated[:1]
     for _, value in stated[1:]:
         first = stated[0][1]
         same = (
