@@ -64,7 +64,7 @@ def test_a_recipe_that_does_not_exist_exits_with_2(capsys):
 def test_a_missing_lock_exits_with_4_and_names_the_remedy(tmp_path, capsys):
     assert main(["settings", "demo", "--output", str(tmp_path)]) == 0
     assert main(["sampling", str(tmp_path / "demo"), "b000_000"]) == 4
-    assert "run `terrapatch plan` again" in capsys.readouterr().err
+    assert f"run `terrapatch plan --results {tmp_path}/demo`" in capsys.readouterr().err
 
 
 def test_settings_are_changed_from_the_command_line(tmp_path):

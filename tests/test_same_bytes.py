@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The same bytes whatever kernels BLAS, LAPACK and NumPy choose for the processor."""
 
+import ast
 import json
 import os
 import pickle
@@ -90,3 +91,44 @@ def test_lengths_and_products():
     a, b = np.random.default_rng(0).normal(size=(2, 5, 4, 3))
     np.testing.assert_allclose(exact.dot(a, b), (a * b).sum(-1), rtol=1e-13, atol=1e-14)
     np.testing.assert_allclose(exact.norm(a), np.linalg.norm(a, axis=-1), rtol=1e-14)
+
+
+SEVERAL_FORMS = {
+    "tan", "arcsin", "arccos", "arctan", "arctan2", "sinh", "cosh", "tanh", "exp", "exp2", "expm1",
+    "log", "log2", "log10", "log1p", "power", "float_power", "cbrt", "einsum", "dot", "vdot",
+    "inner", "tensordot", "matmul", "cov", "corrcoef", "polyfit", "linalg",
+}  # fmt: skip
+"""Of NumPy: functions whose last bits follow the processor, and what BLAS and LAPACK do."""
+
+EXCUSED = {
+    "simulate/passage.py": {"exp"},  # of complex numbers: the C library's sine and cosine
+    "splits/blocks.py": {"@"},  # whole numbers: exact in any order
+    "publish/pictures.py": {"log10"},  # pictures
+}
+
+
+def used(tree):
+    """Names of these functions in a file, but for compiled kernels, which call the C library."""
+    kernels = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        and any(getattr(d, "id", "") == "kernel" for d in node.decorator_list)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in kernels:
+            continue
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "np":
+            yield node.attr
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+            yield "@"
+
+
+def test_nothing_that_follows_the_processor_is_used_where_files_are_made():
+    root = HERE.parent / "src" / "terrapatch"
+    for path in sorted(root.rglob("*.py")):
+        name = str(path.relative_to(root))
+        if not name.startswith("training/"):  # metrics are not promised
+            found = set(used(ast.parse(path.read_text(encoding="utf-8"))))
+            assert found & (SEVERAL_FORMS | {"@"}) <= EXCUSED.get(name, set()), name

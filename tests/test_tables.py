@@ -79,7 +79,9 @@ def test_an_unknown_unit_is_refused_with_those_there_are(lock_path):
 )
 def test_damaged_locks_are_refused_with_the_remedy(lock_path, damage):
     lock_path.write_text(damage(lock_path.read_text()))
-    with pytest.raises(StorageError, match=r"lock\.json: no readable lock; run `terrapatch plan`"):
+    with pytest.raises(
+        StorageError, match=r"lock\.json: no readable lock; run `terrapatch plan --results"
+    ):
         read_lock(lock_path)
 
 
