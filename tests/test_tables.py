@@ -87,7 +87,7 @@ def test_damaged_locks_are_refused_with_the_remedy(lock_path, damage):
 
 def test_a_missing_lock_is_refused(tmp_path):
     with pytest.raises(StorageError, match="terrapatch plan"):
-        read_lock(tmp_path / "none.json")
+        read_lock(tmp_path / "lock.json")
 
 
 def test_records_are_frozen_and_know_no_other_keys():
