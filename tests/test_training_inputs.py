@@ -237,7 +237,8 @@ def test_bands_without_spread_or_with_unit_spread_stay_finite(tmp_path, form):
 
 @pytest.mark.parametrize("text", [None, "{", "{}", '{"modalities": {"sentinel2": {"bands": []}}}'])
 def test_unreadable_statistics_name_file_and_remedy(tmp_path, text):
-    path = tmp_path / "statistics.json"
+    path = tmp_path / "dataset" / "statistics.json"
+    path.parent.mkdir()
     if text is not None:
         path.write_text(text)
     with pytest.raises(
@@ -256,8 +257,9 @@ def test_class_figures_are_those_of_the_train_labels(dataset):
 
 
 def test_class_figures_of_another_legend_are_a_clear_error(dataset, tmp_path):
-    other = tmp_path / "statistics.json"
+    other = tmp_path / "dataset" / "statistics.json"
+    other.parent.mkdir()
     other.write_text('{"classes": {"l1": {"pixels": {"train": [1, 2]}, "weights": [1, 0.5]}}}')
-    for path in (other, tmp_path / "none.json"):
+    for path in (other, tmp_path / "none" / "dataset" / "statistics.json"):
         with pytest.raises(StorageError, match=r"\.json: .* 7 classes of level 'l1'.*publish"):
             class_figures(path, L1)

@@ -51,12 +51,13 @@ class Results:
         """A folder becomes that of results while it is empty, and has settings from then on."""
         root = Path(self.root)
         for folder in (root, *root.parents):
-            if os.path.lexists(folder) and not folder.is_dir():
+            if os.path.lexists(folder) and not os.path.isdir(folder):
                 raise InputError(
-                    f"{folder}: is a file, and a folder of results is to be there; move it"
+                    f"{folder}: is a file where a folder is to be, for {root}; move it, or give "
+                    "another one with --output"
                 )
-        ours = any(Path(p).is_file() for p in (self.lock, self.settings("plan")))
-        names = [] if ours or not root.is_dir() else sorted(set(os.listdir(root)) - {"logs"})
+        ours = any(os.path.isfile(p) for p in (self.lock, self.settings("plan")))
+        names = [] if ours or not os.path.isdir(root) else sorted(set(os.listdir(root)) - {"logs"})
         if names and names != ["settings"]:
             raise InputError(
                 f"{root}: holds {names[0]}, which is no result of terrapatch (there are no "

@@ -109,8 +109,8 @@ def _statistics(path: Path, channels: Sequence[Channel]) -> list[tuple[float, fl
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         wanted = ", ".join(f"{c.modality}/{c.band}" for c in channels)
         raise StorageError(
-            f"{path}: no readable statistics of {wanted} ({error!r}); {remedy(path)} and build "
-            "again"
+            f"{path}: no readable statistics of {wanted} ({error!r}); {remedy(path)} and run "
+            "once more"
         ) from error
     return found
 
@@ -137,6 +137,6 @@ def class_figures(path: Path, level: Level) -> tuple[NDArray[np.int64], NDArray[
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StorageError(
             f"{path}: no readable figures of the {count} classes of level {level.name!r} "
-            f"({error!r}); {remedy(path)} and build again"
+            f"({error!r}); {remedy(path)} and run once more"
         ) from error
     return pixels, weights
