@@ -226,7 +226,8 @@ def test_sea_land_and_towns_have_the_backscatter_of_their_kind(kerala_db):
     assert -32 < np.median(vh[inner]) < -26
     assert -10 < np.median(vv[land]) < -6  # woods and fields, wet
     assert -16 < np.median(vh[land]) < -12
-    assert np.percentile(vv[land], 99.9) > 0  # towns, at 400 m
+    # Towns; the grid is coarser than the sample, so a pixel is the mean power of its surroundings.
+    assert np.percentile(vv[land], 99.9) > -1
     assert (vv - vh)[np.isfinite(vv)].min() > -3
 
 
