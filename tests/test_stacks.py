@@ -23,7 +23,7 @@ from helpers_patches import utm_geobox
 from terrapatch.errors import StorageError
 from terrapatch.grid import geobox_to_dict
 from terrapatch.layers import Values
-from terrapatch.stacks import StackInfo, create_stack, open_stack
+from terrapatch.stacks import VERSION, StackInfo, create_stack, open_stack
 
 
 def info_of(count=5, *, shard=2, bands=3, size=8, times=1, dtype="uint16", scl=False):
@@ -344,7 +344,7 @@ def test_the_description_is_plain_json(tmp_path):
     fill(tmp_path / "s.zarr", info, random_arrays(info))
     plain = json.loads((tmp_path / "s.zarr" / "zarr.json").read_text())
     recorded = plain["attributes"]["terrapatch"]
-    assert recorded == json.loads(json.dumps(dataclasses.asdict(info)))
+    assert recorded == json.loads(json.dumps({"version": VERSION, **dataclasses.asdict(info)}))
 
 
 @pytest.mark.parametrize("version", [None, 1, 99])
