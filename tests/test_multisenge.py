@@ -5,6 +5,7 @@ import fnmatch
 import hashlib
 import json
 import re
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 
@@ -342,7 +343,7 @@ def test_what_does_not_fit_is_refused_with_all_findings(tmp_path):
     for unit in ("31UGQ", "32ULV"):
         for modality, change in (
             ("sentinel2", {"times": ["2020-03-05/2020-09-01"] * 3, "series": False}),
-            ("sentinel1", {"values": Values(DECIBEL, decibel=True)}),
+            ("sentinel1", {"values": asdict(Values(DECIBEL, decibel=True))}),
         ):
             attributes = Path(tiles.results.stack(unit, modality)) / "zarr.json"
             plain = json.loads(attributes.read_text("utf-8"))
