@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from helpers_patches import settings_folder
 from terrapatch.errors import IncompleteError, StorageError
+from terrapatch.results import SPLITS
 from terrapatch.splits import splits
-from terrapatch.splits.blocks import SPLITS, Board, block_split, cost, deal, lay_blocks, settle
+from terrapatch.splits.blocks import Board, block_split, cost, deal, lay_blocks, settle
 from terrapatch.splits.distance import leakage, metric_outlines, pairs_within, tolerance_m
 from terrapatch.splits.published import published_split, torch_permutation
 from terrapatch.tables import read_geoparquet, read_table_metadata, write_geoparquet

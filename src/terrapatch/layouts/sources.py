@@ -14,12 +14,11 @@ from ..dates import join_dates
 from ..errors import IncompleteError
 from ..legend import Legend, load_legend
 from ..recipe import StageSettings
+from ..results import SPLITS
 from ..tables import read_geoparquet, write_geoparquet, write_text
 
 if TYPE_CHECKING:
     import geopandas as gpd
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,9 @@ from typing import Any
 
 from ..legend import Legend
 from ..recipe import StageSettings
+from ..results import SPLITS
 from ..tables import Lock
 from .methods import keeps_offset, quantity
-
-SPLITS = ("train", "val", "test")
 
 PUBLISHED_STEP_PX = 257
 """Step of MultiSenGE's windows. Source: RECIPES §2.1, step 16."""

@@ -21,7 +21,7 @@ from ..errors import StorageError
 from ..layers import Values
 from ..legend import Legend, load_legend
 from ..recipe import StageSettings, read_settings
-from ..results import remedy
+from ..results import SPLITS, remedy
 from ..stacks import EXTRAS
 from ..tables import Gap, Lock, read_geoparquet, read_lock
 from .methods import Step, attribution, methods, quantity
@@ -29,7 +29,6 @@ from .methods import Step, attribution, methods, quantity
 if TYPE_CHECKING:
     import geopandas as gpd
 
-SPLITS = ("train", "val", "test")
 SENSORS = {"sentinel2": "Sentinel-2", "sentinel1": "Sentinel-1", "reference": "Reference map"}
 
 

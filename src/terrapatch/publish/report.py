@@ -16,11 +16,11 @@ import shapely
 
 from ..errors import StorageError
 from ..grid import GEOGRAPHIC, geobox_from_dict, reprojected
-from ..results import remedy
+from ..results import SPLITS, remedy
 from ..tables import write_text
 from . import charts, maps, quicklooks
 from .drawing import SPLIT_COLORS
-from .facts import SPLITS, Facts, covered, read_facts, read_json, reasons_of
+from .facts import Facts, covered, read_facts, read_json, reasons_of
 from .pages import render
 from .provenance import provenance
 

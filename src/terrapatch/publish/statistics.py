@@ -29,13 +29,13 @@ from ..batches import Batch, batches, read_patches
 from ..compiled import kernel
 from ..errors import IncompleteError
 from ..legend import Legend
+from ..results import SPLITS
 from ..stacks import open_stack
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
 PERCENTILES = (1, 2, 5, 25, 50, 75, 95, 98, 99)
-SPLITS = ("train", "val", "test")
 
 _FLOOR = 1e-6
 """Smallest value whose logarithm is taken. Source: loaders of CerraData-4MM, option `1to1`."""

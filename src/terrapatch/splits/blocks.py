@@ -21,10 +21,8 @@ import shapely
 from numpy.typing import NDArray
 
 from ..errors import IncompleteError
+from ..results import SPLITS
 from .distance import pairs_within
-
-SPLITS = ("train", "val", "test")
-"""In the order of precedence: of two patches too near to each other the later one stays."""
 
 TRIALS = 3_000
 """How many dealings are judged: seconds for 30,000 patches."""

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from ..dates import join_dates
 from ..errors import IncompleteError, StorageError
 from ..recipe import SplitsSettings, read_settings
+from ..results import SPLITS
 from ..tables import read_geoparquet, write_geoparquet, write_json
-from .blocks import SPLITS, Blocks, block_split, lay_blocks
+from .blocks import Blocks, block_split, lay_blocks
 from .distance import leakage, metric_outlines, tolerance_m
 from .overlap import drop_overlaps
 from .published import PUBLISHED_SHARES, published_split

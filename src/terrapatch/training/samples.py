@@ -24,6 +24,7 @@ from ..batches import batches, published, read_labels, read_patches
 from ..errors import IncompleteError, StorageError
 from ..layers import Values
 from ..progress import bar
+from ..results import SPLITS
 from ..stacks import Stack, open_stack
 from ..tables import read_geoparquet
 from .metrics import IGNORE
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
     from ..legend import Level
-
-SPLITS = ("train", "val", "test")
 
 _BATCH_BYTES = 2**27
 """Float32 inputs of one batch at most (a single patch may be larger)."""

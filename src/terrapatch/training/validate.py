@@ -35,11 +35,10 @@ from ..errors import (
 from ..legend import load_legend
 from ..progress import bar, track
 from ..recipe import StageSettings, read_settings
-from ..results import remedy
+from ..results import SPLITS, remedy
 from ..tables import atomic, write_json, write_text
 from . import metrics
 from .samples import (
-    SPLITS,
     Predictor,
     Samples,
     counted,

@@ -15,6 +15,7 @@ from typing import Any
 
 from ...legend import Legend
 from ...recipe import StageSettings
+from ...results import SPLITS
 from ...tables import Lock
 from .labels import labels, reference_simulated
 from .optical import keeps_offset, optical
@@ -124,8 +125,7 @@ def _splits(settings: StageSettings) -> Step:
             ),
         )
     shares = ", ".join(
-        f"{name} {percent(share)}"
-        for name, share in zip(("train", "val", "test"), wanted.fractions, strict=True)
+        f"{name} {percent(share)}" for name, share in zip(SPLITS, wanted.fractions, strict=True)
     )
     return Step(
         "Splits",
