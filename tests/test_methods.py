@@ -5,6 +5,7 @@ from typing import get_args
 
 import pytest
 
+from terrapatch.layers import LayerRecord, LayoutRecord, Values
 from terrapatch.legend import load_legend
 from terrapatch.publish.deviations import deviations
 from terrapatch.publish.methods import attribution, keeps_offset, methods, quantity
@@ -459,10 +460,16 @@ FIGURES = {
     },
     "classes": {level: {"pixels": {"kept": [0] * n}} for level, n in (("l2", 14), ("l1", 7))},
 }  # fmt: skip
-LAYOUT = {
-    "layout": "cerradata4mm", "patches": 1, "splits": {"train": 1, "val": 0, "test": 0},
-    "bands": {"sentinel2": ["B02"], "sentinel1": ["VV"]},
-}  # fmt: skip
+LAYOUT = LayoutRecord(
+    layout="cerradata4mm", patches=1, splits={"train": 1, "val": 0, "test": 0}, files={}, nodata={},
+    layers={
+        kind: LayerRecord(kind=kind, bands=bands, dtype="float32", size_px=8, pixel=1e-4, values=values)
+        for kind, bands, values in (
+            ("sentinel2", ("B02",), Values("reflectance", scale=1e-4)),
+            ("sentinel1", ("VV",), Values("linear power")),
+        )
+    },
+)  # fmt: skip
 
 
 def verdicts(*changes, lock=None):

@@ -368,6 +368,16 @@ class StageSettings(BaseModel):
     files: dict[str, str | None] = Field(default_factory=dict)
     """Hashes of `named_files` when the settings were written."""
 
+    @property
+    def images(self) -> dict[str, Sentinel2Settings | Sentinel1Settings]:
+        """The layers of images by name."""
+        return {name: getattr(self, name) for name in self.modalities}
+
+    @property
+    def labels(self) -> dict[str, ReferenceSettings]:
+        """The layers of labels by name."""
+        return {"label": self.reference}
+
 
 def read_settings(path: str | os.PathLike[str]) -> StageSettings:
     """Read a settings file written by `write_settings`.

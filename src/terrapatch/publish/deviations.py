@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
+from ..layers import LayoutRecord
 from ..legend import Legend
 from ..recipe import StageSettings
 from ..results import SPLITS
@@ -41,7 +42,7 @@ def changes(settings: Mapping[str, Any], prefix: str = "") -> list[dict[str, Any
 def deviations(
     settings: StageSettings,
     legend: Legend,
-    layout: Mapping[str, Any],
+    layout: LayoutRecord,
     statistics: Mapping[str, Any],
     lock: Lock,
 ) -> dict[str, Any]:
@@ -50,19 +51,19 @@ def deviations(
     Args:
         settings: of the stage `publish`.
         legend: with `published_pixels` where its authors state them.
-        layout: what `.layout.json` says.
+        layout: what the layout wrote.
         statistics: what `statistics.json` says.
         lock: what went in.
     """
     comparison: list[dict[str, Any]] = []
-    if layout["layout"] == "cerradata4mm":
+    if layout.layout == "cerradata4mm":
         comparison += _sizes(layout)
         comparison += _form(layout)
         comparison += _classes(legend, statistics["classes"])
         comparison += _bands(settings, statistics["layers"], lock)
-    if layout["layout"] == "multisenge":
+    if layout.layout == "multisenge":
         comparison += _multisenge_sizes(layout)
-        comparison += _multisenge_tiles(settings, layout["tiles"])
+        comparison += _multisenge_tiles(settings, layout.tiles)
         comparison += _multisenge_classes(layout)
     return {
         "mode": settings.mode,
@@ -81,19 +82,19 @@ def _row(group: str, what: str, published: Any, ours: Any, verdict: str) -> dict
     }  # fmt: skip
 
 
-def _sizes(layout: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _sizes(layout: LayoutRecord) -> list[dict[str, Any]]:
     published = {row["what"]: int(row["patches"]) for row in _table("cerradata4mm_patches")}
-    ours = {"all": layout["patches"], **layout["splits"]}
+    ours = {"all": layout.patches, **layout.splits}
     names = {"all": "patches"} | {split: f"patches in {split}" for split in SPLITS}
     return [_count("size", name, published[key], ours[key]) for key, name in names.items()]
 
 
-def _form(layout: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _form(layout: LayoutRecord) -> list[dict[str, Any]]:
     bands = {m: [r["band"] for r in _table("cerradata4mm_bands") if r["modality"] == m]
              for m in ("sentinel2", "sentinel1")}  # fmt: skip
     rows = []
     for modality, wanted in bands.items():
-        ours = layout["bands"][modality]
+        ours = list(layout.layers[modality].bands)
         verdict = "equal" if ours == wanted else "other bands, or another order"
         rows.append(_row("form", f"{modality} bands", ", ".join(wanted), ", ".join(ours), verdict))
     for what, dtype in (("image pixels", "float32"), ("mask pixels", "int32")):
@@ -179,14 +180,14 @@ def _not_comparable(lock: Lock) -> str:
     )
 
 
-def _multisenge_sizes(layout: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _multisenge_sizes(layout: LayoutRecord) -> list[dict[str, Any]]:
     whole = sum(int(row["patches"]) for row in _table("multisenge_tiles"))
-    rows = [_count("size", "patches", whole, layout["patches"])]
+    rows = [_count("size", "patches", whole, layout.patches)]
     for row in _table("multisenge_images"):
         modality, folder = row["modality"], "s" + row["modality"][-1]
-        ours = layout["files"].get(folder, 0)
+        ours = layout.files.get(folder, 0)
         rows.append(_count("size", f"{modality} images", int(row["images"]), ours))
-        bands = layout["bands"].get(modality, [])
+        bands = list(layout.layers[modality].bands) if modality in layout.layers else []
         verdict = "equal" if bands == row["bands"].split() else "other bands, or another order"
         rows.append(_row("form", f"{modality} bands", row["bands"], " ".join(bands), verdict))
     return rows
@@ -233,12 +234,12 @@ def _offset_verdict(theirs: int, ours: int, settings: StageSettings) -> str:
     return f"{steps:+.0f} windows" if steps == round(steps) else "on another grid of windows"
 
 
-def _multisenge_classes(layout: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _multisenge_classes(layout: LayoutRecord) -> list[dict[str, Any]]:
     whole = sum(int(row["patches"]) for row in _table("multisenge_tiles"))
     rows = []
     for entry in _table("multisenge_classes"):
-        count = layout["patches_with_class"].get(entry["class"], 0)
-        before, after = 100 * int(entry["patches"]) / whole, 100 * count / max(1, layout["patches"])
+        count = layout.patches_with_class.get(entry["class"], 0)
+        before, after = 100 * int(entry["patches"]) / whole, 100 * count / max(1, layout.patches)
         what = f"{entry['name']}, % of patches with it"
         verdict = _share_verdict(before, after, count)
         rows.append(_row("classes", what, round(before, 3), round(after, 3), verdict))

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from .. import __version__
 from ..crs import short_name
 from ..errors import StorageError
-from ..layers import Values
+from ..layers import LayoutRecord
 from ..legend import Legend, load_legend
 from ..recipe import StageSettings, read_settings
 from ..results import SPLITS, remedy
@@ -43,8 +44,8 @@ class Facts:
     lock: Lock
     settings: StageSettings
     legend: Legend
-    layout: Mapping[str, Any]
-    """`.layout.json` of the dataset."""
+    layout: LayoutRecord
+    """What the layout wrote."""
     statistics: Mapping[str, Any]
     """`statistics.json` of the dataset."""
 
@@ -75,7 +76,7 @@ class Facts:
     @cached_property
     def methods(self) -> list[Step]:
         """What was done, in sentences."""
-        return methods(self.settings, self.used, self.legend, self.layout["nodata"])
+        return methods(self.settings, self.used, self.legend, self.layout.nodata)
 
     @cached_property
     def attribution(self) -> list[str]:
@@ -86,6 +87,11 @@ class Facts:
     def crs(self) -> list[str]:
         """CRSs of the patches."""
         return sorted(set(self.kept["crs"]))
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all layers, in the order of the recipe, labels behind images."""
+        return [*self.settings.images, *self.settings.labels]
 
     @property
     def crs_names(self) -> list[str]:
@@ -264,7 +270,7 @@ class Facts:
     def values(self, modality: str) -> list[dict[str, Any]]:
         """Bands of a modality that share a unit, with the numbers of their columns in the statistics."""
         figures = self.statistics["layers"][modality]
-        unit = Values.of(figures["values"]).text
+        unit = self.layout.layers[modality].values.text
         if modality == "sentinel1":
             unit = quantity(self.settings.sentinel1)
         groups: dict[str, list[int]] = {}
@@ -359,11 +365,12 @@ def read_facts(
         StorageError: a file is missing or damaged.
     """
     wanted = read_settings(settings)
-    layout = read_json(dataset / ".layout.json")
-    if "nodata" not in layout:
+    try:
+        layout = LayoutRecord.model_validate(read_json(dataset / ".layout.json"))
+    except ValidationError as error:
         raise StorageError(
             f"{dataset}/.layout.json: written by another version of terrapatch; {remedy(dataset)}"
-        )
+        ) from error
     return Facts(
         table=read_geoparquet(manifest),
         summary=read_json(splits_summary),
