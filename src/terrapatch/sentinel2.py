@@ -17,6 +17,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from .layers import REFLECTANCE, Values
 from .sections import coarse_kernel
 
 if TYPE_CHECKING:
@@ -61,6 +62,14 @@ def layer(settings: Sentinel2Settings) -> Layer:
     )
 
 
+def values(settings: Sentinel2Settings) -> Values:
+    """What the stack's numbers mean."""
+    return Values(
+        REFLECTANCE, scale=1e-4, offset=0.0 if settings.harmonise else None,
+        nodata=None if settings.dtype == "int16" else 0.0,
+    )  # fmt: skip
+
+
 def with_bits(bits: Sequence[int]) -> tuple[int, ...]:
     """Values 0..255 that have one of these bits set; bit 0 is the lowest."""
     wanted = sum(1 << bit for bit in set(bits))
@@ -78,7 +87,5 @@ def plan(settings: Sentinel2Settings, _lock: Lock, _items: Sequence[LockedItem])
     """
     from .mosaic import CutPlan, Times
 
-    meaning = "DN, reflectance = DN / 10000"
-    if not settings.harmonise:
-        meaning = "DN as delivered, reflectance = (DN + offset of the product) / 10000"
-    return CutPlan(layer(settings), meaning, Times(settings.time == "series"), scl=settings.scl)
+    times = Times(settings.time == "series")
+    return CutPlan("sentinel2", layer(settings), values(settings), times, scl=settings.scl)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..layers import POWER, Values
 from ..progress import bar, track
 from ..stacks import Stack, StackInfo, StackWriter, create_stack, open_stack
 from ..sums import check_unchanged
@@ -75,10 +76,12 @@ class Times:
 class CutPlan:
     """How a kind of layer makes a stack of the scenes of a unit."""
 
+    kind: str
+    """Of the layer."""
     layer: Layer
     """What to make of the scenes."""
-    meaning: str
-    """Unit of the values, see `StackInfo.unit_of_values`."""
+    values: Values
+    """What the stack's numbers mean."""
     times: Times = Times()
     """One image, one a direction, or one a pass."""
     scl: bool = False
@@ -148,10 +151,10 @@ def _build(job: Job, plan: Lock, cuts: CutPlan, threads: int) -> None:
     row = max(1, len(set(patches.corners[:, 1].tolist())))
     patch_bytes = len(layer.names) * np.dtype(layer.dtype).itemsize * patches.size_px**2
     info = StackInfo(
-        modality=job.layer, unit=job.unit, geobox=locked.geobox, bands=layer.names,
+        layer=job.layer, kind=cuts.kind, unit=job.unit, geobox=locked.geobox, bands=layer.names,
         patch_ids=patches.ids, size_px=patches.size_px, times=tuple(s.label for s in steps),
         items=tuple(tuple(item.id for item in step.items) for step in steps), dtype=layer.dtype,
-        unit_of_values=cuts.meaning, shard_patches=max(1, min(row, SHARD_BYTES // patch_bytes)),
+        values=cuts.values, shard_patches=max(1, min(row, SHARD_BYTES // patch_bytes)),
         scl=cuts.scl, series=cuts.times.series, passes=tuple(step.facts for step in steps),
     )  # fmt: skip
     halo = max((f.halo for f in (image_filter, series_filter) if f is not None), default=0)
@@ -176,7 +179,7 @@ def _build(job: Job, plan: Lock, cuts: CutPlan, threads: int) -> None:
             cut_all(writer, layer)
         else:
             with TemporaryDirectory(prefix=".series-", dir=job.output.parent) as folder:
-                raw = replace(info, size_px=wide.size_px, unit_of_values="before the filter")
+                raw = replace(info, size_px=wide.size_px, values=Values(POWER))
                 cut_all(StackWriter(Path(folder) / "raw", raw), replace(layer, decibel=False))
                 advance(1)
                 stack = open_stack(Path(folder) / "raw")

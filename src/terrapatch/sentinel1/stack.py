@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..layers import AMPLITUDE, DECIBEL, POWER, Values
 from ..sections import coarse_kernel
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def plan(settings: Sentinel1Settings, lock: Lock, items: Sequence[LockedItem]) -
     from ..mosaic import CutPlan, Times
 
     cuts = CutPlan(
-        layer(settings), meaning(settings),
+        "sentinel1", layer(settings), values(settings),
         Times(settings.time == "series", settings.directions == "apart"),
     )  # fmt: skip
     if settings.speckle != "none":
@@ -130,8 +131,8 @@ def plan(settings: Sentinel1Settings, lock: Lock, items: Sequence[LockedItem]) -
     )
 
 
-def meaning(settings: Sentinel1Settings) -> str:
-    """Unit of the stack's values, see `StackInfo.unit_of_values`."""
+def values(settings: Sentinel1Settings) -> Values:
+    """What the stack's numbers mean; 0 may be a value of all of them."""
     if settings.level == "GRD" and settings.radiometry == "amplitude":
-        return "DN"
-    return "dB" if settings.scale == "db" else "linear power"
+        return Values(AMPLITUDE)
+    return Values(DECIBEL, decibel=True) if settings.scale == "db" else Values(POWER)
