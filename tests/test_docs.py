@@ -14,8 +14,9 @@ import rasterio
 import yaml
 
 from helpers_door import small_recipe
+from helpers_recipes import resolve
 from terrapatch.cli import VERBS, main
-from terrapatch.recipe import L2A_12, load_recipe, merged, resolve
+from terrapatch.recipe import L2A_12, load_recipe, merged
 from terrapatch.yamlfiles import parse
 
 ROOT = Path(__file__).parents[1]

@@ -187,8 +187,8 @@ def unfit(form: Form) -> list[str]:
         if most != 1:
             findings.append(
                 f"{layer}: {most} dates a patch; the layout holds one image each: set "
-                f"{layer}.time: mosaic"
-                + (" and sentinel1.directions: together" if layer == "sentinel1" else "")
+                f"layers.{layer}.time: single"
+                + (" and directions: together" if layer == "sentinel1" else "")
             )
         if "layover_shadow" in images.bands and not images.decibel:
             findings.append(
@@ -197,7 +197,7 @@ def unfit(form: Form) -> list[str]:
             )
         if images.dtype == "int16":
             findings.append(
-                f"{layer}.dtype: 0 means missing in this layout, and is a value in int16; take "
+                f"layers.{layer}.dtype: 0 means missing in this layout, and is a value in int16; take "
                 "uint16 or float32"
             )
     if form.repeats:

@@ -81,21 +81,19 @@ def planned(settings: StageSettings, lock: Lock | None) -> Form:
     Raises:
         SceneError: directions are to be kept apart, and scenes do not say theirs.
     """
-    sampling, optical, radar = settings.sampling, settings.sentinel2, settings.sentinel1
-    series = {"sentinel2": optical.time == "series", "sentinel1": radar.time == "series"}
+    sampling = settings.sampling
     units = () if lock is None else lock.units
     images = {
-        modality: Images(
-            bands=optical.bands if modality == "sentinel2" else (*radar.polarisations, *radar.layers),
-            dtype=optical.dtype if modality == "sentinel2" else "float32",
-            decibel=modality == "sentinel1" and radar.scale == "db",
-            series=series[modality],
+        name: Images(
+            bands=layer.stack_bands,
+            dtype=layer.stack_dtype,
+            decibel=layer.decibel,
+            series=layer.time == "series",
             times=() if lock is None else _times(
-                lock, modality, series[modality],
-                apart=modality == "sentinel1" and radar.directions == "apart",
+                lock, name, layer.time == "series", apart=layer.apart
             ),
         )
-        for modality in settings.modalities
+        for name, layer in settings.images.items()
     }  # fmt: skip
     ends = [
         [

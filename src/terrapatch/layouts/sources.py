@@ -102,7 +102,7 @@ def open_sources(
         reasons = table["dropped_reason"].value_counts().head(3).to_dict()
         raise IncompleteError(
             f"{manifest}: none of {len(table)} patches is kept, so there is nothing to publish; "
-            f"most frequent reasons: {reasons}. Add scenes or lower patches.min_valid_…"
+            f"most frequent reasons: {reasons}. Add scenes or lower patches.require"
         )
     legends = {name: load_legend(layer.legend) for name, layer in settings.labels.items()}
     return Sources(kept, stacks, labels, settings, legends, dates, lock)
