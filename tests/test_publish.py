@@ -351,13 +351,13 @@ def test_other_layouts_have_nothing_to_compare_with(tmp_path):
 
 def test_reasons_lose_the_figures_of_single_patches():
     text = "sentinel2: 91.3 % observed < 100 %; label: 4.0 % observed < 50 %"
-    assert reasons_of(text) == [
+    assert reasons_of(text, {"sentinel2": "Sentinel-2", "label": "Label"}) == [
         "Sentinel-2: less than 100 % observed", "Label: less than 50 % observed",
     ]  # fmt: skip
     text = "overlap: shows ground of 32ULV_0_257"
-    assert reasons_of(text) == ["overlap: shows ground of a patch of another tile"]
-    assert reasons_of("over the sea") == ["over the sea"]
-    assert reasons_of(None) == ["no reason recorded"]
+    assert reasons_of(text, {}) == ["overlap: shows ground of a patch of another tile"]
+    assert reasons_of("over the sea", {}) == ["over the sea"]
+    assert reasons_of(None, {}) == ["no reason recorded"]
 
 
 def test_bytes_of_publish_do_not_depend_on_threads_or_on_the_run(tmp_path):

@@ -20,7 +20,7 @@ from ..results import SPLITS, remedy
 from ..tables import write_text
 from . import charts, maps, quicklooks
 from .drawing import SPLIT_COLORS
-from .facts import Facts, covered, read_facts, read_json, reasons_of
+from .facts import Facts, covered, read_facts, read_json
 from .pages import render
 from .provenance import provenance
 
@@ -153,7 +153,7 @@ def _dropped_map(facts: Facts) -> dict[str, Any] | None:
     kept = facts.table["kept"].to_numpy(bool)
     if kept.all():
         return None
-    first = np.array([reasons_of(text)[0] for text in facts.table["dropped_reason"]], object)
+    first = np.array([facts.reasons_of(text)[0] for text in facts.table["dropped_reason"]], object)
     names = [name for name, _ in facts.dropped if (first[~kept] == name).any()]
     colors = {name: _REASON_COLORS[k % len(_REASON_COLORS)] for k, name in enumerate(names)}
     groups = [maps.Group("kept", "var(--line)", _outlines(facts.table[kept].geometry))]
