@@ -133,9 +133,7 @@ def _share_verdict(before: float, after: float, count: int) -> str:
     return "more frequent here" if after > before else "less frequent here"
 
 
-def _bands(
-    settings: StageSettings, layers: Mapping[str, Any], lock: Lock
-) -> list[dict[str, Any]]:
+def _bands(settings: StageSettings, layers: Mapping[str, Any], lock: Lock) -> list[dict[str, Any]]:
     rows = []
     for row in _table("cerradata4mm_bands"):
         figures = layers.get(row["modality"], {"bands": []})

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 
-
 @dataclass(frozen=True)
 class Facts:
     """Everything that is written about, and nothing that has to be computed from pixels."""
@@ -187,6 +186,15 @@ class Facts:
         )
         return sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))
 
+    @property
+    def hints(self) -> list[str]:
+        """What users of layers should know before they load them, a paragraph each."""
+        return [
+            hint
+            for name, layer in self.settings.images.items()
+            for hint in kind_of(layer.kind).hints(self.titles[name], layer)
+        ]
+
     def reasons_of(self, text: object) -> list[str]:
         """Kinds of reasons in a manifest's `dropped_reason`, layers by their titles."""
         return reasons_of(text, self.titles)
@@ -333,7 +341,9 @@ class Facts:
     def classes(self) -> list[dict[str, Any]]:
         """One entry a level of each layer of labels: its classes with colours, pixels and weights."""
         found = []
-        levels = [(n, legend, k) for n, legend in self.legends.items() for k in range(len(legend.levels))]
+        levels = [
+            (n, legend, k) for n, legend in self.legends.items() for k in range(len(legend.levels))
+        ]
         for layer, legend, number in levels:
             level = legend.levels[number]
             figures = self.statistics["classes"][layer][level.name]

@@ -96,8 +96,8 @@ class Kind:
     """Its word among the tags of a data card."""
     offsets: bool = False
     """Whether its scenes have radiometric offsets that a person wants to see."""
-    hints: Callable[[str, Any], list[str]] = lambda _name, _settings: []
-    """Name and settings of a layer → what its users should know before they load it."""
+    hints: Callable[[str, Any], list[str]] = lambda _title, _settings: []
+    """Title and settings of a layer → what its users should know before they load it."""
 
 
 KINDS = {

@@ -140,7 +140,9 @@ def cost(board: Board, split: NDArray[np.int64], spread: NDArray[np.bool_]) -> f
 
 
 def _unevenness(amounts: NDArray[np.float64], share: NDArray[np.float64]) -> float:
-    """Mean chi-square distance of (split, kind) amounts from the wanted shares."""
+    """Mean chi-square distance of (split, kind) amounts from the wanted shares; 0 without kinds."""
+    if not amounts.shape[1]:
+        return 0.0
     parts = amounts / np.maximum(amounts.sum(axis=0), 1.0)
     return float((((parts - share[:, None]) ** 2) / share[:, None]).sum(axis=0).mean())
 

@@ -56,18 +56,18 @@ def keeps_offset(settings: Sentinel2Settings, items: Sequence[LockedItem]) -> se
     return {0.0} if settings.harmonise else _offsets(items)
 
 
-def loaders(name: str, settings: Sentinel2Settings) -> list[str]:
+def loaders(title: str, settings: Sentinel2Settings) -> list[str]:
     """What loaders must know of the radiometric offset."""
     if settings.harmonise:
         return [
-            f"{name} has no +1000 offset: models and loaders that carry statistics of harmonised "
+            f"{title} has no +1000 offset: models and loaders that carry statistics of harmonised "
             "products, or of those before baseline 04.00, fit it. For others build with "
-            f"`layers.{name}.harmonise: false`, or scale by `statistics.json`."
+            "`harmonise: false`, or scale by `statistics.json`."
         ]
     return [
-        f"{name} keeps the +1000 offset of products from baseline 04.00 on: models and loaders that "
+        f"{title} keeps the +1000 offset of products from baseline 04.00 on: models and loaders that "
         "carry statistics of harmonised products do not fit it. For those build with "
-        f"`layers.{name}.harmonise: true`, or scale by `statistics.json`."
+        "`harmonise: true`, or scale by `statistics.json`."
     ]
 
 
