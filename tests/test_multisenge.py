@@ -416,7 +416,9 @@ def compared(tiles, layout):
     settings = settings.model_copy(update={"sampling": settings.sampling.model_copy(update={"stride_px": 257})})  # fmt: skip
     lock = Lock(name="tiles", source="local", units=(), items=())
     record = LayoutRecord.model_validate(layout)
-    found = deviations(settings, load_legend("multisenge"), record, {}, lock)["comparison"]
+    found = deviations(settings, {"label": load_legend("multisenge")}, record, {}, lock)[
+        "comparison"
+    ]
     return {row["what"]: row for row in found}
 
 

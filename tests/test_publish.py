@@ -99,7 +99,7 @@ def training_files(tree, folder):
     skipped = {"skipped": "PyTorch is not installed"}
     write_json(
         folder / "metrics.json",
-        {"level": "l1", "classes": names, "models": {"forest": model, "unet": skipped},
+        {"level": "l1", "target": "label", "classes": names, "models": {"forest": model, "unet": skipped},
          "passed": True},
     )  # fmt: skip
     np.savez(folder / "predictions.npz", patch_ids=np.array(ids), truth=truth, forest=guess)
@@ -225,7 +225,7 @@ def test_a_band_without_pixels_is_an_error():
 
 def test_class_counts_per_split_are_those_of_the_label_rasters(tree, statistics):
     for number, name in enumerate(("l2", "l1")):
-        figures = statistics["classes"][name]
+        figures = statistics["classes"]["label"][name]
         for split in ("train", "val", "test"):
             ids = tree.kept.loc[tree.kept["split"] == split, "patch_id"]
             pixels = np.concatenate([tree.pixels["label"][i][number].ravel() for i in ids])
