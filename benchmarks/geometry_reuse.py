@@ -19,11 +19,11 @@ import numpy as np
 
 import radar_scene
 from terrapatch.compiled import kernel
+from terrapatch.heights import read_dem
 from terrapatch.radar.annotation import Annotation, read_annotation
 from terrapatch.radar.doppler import ecef, line_delay, locate, project
 from terrapatch.radar.orbit import Orbit
 from terrapatch.sentinel1 import kernels
-from terrapatch.sentinel1.dem import read_dem
 from terrapatch.sentinel1.geometry import Ground, Heights, RangeTable, terrain
 
 TUBE_M = 100.0

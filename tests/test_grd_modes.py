@@ -19,10 +19,10 @@ from terrapatch.catalog.folder import search
 from terrapatch.catalog.grd import read_product
 from terrapatch.catalog.scene import Files, locked_item
 from terrapatch.errors import SceneError
+from terrapatch.kinds import stack as make
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.luts import read_noise
 from terrapatch.radar.product import read_sidecars
-from terrapatch.stack import stack as make
 from terrapatch.stacks import open_stack
 from terrapatch.tables import unit_geobox
 

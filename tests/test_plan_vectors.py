@@ -155,5 +155,5 @@ def test_recipes_with_vectors(tmp_path):
         plain | {"label": {"vectors": [{"path": "v.gpkg", "where": {"a": [1, "b", True]}}]}}
     )
     assert found.label.vectors[0].where == {"a": (1, "b", True)}
-    with pytest.raises(RecipeError, match=r"reference\.vectors\.0\.prority: unknown key"):
+    with pytest.raises(RecipeError, match=r"vectors\.0\.prority: unknown key"):
         resolve(plain | {"label": {"vectors": [{"path": "v.gpkg", "prority": 2}]}})

@@ -212,7 +212,7 @@ def test_unknown_codes_outside_the_unit_are_the_business_of_others(tmp_path):
 
 
 def test_a_unit_without_map_is_incomplete(tmp_path):
-    with pytest.raises(IncompleteError, match=r"no reference map for unit 'u1'.*reference\.path"):
+    with pytest.raises(IncompleteError, match=r"no reference map for unit 'u1'.*path"):
         build(tmp_path, utm_geobox((4, 4)), [])
 
 

@@ -14,6 +14,7 @@ FLOORS = (
     {"errors", "progress"},
     {"crs"},
     {"sections", "grid", "layers", "legend", "results", "records", "yamlfiles"},
+    {"findings"},
     {"recipe"},
     {"tables", "archives", "compiled", "rasterfiles"},
     {"exact"},
@@ -22,12 +23,12 @@ FLOORS = (
     {"sentinel2", "sentinel1", "reference"},
     {"kinds"},
     {
-        "simulate", "catalog", "sampling", "stack", "patches", "splits", "layouts", "publish",
+        "simulate", "catalog", "sampling", "patches", "splits", "layouts", "publish",
         "training",
     },
     {"cli", "build", "faults", "screen"},
 )  # fmt: skip
-"""Ground (two storeys), language (two storeys), hands (four storeys: who writes files and compiles,
+"""Ground (two storeys), language (three storeys), hands (four storeys: who writes files and compiles,
 arithmetic, who knows formats, who joins them), stages, door. Rooms of one floor never import each
 other, but for the pairs below."""
 

@@ -14,10 +14,10 @@ from helpers_scenes import pixels as placed
 from terrapatch.catalog.grd import read_product
 from terrapatch.catalog.scene import Files, locked_item
 from terrapatch.errors import GridError, SceneError
+from terrapatch.heights import Dem
 from terrapatch.radar.doppler import ecef, image_coordinates, locate
 from terrapatch.recipe import Sentinel1Settings
 from terrapatch.sentinel1 import flattening, profiles, shadow
-from terrapatch.sentinel1.dem import Dem
 
 DIRECTIONS = ["descending", "ascending"]
 LAYERS = ("local_incidence", "ellipsoid_incidence", "layover_shadow")

@@ -181,7 +181,7 @@ def _sampling(args: argparse.Namespace) -> None:
 
 
 def _stack(args: argparse.Namespace) -> None:
-    from .stack import stack
+    from .kinds import stack
 
     r = Results(args.results)
     output = r.stack(args.unit, args.layer)

@@ -266,7 +266,7 @@ def unfit(form: Form) -> list[str]:
         findings.append(f"sampling.kind: names begin with an MGRS tile{what}; take tiles")
     if NO_CLASS in form.legend.finest.codes:
         findings.append(
-            f"reference.legend: {form.legend.name!r} has a class with code 0, which means "
+            f"legend: {form.legend.name!r} has a class with code 0, which means "
             "outside in this layout; give its classes codes from 1 on"
         )
     for modality, images in form.images.items():
@@ -282,7 +282,7 @@ def unfit(form: Form) -> list[str]:
             )
         elif "layover_shadow" in images.bands:
             findings.append(
-                "sentinel1.layers: 0 means missing in this layout, and is a value of "
+                "layers: 0 means missing in this layout, and is a value of "
                 "layover_shadow; leave it out"
             )
     return findings

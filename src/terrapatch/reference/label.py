@@ -298,7 +298,7 @@ def burnt(lock: Path, unit: str, wanted: LabelsSettings) -> Burnt:
     items, polygons = plan.items_of(unit, "reference"), plan.vectors_of(unit)
     if not items and not polygons:
         raise IncompleteError(
-            f"{lock}: no reference map for unit {unit!r}; give reference.path, reference.vectors "
+            f"{lock}: no reference map for unit {unit!r}; give path, vectors "
             "(or a raster with sensor: reference) that covers the area, and plan again"
         )
     used = [*polygons, *(vector for vector in plan.vectors if vector.kind == "networks")]
@@ -392,7 +392,7 @@ def _with_ignored(wanted: LabelsSettings) -> Crosswalk:
     if twice:
         raise LegendError(
             f"crosswalk {wanted.crosswalk!r}: code(s) {twice} have a row there and stand under "
-            "reference.ignore_codes too; take them out of one of them"
+            "ignore_codes too; take them out of one of them"
         )
     codes = dict.fromkeys(extra, NODATA) | dict(crosswalk.codes)
     return replace(crosswalk, codes=codes)
@@ -406,5 +406,5 @@ def _unknown_codes(unknown: Mapping[str, Mapping[float, int]], crosswalk: Crossw
     ]
     return (
         f"source codes in no row of crosswalk {crosswalk.name!r}: {'; '.join(files)}. Add each to "
-        "the crosswalk (an empty code means nodata), or name another under reference.crosswalk"
+        "the crosswalk (an empty code means nodata), or name another under crosswalk"
     )

@@ -169,7 +169,7 @@ def burn_polygons(source: Source, geobox: GeoBox, free: int) -> tuple[NDArray[np
     """Burn a layer of polygons.
 
     Args:
-        source: an open entry of `reference.vectors`.
+        source: an open entry of `vectors`.
         geobox: grid of the result, the halo included.
         free: value of pixels that no polygon covers; no class and not 255.
 
@@ -196,7 +196,7 @@ def burn_network(source: Source, geobox: GeoBox, network: NDArray[np.uint8]) -> 
     """Burn a network into pixels that have none yet.
 
     Args:
-        source: an open entry of `reference.networks`.
+        source: an open entry of `networks`.
         geobox: grid of the array, the halo included.
         network: (y, x) uint8, 255 where there is no network; changed in place.
 

@@ -32,7 +32,7 @@ from . import kernels
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-    from .dem import Dem
+    from ..heights import Dem
 
 Array = NDArray[np.float64]
 
@@ -254,7 +254,7 @@ def _invert(annotation: Annotation, lon: Array, lat: Array) -> tuple[Array, Arra
     if min(grid.line.shape) < 4:
         raise SceneError(
             f"{annotation.platform} {annotation.swath}: a geolocation grid of {grid.line.shape} "
-            "points is too small; set sentinel1.geometry: terrain"
+            "points is too small; set geometry: terrain"
         )
     middle = float(grid.longitude.flat[0])
     lines, pixels = _widened(grid.line[:, 0]), _widened(grid.pixel[0])

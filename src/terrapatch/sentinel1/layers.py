@@ -37,7 +37,7 @@ from .shadow import Masks
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-    from .dem import Dem
+    from ..heights import Dem
 
 Array = NDArray[np.float64]
 

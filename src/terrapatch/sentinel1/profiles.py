@@ -45,7 +45,7 @@ from .geometry import RangeTable
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-    from .dem import Dem
+    from ..heights import Dem
 
 Array = NDArray[np.float64]
 

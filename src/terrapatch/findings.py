@@ -5,20 +5,20 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from .layers import AnyLayer, ImageLayer
-from .sensors import Sentinel1Settings, Sentinel2Settings
-
-if TYPE_CHECKING:
-    from . import (
-        CatalogSettings,
-        LabelsSettings,
-        LayoutsSettings,
-        PatchesSettings,
-        SimulateSettings,
-        TrainingSettings,
-    )
+from .sections import (
+    AnyLayer,
+    CatalogSettings,
+    ImageLayer,
+    LabelsSettings,
+    LayoutsSettings,
+    PatchesSettings,
+    Sentinel1Settings,
+    Sentinel2Settings,
+    SimulateSettings,
+    TrainingSettings,
+)
 
 
 class Whole(Protocol):
