@@ -36,9 +36,9 @@ from .engine import (
     seal,
     used_assets,
 )
+from .layer import Layer, Patches
 from .passes import Step, steps_of
 from .scenes import Scene
-from .sources import Layer, Patches
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
