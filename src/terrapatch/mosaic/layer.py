@@ -65,6 +65,6 @@ class Patches:
 
     @property
     def places(self) -> NDArray[np.int64]:
-        """(patch, 3): the corners, and 1 for wanted, as `resample.sample` takes them."""
+        """(patch, 3): the corners, and 1 for wanted, as `resample.Target` has them."""
         wanted = np.ones((len(self.corners), 1), np.int64)
         return np.concatenate([self.corners, wanted], axis=1)

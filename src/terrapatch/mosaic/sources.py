@@ -279,12 +279,11 @@ class Group(Blocks):
         self, places: NDArray[np.int64], out: NDArray[Any], filled: NDArray[np.uint8],
         valid: NDArray[np.uint8],
     ) -> None:  # fmt: skip
-        """Sample patches whose pixels have been decoded; arguments as in `resample.sample`."""
+        """Sample patches whose pixels have been decoded; arguments as in `resample.Target`."""
         assert self.pixels is not None
-        source = resample.Source(self.pixels, self.first, self.assets[0].shape, self.lattice)
-        resample.sample(
-            source, self.kernel, self.radiometry, places, out, self.bands, filled, valid
-        )
+        source = resample.Decoded(self.pixels, self.first, self.assets[0].shape, self.lattice)
+        target = resample.Target(places, out, self.bands, filled, valid)
+        resample.sample(source, self.kernel, self.radiometry, target)
 
 
 class Grid:
