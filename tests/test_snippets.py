@@ -28,7 +28,7 @@ from terrapatch.publish import publish
 def finish(results, **given):
     r = results
     publish(
-        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.labels), Path(r.dataset),
+        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.dataset),
         Path(r.lock), Path(r.settings("publish")), Path(r.deviations),
     )  # fmt: skip
     return Path(r.dataset)

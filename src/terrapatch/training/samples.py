@@ -23,7 +23,7 @@ from ..batches import Batch as Where
 from ..batches import batches, published, read_labels, read_patches
 from ..errors import IncompleteError, StorageError
 from ..progress import bar
-from ..stacks import Stack, StackInfo, open_stack
+from ..stacks import LABEL, Stack, StackInfo, open_stack
 from ..tables import read_geoparquet
 from .metrics import IGNORE
 
@@ -60,7 +60,6 @@ class Samples:
     shown: Mapping[str, Sequence[NDArray[np.bool_]]]
     """Split → per modality of `inputs` (row, step) which images are published."""
     stacks: Path
-    labels: Path
     level: Level
     inputs: tuple[str, ...]
     """Modalities in the order of the channels."""
@@ -85,15 +84,14 @@ Predictor = Callable[[Batch], NDArray[np.uint8]]
 
 
 def open_samples(
-    manifest: Path, stacks: Path, labels: Path, inputs: Sequence[str], level: Level,
+    manifest: Path, stacks: Path, inputs: Sequence[str], level: Level,
     dates: Path | None = None, *, one_a_day: bool = False,
 ) -> Samples:  # fmt: skip
     """Find the patches of each split and the channels of the chosen inputs.
 
     Args:
         manifest: GeoParquet with one row a patch, see docs/plan.md.
-        stacks: folder with UNIT/MODALITY.zarr.
-        labels: folder with UNIT.tif, one band per level.
+        stacks: folder with UNIT/MODALITY.zarr and UNIT/label.zarr.
         inputs: modalities in the order of the channels.
         level: legend level to learn.
         dates: table of dates, see `batches.published`.
@@ -124,7 +122,6 @@ def open_samples(
         patches=patches,
         shown=shown,
         stacks=stacks,
-        labels=labels,
         level=level,
         inputs=tuple(inputs),
         channels=_common_channels(stacks, sorted(set(kept["unit"].astype(str))), inputs),
@@ -165,8 +162,7 @@ def read_batches(
         only: ascending rows of the split, if not all.
 
     Raises:
-        StorageError: a stack or label raster is missing, damaged or lacks a patch or the level.
-        SceneError: a label raster cannot be decoded.
+        StorageError: a stack is missing, damaged or lacks a patch or the level.
     """
     table, shown = samples.patches[split], samples.shown.get(split, ())
     if only is not None:
@@ -176,8 +172,9 @@ def read_batches(
     for shard in batches(table, samples.stacks, samples.inputs[0]):
         if shard.unit != unit:
             unit = shard.unit
-            opened = [open_stack(samples.stacks / unit / f"{m}.zarr") for m in samples.inputs]
-        planes = sum(len(s.info.bands) * len(s.info.times) for s in opened)
+            names = (*samples.inputs, LABEL)
+            opened = [open_stack(samples.stacks / unit / f"{name}.zarr") for name in names]
+        planes = sum(len(s.info.bands) * len(s.info.times) for s in opened[:-1])
         for where in _pieces(shard, planes):
             ids = table["patch_id"].iloc[where.rows]
             mine = [part[where.rows] for part in shown]
@@ -204,7 +201,8 @@ def _read_batch(
     shown: Sequence[NDArray[np.bool_]],
 ) -> Batch:  # fmt: skip
     layers, observed = [], []
-    for stack, chosen in zip(opened, shown, strict=True):
+    *images, label = opened
+    for stack, chosen in zip(images, shown, strict=True):
         data = read_patches(stack, where)
         if len(stack.info.measured) < len(stack.info.bands):
             data = data[:, :, stack.info.measured]
@@ -214,9 +212,8 @@ def _read_batch(
         layers.append(values)
         observed.append(valid)
     valid = np.logical_and.reduce(observed)
-    path = samples.labels / f"{where.unit}.tif"
-    codes = read_labels(path, where, [samples.level.name])[:, 0]
-    labels = codes_to_indices(codes, samples.level, path)
+    codes = read_labels(label, where, [samples.level.name])[:, 0]
+    labels = codes_to_indices(codes, samples.level, label.path)
     labels[~valid] = IGNORE
     inputs = np.concatenate(layers, axis=1)
     inputs *= valid[:, None]
