@@ -9,6 +9,7 @@ import shapely
 from odc.geo.geobox import GeoBox
 
 from terrapatch.grid import geobox_to_dict
+from terrapatch.layers import Values
 from terrapatch.rasters import read_header, write_geotiff
 from terrapatch.recipe import resolve, write_settings
 from terrapatch.stacks import StackInfo, create_stack
@@ -120,7 +121,8 @@ def write_stack(path, geobox, ids, *, data, source, items, modality="sentinel2",
                 incidence=None, **about):  # fmt: skip
     """A stack of one or more dates: data (patch, time, band, y, x), source (patch, time, y, x)."""
     info = StackInfo(
-        modality=modality,
+        layer=modality,
+        kind=modality,
         unit="u1",
         geobox=geobox_to_dict(geobox),
         bands=tuple(f"b{n}" for n in range(data.shape[2])),
@@ -129,7 +131,7 @@ def write_stack(path, geobox, ids, *, data, source, items, modality="sentinel2",
         times=tuple(f"t{n}" for n in range(data.shape[1])),
         items=tuple(tuple(step) for step in items),
         dtype=data.dtype.name,
-        unit_of_values="DN",
+        values=Values("reflectance", scale=1e-4, nodata=0.0),
         shard_patches=shard,
         **{"series": "passes" in about} | about,
     )
@@ -146,9 +148,9 @@ def write_stack(path, geobox, ids, *, data, source, items, modality="sentinel2",
 def write_labels(path, geobox, ids, corners, size, layers, bands, unit="u1", shard=3):
     """The label stack of a unit, cut from (band, y, x) layers on its grid."""
     info = StackInfo(
-        modality="label", unit=unit, geobox=geobox_to_dict(geobox), bands=tuple(bands),
+        layer="label", kind="labels", unit=unit, geobox=geobox_to_dict(geobox), bands=tuple(bands),
         patch_ids=tuple(ids), size_px=size, times=("reference",), items=(("reference",),),
-        dtype="uint8", unit_of_values="codes of a legend; 255 is nodata", shard_patches=shard,
+        dtype="uint8", values=Values("codes of a legend", nodata=255), shard_patches=shard,
     )  # fmt: skip
     cut = np.empty((len(ids), len(layers), size, size), np.uint8)
     for patch, (y, x) in zip(cut, corners, strict=True):

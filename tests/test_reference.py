@@ -397,7 +397,7 @@ def test_the_stack_holds_the_labels_of_each_patch(tmp_path, sirgas_map, stride):
         tmp_path / "settings" / "reference.json", tmp_path / "label.zarr",
     )  # fmt: skip
     stack = open_stack(tmp_path / "label.zarr")
-    assert (stack.info.bands, stack.info.modality, stack.info.dtype) == (bands, "label", "uint8")
+    assert (stack.info.bands, stack.info.layer, stack.info.dtype) == (bands, "label", "uint8")
     assert stack.info.patch_ids == tuple(table["patch_id"])
     data, source = stack.read(slice(None), time=0), stack.read(slice(None), "source", 0)
     for number, (y, x) in enumerate(table[["y_px", "x_px"]].to_numpy().tolist()):

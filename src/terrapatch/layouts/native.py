@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,6 @@ from numpy.typing import NDArray
 
 from ..batches import Batch, group, locate, read_patches
 from ..errors import RecipeError
-from ..legend import NODATA
 from ..progress import track
 from ..stacks import LABEL, StackInfo, create_stack, open_stack
 from .fit import Form, built, refuse
@@ -76,18 +75,11 @@ def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
     return {
         "bands": {name: list(info.bands) for name, (info, _) in stacks.items()},
         "files": {f"{name}.zarr": len(parts) for name in stacks},
-        "nodata": {name: _nodata(info) for name, (info, _) in stacks.items()},
+        "nodata": {name: info.values.nodata for name, (info, _) in stacks.items()},
         "patches": len(table),
         "splits": split_sizes(sources),
-        "units_of_values": {name: info.unit_of_values for name, (info, _) in stacks.items()},
+        "values": {name: asdict(info.values) for name, (info, _) in stacks.items()},
     }
-
-
-def _nodata(info: StackInfo) -> int | None:
-    """The value that says missing; None where `source` alone says it: 0 is a value there."""
-    if info.modality == LABEL:
-        return NODATA
-    return 0 if info.modality == "sentinel2" and info.dtype != "int16" else None
 
 
 def unfit(form: Form) -> list[str]:
@@ -158,7 +150,7 @@ def _modality(
     infos = {unit: stack.info for unit, stack in stacks.items()}
     first = next(iter(infos.values()))
     for unit, info in infos.items():
-        same = ("bands", "dtype", "unit_of_values", "scl")
+        same = ("bands", "dtype", "values", "scl")
         if any(getattr(info, key) != getattr(first, key) for key in same):
             raise RecipeError(
                 f"{modality}: unit {unit} has other bands or units of values than "

@@ -9,6 +9,7 @@ Laws:
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..grid import geobox_to_dict
+from ..layers import Values
 from ..legend import NODATA, Legend
 from ..mosaic import Patches, read_patches, shard_patches
 from ..rasters import write_geotiff
@@ -59,7 +61,9 @@ def made(lock: Path, unit: str, wanted: ReferenceSettings) -> Made:
     return Made(layers, bands, found.geobox, found.legend, record)
 
 
-def reference(lock: Path, unit: str, footprints: Path, settings: Path, output: Path) -> None:
+def reference(
+    lock: Path, unit: str, footprints: Path, settings: Path, output: Path, threads: int = 1
+) -> None:
     """Make the label stack of a unit: `stacks/UNIT/label.zarr`.
 
     Args:
@@ -69,6 +73,7 @@ def reference(lock: Path, unit: str, footprints: Path, settings: Path, output: P
         settings: the stage's settings.
         output: the stack; `data` is (patch, 1, band, y, x) uint8 codes of the legend, 255 is nodata;
             what became of the features of vector layers stands in its record, see `Made`.
+        threads: shards encoded at a time; they change no byte.
 
     Raises:
         IncompleteError: the lock names neither map nor polygons for the unit.
@@ -81,7 +86,7 @@ def reference(lock: Path, unit: str, footprints: Path, settings: Path, output: P
     plan = read_lock(lock)
     check_named(named_files(told, "reference"), plan, lock)
     patches = read_patches(footprints, unit_geobox(plan.unit(unit)))
-    _write(output, unit, made(lock, unit, told.reference), patches)
+    _write(output, unit, made(lock, unit, told.reference), patches, threads)
 
 
 def labels(lock: Path, unit: str, settings: Path, output: Path, band: str = "") -> None:
@@ -124,19 +129,23 @@ def _rgb(text: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _write(path: Path, unit: str, found: Made, patches: Patches) -> None:
+def _write(path: Path, unit: str, found: Made, patches: Patches, threads: int) -> None:
     """Cut labels to patches and write them as a stack."""
     info = StackInfo(
-        modality=LABEL, unit=unit, geobox=geobox_to_dict(found.geobox), bands=found.bands,
+        layer=LABEL, kind="labels", unit=unit, geobox=geobox_to_dict(found.geobox), bands=found.bands,
         patch_ids=patches.ids, size_px=patches.size_px, times=("reference",),
         items=(("reference",),), dtype="uint8",
-        unit_of_values=f"codes of legend {found.legend.name}; 255 is nodata",
+        values=Values(f"codes of legend {found.legend.name}", nodata=NODATA),
         shard_patches=shard_patches(patches, len(found.bands) * patches.size_px**2),
         record=found.record,
     )  # fmt: skip
     size = patches.size_px
-    with create_stack(path, info) as writer:
-        for number, members in enumerate(info.shards):
-            corners = patches.corners[members.start : members.stop].tolist()
-            data = np.stack([found.layers[:, y : y + size, x : x + size] for y, x in corners])
-            writer.write(number, 0, data, (data[:, 0] != NODATA).astype(np.uint8))
+
+    def shard(number: int) -> None:
+        members = info.shards[number]
+        corners = patches.corners[members.start : members.stop].tolist()
+        data = np.stack([found.layers[:, y : y + size, x : x + size] for y, x in corners])
+        writer.write(number, 0, data, (data[:, 0] != NODATA).astype(np.uint8))
+
+    with create_stack(path, info) as writer, ThreadPoolExecutor(max(1, threads)) as pool:
+        list(pool.map(shard, range(len(info.shards))))
