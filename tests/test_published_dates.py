@@ -34,7 +34,7 @@ def build(tiles):
     given = tiles.inputs()
     r = tiles.results
     layouts(
-        given["manifest"], given["stacks"], given["labels"], given["settings"], Path(r.dataset),
+        given["manifest"], given["stacks"], given["settings"], Path(r.dataset),
         dates=given["dates"], lock=given["lock"], threads=2,
     )  # fmt: skip
     publish(

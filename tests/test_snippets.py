@@ -38,7 +38,7 @@ def made_tiles(root, **recipe):
     tiles = make_tiles(root, **recipe)
     given = tiles.inputs()
     layouts(
-        given["manifest"], given["stacks"], given["labels"], given["settings"],
+        given["manifest"], given["stacks"], given["settings"],
         Path(tiles.results.dataset), dates=given["dates"], lock=given["lock"],
     )  # fmt: skip
     return tiles, finish(tiles.results)

@@ -56,7 +56,7 @@ def test_a_folder_of_somebody_is_refused_and_stays(tree, tmp_path):
     assert os.listdir(tmp_path) == ["mine"]
 
 
-@pytest.mark.parametrize("part", ["stacks", "labels", "."])
+@pytest.mark.parametrize("part", ["stacks", "settings", "."])
 def test_other_results_are_no_dataset(tree, part):
     folder = Path(tree.results.root, part)
     before = content(folder)

@@ -43,7 +43,7 @@ def run(dataset, folder, settings, *, modalities=None, threads=1):
     path = folder / "settings.json"
     write_settings(path, settings, modalities)
     out, pictures = folder / "metrics.json", folder / "predictions.npz"
-    training(*dataset.paths()[:4], path, out, pictures, threads=threads)
+    training(*dataset.paths()[:3], path, out, pictures, threads=threads)
     return out, pictures
 
 
