@@ -49,7 +49,7 @@ class Source(Protocol):
         self, places: NDArray[np.int64], out: NDArray[Any], filled: NDArray[np.uint8],
         valid: NDArray[np.uint8],
     ) -> None:  # fmt: skip
-        """Sample patches in place, see `resample.sample`."""
+        """Sample patches in place, see `resample.Target`."""
         ...
 
     def plan_release(self, shards: Sequence[slice]) -> None:

@@ -91,7 +91,7 @@ class Patches:
 
     @property
     def places(self) -> NDArray[np.int64]:
-        """(patch, 3): the corners, and 1 for wanted, as `resample.sample` takes them."""
+        """(patch, 3): the corners, and 1 for wanted, as `resample.Target` has them."""
         wanted = np.ones((len(self.corners), 1), np.int64)
         return np.concatenate([self.corners, wanted], axis=1)
 
@@ -337,12 +337,11 @@ class Group(Blocks):
         self, places: NDArray[np.int64], out: NDArray[Any], filled: NDArray[np.uint8],
         valid: NDArray[np.uint8],
     ) -> None:  # fmt: skip
-        """Sample patches whose pixels have been decoded; arguments as in `resample.sample`."""
+        """Sample patches whose pixels have been decoded; arguments as in `resample.Target`."""
         assert self.pixels is not None
-        source = resample.Source(self.pixels, self.first, self.assets[0].shape, self.lattice)
-        resample.sample(
-            source, self.kernel, self.radiometry, places, out, self.bands, filled, valid
-        )
+        source = resample.Decoded(self.pixels, self.first, self.assets[0].shape, self.lattice)
+        target = resample.Target(places, out, self.bands, filled, valid)
+        resample.sample(source, self.kernel, self.radiometry, target)
 
 
 class Grid:

@@ -63,7 +63,7 @@ class Places:
         """
         exact = nodes(geobox, asset.crs).lattice(asset.transform)
         known = np.isfinite(exact.nodes).all(axis=0)
-        lattice = replace(exact, nodes=np.where(known, exact.nodes, _OUTSIDE))
+        lattice = exact._replace(nodes=np.where(known, exact.nodes, _OUTSIDE))
         cell, weight = _in_cells(lattice.cell[1], lattice.origin[1], range(geobox.shape[1]))
         left, right = lattice.nodes[:, :, cell], lattice.nodes[:, :, cell + 1]
         return cls(lattice, left * (1 - weight) + right * weight)
