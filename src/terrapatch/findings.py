@@ -65,8 +65,8 @@ def _of_layers(whole: Whole) -> list[str]:
         found.append(
             "layers: give at least one layer of images, for example sentinel2: {kind: sentinel2}"
         )
-    if len(whole.labels) != 1:
-        found.append("layers: give one layer of labels, for example label: {kind: labels}")
+    if list(whole.labels) != ["label"]:
+        found.append("layers: give one layer of labels, which is called label: {kind: labels}")
     for name, image in whole.images.items():
         if isinstance(image, Sentinel1Settings):
             lacking = _heights(image) if not simulated else []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import sentinel2
 from .recipe import read_settings
+from .reference import reference
 from .sentinel1 import stack as sentinel1
 
 if TYPE_CHECKING:
@@ -57,5 +58,8 @@ def stack(
     from . import mosaic
 
     wanted = read_settings(settings).layers[layer]
+    if wanted.kind == "labels":
+        reference(lock, unit, footprints, settings, output, threads)
+        return
     job = mosaic.Job(lock, unit, layer, footprints, output)
     mosaic.build(job, partial(KINDS[wanted.kind].plan, wanted), threads)
