@@ -12,10 +12,10 @@ from helpers_recipes import resolve
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.plan import plan
 from terrapatch.grid import mgrs_tile_geobox
+from terrapatch.kinds import stack as make
 from terrapatch.recipe import THEIA_10, write_settings
 from terrapatch.sampling import sampling
 from terrapatch.simulate import simulate, theia
-from terrapatch.stack import stack as make
 from terrapatch.stacks import open_stack
 from test_simulate import settings_file
 

@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import InputError, RecipeError
+from .findings import findings
 from .results import remedy
 from .sections import (
     KINDS,
@@ -46,7 +47,6 @@ from .sections import (
     SimulateSettings,
     SplitsSettings,
     TrainingSettings,
-    findings,
     hashes_of,
     named_files,
 )

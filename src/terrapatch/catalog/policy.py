@@ -22,6 +22,8 @@ from ..recipe import CatalogSettings, Sentinel1Settings, Sentinel2Settings
 from ..tables import Exclusion
 from .scene import Scene
 
+OPTICAL, RADAR = Sentinel2Settings(), Sentinel1Settings()
+
 Sieved = tuple[list[Scene], list[Exclusion]]
 
 
@@ -29,8 +31,8 @@ def choose(
     scenes: Sequence[Scene],
     settings: CatalogSettings,
     area: BaseGeometry,
-    optical: Sentinel2Settings = Sentinel2Settings(),
-    radar: Sentinel1Settings = Sentinel1Settings(),
+    optical: Sentinel2Settings = OPTICAL,
+    radar: Sentinel1Settings = RADAR,
 ) -> Sieved:
     """Apply the whole policy.
 

@@ -30,8 +30,7 @@ from ..stacks import StackInfo
 from .fit import Form, built, label_findings, refuse
 from .sources import (
     Sources,
-    image_record,
-    label_record,
+    layer_record,
     pixel_of,
     split_sizes,
     write_tables,
@@ -77,11 +76,11 @@ def write(sources: Sources, folder: Path, threads: int) -> LayoutRecord:
         RecipeError: the legend, the edges, the dates or the sampling do not fit the layout.
     """
     table, settings = sources.table, sources.settings
-    label = next(iter(sources.legends))
+    label = next(iter(sources.legends), "")
     names = [patch_number(row, col) for row, col in zip(table["row"], table["col"], strict=True)]
-    infos = {name: sources.common(name) for name in IMAGES}
     refuse(settings.name, "cerradata4mm", unfit(built(sources)))
-    folders = _folders(infos, settings.layouts.folders)
+    infos = {name: sources.common(name) for name in (*IMAGES, label)}
+    folders = _folders(infos, label, settings.layouts.folders)
     for one in folders.values():
         (folder / one.folder).mkdir()
     pace = list(batches(table, sources.stacks, "sentinel2"))
@@ -91,9 +90,9 @@ def write(sources: Sources, folder: Path, threads: int) -> LayoutRecord:
         total = sum(track(steps, "layout", len(pace), "shard"))
     write_tables(folder, sources, names, [f"*_{name}" for name in names])
     _check_written(folder, folders, names)
-    records = {name: image_record(info) for name, info in infos.items()}
+    records = {name: layer_record(info) for name, info in infos.items()}
     return LayoutRecord(
-        layout="cerradata4mm", layers=records | {label: label_record(sources, label)}, bytes=total,
+        layout="cerradata4mm", layers=records, bytes=total,
         files={one.folder: len(names) for one in folders.values()},
         folders=settings.layouts.folders,
         nodata={one.folder: one.nodata for one in folders.values()},
@@ -140,34 +139,29 @@ def _writer(
 def _read(sources: Sources, batch: Batch) -> Iterator[tuple[list[int], dict[str, Any]]]:
     """Rows of the table, and folder → (patch, band, y, x), a few patches at a time."""
     stacks = {name: sources.stack(batch.unit, name) for name in IMAGES}
-    codes = read_labels(sources.labels / f"{batch.unit}.tif", batch, list(MASKS))
-    done = 0
+    labels = sources.stack(batch.unit, next(iter(sources.legends)))
     for piece in batch.pieces():
         pixels: dict[str, Any] = {
             name: read_patches(stack, piece)[:, 0] for name, stack in stacks.items()
         }
-        part = codes[done : done + piece.rows.size]
-        done += piece.rows.size
+        codes = read_labels(labels, piece, list(MASKS))
         yield (
             piece.rows.tolist(),
-            pixels | {band: part[:, number, None] for number, band in enumerate(MASKS)},
+            pixels | {band: codes[:, number, None] for number, band in enumerate(MASKS)},
         )
 
 
-def _folders(infos: dict[str, StackInfo], folders: str) -> dict[str, _Folder]:
+def _folders(infos: dict[str, StackInfo], label: str, folders: str) -> dict[str, _Folder]:
     """Layer of images, or band of the labels → its folder."""
     names = {"sentinel2": MSI_FOLDER[folders], "sentinel1": "sar_images"}
     found = {}
-    for name, info in infos.items():
+    for name, prefix in IMAGES.items():
+        info = infos[name]
         # 0 is missing, except in decibel, where it is a value like others.
         nodata = None if info.values.decibel else 0.0
-        found[name] = _Folder(
-            names[name], IMAGES[name], "float32", info.bands, nodata, pixel_of(info)
-        )
+        found[name] = _Folder(names[name], prefix, "float32", info.bands, nodata, pixel_of(info))
     for band, (folder, prefix) in MASKS.items():
-        found[band] = _Folder(
-            folder, prefix, "int32", (band,), NODATA, pixel_of(infos["sentinel2"])
-        )
+        found[band] = _Folder(folder, prefix, "int32", (band,), NODATA, pixel_of(infos[label]))
     return found
 
 
@@ -177,11 +171,11 @@ def unfit(form: Form) -> list[str]:
     legend = form.one_label
     if legend and (lost := {"l1", "l2"} - {level.name for level in legend.levels}):
         findings.append(
-            f"reference.legend: {legend.name!r} has no level {', '.join(sorted(lost))}; "
+            f"legend: {legend.name!r} has no level {', '.join(sorted(lost))}; "
             "the layout holds l2 and l1 of the legend 'cerradata4mm'"
         )
     if not form.edges:
-        findings.append("reference.edges: the layout has edge masks; 'none' leaves them out")
+        findings.append("edges: the layout has edge masks; 'none' leaves them out")
     for layer, images in form.images.items():
         most = max((len(times) for times in images.times), default=1)
         if most != 1:
@@ -192,7 +186,7 @@ def unfit(form: Form) -> list[str]:
             )
         if "layover_shadow" in images.bands and not images.decibel:
             findings.append(
-                "sentinel1.layers: 0 means missing in this layout, and is a value of "
+                "layers: 0 means missing in this layout, and is a value of "
                 "layover_shadow; leave it out"
             )
         if images.dtype == "int16":

@@ -41,7 +41,7 @@ from ..sections import S2_BANDS
 from ..stacks import Stack, StackInfo
 from .fit import TILE, Form, built, label_findings, refuse
 from .images import Images, choose_images
-from .sources import Sources, image_record, label_record, pixel_of, split_sizes, write_tables
+from .sources import Sources, layer_record, pixel_of, split_sizes, write_tables
 
 SENSORS = {"sentinel2": ("s2", "S2"), "sentinel1": ("s1", "S1")}
 """Layer → its folder, and its mark in names."""
@@ -128,7 +128,9 @@ def write(sources: Sources, folder: Path, threads: int) -> LayoutRecord:
         f"{tile}_{x}_{y}" for tile, x, y in zip(tiles, table["x_px"], table["y_px"], strict=True)
     ]
     images = choose_images(sources, {name: SENSORS[name][1] for name in layers})
-    writer = _Writer(folder, sources, _kinds(infos), images)
+    writer = _Writer(
+        folder, sources, _kinds(infos, sources.common(next(iter(sources.legends)))), images
+    )
     for kind in writer.kinds.values():
         (folder / kind.folder).mkdir()
     (folder / LABELS).mkdir()
@@ -160,10 +162,11 @@ class _LabelJob:
     def __call__(self) -> int:
         writer, batch, names, present = self.given
         sources = writer.sources
+        stack = sources.stack(batch.unit, next(iter(sources.legends)))
         total = 0
         for piece in batch.pieces():
             finest = writer.legend.finest.name
-            codes = read_labels(sources.labels / f"{batch.unit}.tif", piece, [finest])
+            codes = read_labels(stack, piece, [finest])
             codes[codes == NODATA] = NO_CLASS
             for row, mask in zip(piece.rows.tolist(), codes, strict=True):
                 present[row] = np.bincount(mask.reshape(-1), minlength=256) > 0
@@ -237,10 +240,9 @@ def _image_jobs(writer: _Writer, layer: str) -> Iterator[_ImageJob]:
                 yield _ImageJob(writer, stack, batch, layer, step, chosen)
 
 
-def _kinds(infos: dict[str, StackInfo]) -> dict[str, _Kind]:
+def _kinds(infos: dict[str, StackInfo], labels: StackInfo) -> dict[str, _Kind]:
     """Folder by layer; reflectance is Int16 with −10000 for missing, all else Float32 with 0."""
-    first = next(iter(infos.values()))
-    kinds = {REFERENCE: _Kind(REFERENCE, "uint8", (REFERENCE,), NO_CLASS, pixel_of(first))}
+    kinds = {REFERENCE: _Kind(REFERENCE, "uint8", (REFERENCE,), NO_CLASS, pixel_of(labels))}
     for name, info in infos.items():
         optical = info.values.unit == REFLECTANCE
         natural = sorted(info.bands, key=list(S2_BANDS).index) if optical else info.bands
@@ -262,7 +264,7 @@ def unfit(form: Form) -> list[str]:
     legend = form.one_label
     if legend and NO_CLASS in legend.finest.codes:
         findings.append(
-            f"reference.legend: {legend.name!r} has a class with code 0, which means "
+            f"legend: {legend.name!r} has a class with code 0, which means "
             "outside in this layout; give its classes codes from 1 on"
         )
     for layer, images in form.images.items():
@@ -277,7 +279,7 @@ def unfit(form: Form) -> list[str]:
             )
         elif "layover_shadow" in images.bands:
             findings.append(
-                "sentinel1.layers: 0 means missing in this layout, and is a value of "
+                "layers: 0 means missing in this layout, and is a value of "
                 "layover_shadow; leave it out"
             )
     return findings
@@ -324,10 +326,10 @@ def _summary(
     table, images = sources.table, writer.images
     counts = {SENSORS[name][0]: images.count(name) for name in sources.images}
     records = {
-        name: image_record(sources.common(name), writer.kinds[name].bands)
+        name: layer_record(sources.common(name), writer.kinds[name].bands)
         for name in sources.images
     }
-    records |= {name: label_record(sources, name) for name in sources.legends}
+    records |= {name: layer_record(sources.common(name)) for name in sources.legends}
     return LayoutRecord(
         layout="multisenge", layers=records, bytes=total, patches=len(table),
         files={REFERENCE: len(table), LABELS: len(table), **counts},

@@ -30,17 +30,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batches import Batch, group, label_layers, locate, read_labels, read_patches
+from ..batches import Batch, group, locate, read_patches
 from ..layers import LayoutRecord
-from ..legend import NODATA
 from ..progress import track
 from ..stacks import StackInfo, create_stack
 from .fit import Form, built, refuse
 from .sources import (
     Sources,
-    image_record,
-    label_record,
-    label_values,
+    layer_record,
     split_sizes,
     write_tables,
 )
@@ -67,17 +64,15 @@ def write(sources: Sources, folder: Path, threads: int) -> LayoutRecord:
     parts = list(group(table, numbers, shards.tolist()).values())
     stacks: dict[str, tuple[StackInfo, Read]] = {}
     places: dict[tuple[str, str, int], int] = {}
-    records = {name: image_record(sources.common(name)) for name in sources.images}
-    records |= {name: label_record(sources, name) for name in sources.legends}
-    for name in sources.images:
-        info, read, members = _images(sources, name)
+    names = [*sources.images, *sources.legends]
+    for name in names:
+        info, read, members = _layer(sources, name)
         stacks[name] = info, read
         places |= {
             (unit, name, step): place
             for place, found in enumerate(members)
             for unit, step in found.items()
         }
-    stacks |= {name: _labels(sources, name) for name in sources.legends}
     for name, (info, read) in stacks.items():
         _write_stack(folder / f"{name}.zarr", info, read, parts, threads)
     write_tables(
@@ -85,7 +80,8 @@ def write(sources: Sources, folder: Path, threads: int) -> LayoutRecord:
         step=lambda unit, layer, step: places[unit, layer, step],
     )  # fmt: skip
     return LayoutRecord(
-        layout="native", layers=records, patches=len(table), splits=split_sizes(sources),
+        layout="native", patches=len(table), splits=split_sizes(sources),
+        layers={name: layer_record(sources.common(name)) for name in names},
         files={f"{name}.zarr": len(parts) for name in stacks},
         nodata={name: info.values.nodata for name, (info, _) in stacks.items()},
     )  # fmt: skip
@@ -137,11 +133,11 @@ def _whole(sources: Sources, like: StackInfo, **changes: Any) -> StackInfo:
     """
     return replace(
         like, unit=sources.settings.name, geobox={}, patch_ids=tuple(sources.table["patch_id"]),
-        shard_patches=SHARD_PATCHES, **changes,
+        shard_patches=SHARD_PATCHES, record={}, **changes,
     )  # fmt: skip
 
 
-def _images(
+def _layer(
     sources: Sources, layer: str
 ) -> tuple[StackInfo, Read, list[dict[str, int]]]:  # fmt: skip
     """The stacks of all units as one.
@@ -210,24 +206,3 @@ def _source_table(own: Sequence[str], merged: Sequence[str], counted: bool) -> N
     table = np.zeros(256, np.uint8)
     table[1 : len(own) + 1] = [merged.index(i) + 1 for i in own] if counted else 1
     return table
-
-
-def _labels(sources: Sources, name: str) -> tuple[StackInfo, Read]:
-    """The label stack: every level, finest first, then the edges that the rasters have."""
-    legend, unit = sources.legends[name], sources.units[0]
-    levels = [level.name for level in legend.levels]
-    known = label_layers(sources.labels / f"{unit}.tif")
-    layers = levels + [f"edge_{level}" for level in levels if f"edge_{level}" in known]
-
-    def read(batch: Batch, _: int) -> dict[str, NDArray[Any]]:
-        codes = read_labels(sources.labels / f"{batch.unit}.tif", batch, layers)
-        seen = (codes[:, 0] != NODATA).astype(np.uint8)
-        return {"data": codes, "source": seen}
-
-    plain = StackInfo(
-        layer=name, kind="labels", unit="", geobox={}, bands=tuple(layers), patch_ids=(),
-        size_px=int(sources.table["size_px"].iloc[0]),
-        times=("reference",), items=(("reference",),), dtype="uint8", shard_patches=SHARD_PATCHES,
-        values=label_values(legend),
-    )  # fmt: skip
-    return _whole(sources, plain), read

@@ -11,11 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..batches import label_layers
 from ..dates import join_dates
 from ..errors import IncompleteError, StorageError
-from ..layers import LayerRecord, Values
-from ..legend import NODATA, Legend, load_legend
+from ..layers import LayerRecord
+from ..legend import Legend, load_legend
 from ..recipe import StageSettings
 from ..results import SPLITS
 from ..stacks import Stack, StackInfo, open_stack
@@ -33,8 +32,6 @@ class Sources:
     """Kept patches alone, in the order of the manifest."""
     stacks: Path
     """Folder with UNIT/LAYER.zarr."""
-    labels: Path
-    """Folder with UNIT.tif."""
     settings: StageSettings
     legends: Mapping[str, Legend]
     """By layer of labels."""
@@ -87,7 +84,7 @@ class Sources:
 
 
 def open_sources(
-    manifest: Path, stacks: Path, labels: Path, settings: StageSettings,
+    manifest: Path, stacks: Path, settings: StageSettings,
     dates: Path | None = None, lock: Path | None = None,
 ) -> Sources:  # fmt: skip
     """Read the manifest and keep what is published.
@@ -105,7 +102,7 @@ def open_sources(
             f"most frequent reasons: {reasons}. Add scenes or lower patches.require"
         )
     legends = {name: load_legend(layer.legend) for name, layer in settings.labels.items()}
-    return Sources(kept, stacks, labels, settings, legends, dates, lock)
+    return Sources(kept, stacks, settings, legends, dates, lock)
 
 
 def write_tables(
@@ -140,8 +137,8 @@ def split_sizes(sources: Sources) -> dict[str, int]:
     return {split: int((sources.table["split"] == split).sum()) for split in SPLITS}
 
 
-def image_record(info: StackInfo, bands: Sequence[str] | None = None) -> LayerRecord:
-    """What a record says of a layer of images.
+def layer_record(info: StackInfo, bands: Sequence[str] | None = None) -> LayerRecord:
+    """What a record says of a layer.
 
     Args:
         info: of its stacks.
@@ -160,21 +157,6 @@ def pixel_of(info: StackInfo) -> tuple[float, float, float, float]:
     """
     a, b, _, d, e, _ = (float(part) for part in info.geobox["transform"])
     return a, b, d, e
-
-
-def label_record(sources: Sources, name: str) -> LayerRecord:
-    """What a record says of a layer of labels."""
-    bands = label_layers(sources.labels / f"{sources.units[0]}.tif")
-    first = sources.table.iloc[0]
-    return LayerRecord(
-        kind="labels", bands=tuple(bands), dtype="uint8", size_px=int(first["size_px"]),
-        pixel=abs(float(first["transform"][0])), values=label_values(sources.legends[name]),
-    )  # fmt: skip
-
-
-def label_values(legend: Legend) -> Values:
-    """What the numbers of labels mean."""
-    return Values(f"codes of legend {legend.name}", nodata=NODATA)
 
 
 def _classes(legends: Mapping[str, Legend]) -> str:

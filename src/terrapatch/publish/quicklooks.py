@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batches import Batch, group, label_layers, locate, published, read_labels, read_patches
+from ..batches import Batch, group, locate, published, read_labels, read_patches
 from ..legend import Legend, Level
 from ..stacks import Stack, open_stack
 from . import pictures
@@ -31,9 +31,7 @@ class Pixels:
     """Where pixels lie, and which of them are published."""
 
     stacks: Path
-    """Folder with UNIT/MODALITY.zarr."""
-    labels: Path
-    """Folder with UNIT.tif."""
+    """Folder with UNIT/MODALITY.zarr and UNIT/label.zarr."""
     dates: Path
     """Table of dates."""
     images: Sequence[str]
@@ -125,10 +123,10 @@ def read_layers(table: gpd.GeoDataFrame, pixels: Pixels) -> Layers:
                     days[name][row] = stack.info.times[step][:10] if stack.info.series else ""
             for name, legend in pixels.legends.items():
                 levels = [level.name for level in legend.levels]
-                path = pixels.labels / f"{batch.unit}.tif"
-                known = label_layers(path)
-                bands = levels + [f"edge_{level}" for level in levels if f"edge_{level}" in known]
-                for row, codes in zip(batch.rows, read_labels(path, batch, bands), strict=True):
+                stack = open_stack(pixels.stacks / batch.unit / f"{name}.zarr")
+                edges = [f"edge_{n}" for n in levels if f"edge_{n}" in stack.info.bands]
+                codes_of = read_labels(stack, batch, levels + edges)
+                for row, codes in zip(batch.rows, codes_of, strict=True):
                     labels[name][row] = codes
     return Layers(images, days, labels)
 

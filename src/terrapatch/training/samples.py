@@ -73,7 +73,6 @@ class Samples:
     shown: Mapping[str, Sequence[NDArray[np.bool_]]]
     """Split → per input (row, step) which images are published."""
     stacks: Path
-    labels: Path
     task: Task
     channels: tuple[Channel, ...]
 
@@ -100,15 +99,12 @@ Predictor = Callable[[Batch], NDArray[np.uint8]]
 """A trained model: patches → (patch, y, x) class indices."""
 
 
-def open_samples(
-    manifest: Path, stacks: Path, labels: Path, task: Task, dates: Path | None = None
-) -> Samples:
+def open_samples(manifest: Path, stacks: Path, task: Task, dates: Path | None = None) -> Samples:
     """Find the patches of each split and the channels of the chosen inputs.
 
     Args:
         manifest: GeoParquet with one row a patch, see docs/plan.md.
         stacks: folder with UNIT/LAYER.zarr.
-        labels: folder with UNIT.tif, one band per level.
         task: what is to be learned from what.
         dates: table of dates, see `batches.published`.
 
@@ -137,7 +133,6 @@ def open_samples(
         patches=patches,
         shown=shown,
         stacks=stacks,
-        labels=labels,
         task=task,
         channels=_common_channels(stacks, sorted(set(kept["unit"].astype(str))), task.inputs),
     )
@@ -173,8 +168,7 @@ def read_batches(
         only: ascending rows of the split, if not all.
 
     Raises:
-        StorageError: a stack or label raster is missing, damaged or lacks a patch or the level.
-        SceneError: a label raster cannot be decoded.
+        StorageError: a stack is missing, damaged or lacks a patch or the level.
     """
     table, shown = samples.patches[split], samples.shown.get(split, ())
     if only is not None:
@@ -184,7 +178,8 @@ def read_batches(
     for shard in batches(table, samples.stacks, samples.task.inputs[0]):
         if shard.unit != unit:
             unit = shard.unit
-            opened = [open_stack(samples.stacks / unit / f"{m}.zarr") for m in samples.task.inputs]
+            names = (*samples.task.inputs, samples.task.target)
+            opened = [open_stack(samples.stacks / unit / f"{name}.zarr") for name in names]
         pixels = sum(len(s.info.bands) * len(s.info.times) * s.info.size_px**2 for s in opened)
         for where in _pieces(shard, pixels):
             ids = table["patch_id"].iloc[where.rows]
@@ -211,11 +206,11 @@ def _read_batch(
     samples: Samples, opened: Sequence[Stack], where: Where, patch_ids: tuple[str, ...],
     shown: Sequence[NDArray[np.bool_]],
 ) -> Batch:  # fmt: skip
-    path = samples.labels / f"{where.unit}.tif"
-    codes = read_labels(path, where, [samples.level.name])[:, 0]
-    labels = codes_to_indices(codes, samples.level, path)
+    *images, label = opened
+    codes = read_labels(label, where, [samples.level.name])[:, 0]
+    labels = codes_to_indices(codes, samples.level, label.path)
     layers, observed = [], []
-    for stack, chosen in zip(opened, shown, strict=True):
+    for stack, chosen in zip(images, shown, strict=True):
         data = read_patches(stack, where)
         if len(stack.info.measured) < len(stack.info.bands):
             data = data[:, :, stack.info.measured]

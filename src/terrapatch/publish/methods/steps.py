@@ -152,8 +152,11 @@ def _splits(settings: StageSettings) -> Step:
             f"Patches of one split nearer than {metres(wanted.buffer_m)} to another are in none."
             if wanted.buffer_m
             else "No buffer keeps the splits apart.",
-            *([f"Classes of {code(wanted.stratify)} are shared out among them."]
-              if wanted.stratify else []),
+            *(
+                [f"Classes of {code(wanted.stratify)} are shared out among them."]
+                if wanted.stratify
+                else []
+            ),
         ),
     )
 
