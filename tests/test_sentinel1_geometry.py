@@ -19,11 +19,11 @@ from helpers_scenes import pixels as placed
 from terrapatch.catalog.grd import read_product
 from terrapatch.catalog.scene import Files, locked_item
 from terrapatch.errors import GridError, InputError, RecipeError, SceneError
+from terrapatch.heights import Dem, read_dem
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.doppler import ecef, image_coordinates, locate
 from terrapatch.radar.luts import read_calibration, read_noise
 from terrapatch.recipe import Sentinel1Settings, merged, resolve
-from terrapatch.sentinel1.dem import Dem, read_dem
 from terrapatch.sentinel1.geometry import Ground, Heights, coordinates, ground_control, terrain
 from terrapatch.sentinel1.radiometry import calibrate
 

@@ -26,6 +26,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from ..errors import SceneError
 from ..grid import occupied
+from ..heights import read_dem
 from ..mosaic import Grid, Layer, Patches, SceneLike, Step
 from ..mosaic import Scene as GeocodedScene
 from ..radar.annotation import Annotation, with_ground_range_of
@@ -39,7 +40,6 @@ from ..tables import LockedAsset, LockedItem
 from . import border
 from .averaged import Averaged, Divided, divide, parts_of
 from .bands import Channel, GrdBands, NextLine
-from .dem import read_dem
 from .flattening import Flattening
 from .footprint import Footprint
 from .geometry import Ground, Heights, ImageLattice, coordinates, ground_control, terrain
