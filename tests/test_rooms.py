@@ -18,6 +18,7 @@ FLOORS = (
     {"tables", "archives", "compiled", "rasterfiles"},
     {"exact"},
     {"rasters", "sums", "stacks", "resample", "patchfiles", "radar", "dates", "vectors"},
+    {"places"},
     {"mosaic", "heights", "batches", "dropping"},
     {
         "simulate", "catalog", "sampling", "sentinel2", "sentinel1", "reference", "patches",

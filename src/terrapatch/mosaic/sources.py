@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from .. import resample
 from ..errors import GridError
+from ..places import Places
 from ..rasters import BlockReader, read_header
 from ..tables import LockedAsset
 from .evidence import Check, Sampler
@@ -78,22 +79,6 @@ class Layer:
     def names(self) -> tuple[str, ...]:
         """All bands of the stack."""
         return (*self.bands, *self.plain)
-
-
-@dataclass(frozen=True)
-class Patches:
-    """The footprints of a unit, as arrays."""
-
-    ids: tuple[str, ...]
-    corners: NDArray[np.int64]
-    """(patch, 2): row and column of the first pixel in the unit."""
-    size_px: int
-
-    @property
-    def places(self) -> NDArray[np.int64]:
-        """(patch, 3): the corners, and 1 for wanted, as `resample.Target` has them."""
-        wanted = np.ones((len(self.corners), 1), np.int64)
-        return np.concatenate([self.corners, wanted], axis=1)
 
 
 class Blocks:
@@ -298,7 +283,7 @@ class Group(Blocks):
     def __init__(
         self, assets: Sequence[LockedAsset], bands: NDArray[np.int64], lattice: resample.Lattice,
         kernel: resample.Kernel, radiometry: resample.Radiometry, values: Values,
-        patches: Patches,
+        patches: Places,
     ) -> None:  # fmt: skip
         """Plan only; nothing is opened.
 
@@ -315,7 +300,7 @@ class Group(Blocks):
             lattice,
             kernel.reach_over(lattice, assets[0].shape),
             assets[0].shape,
-            patches.places,
+            patches.targets,
             patches.size_px,
         )
         super().__init__(assets, needs, values.dtype)
@@ -372,7 +357,7 @@ class Grid:
             )
         return factor
 
-    def touching(self, footprint: dict[str, Any], patches: Patches) -> NDArray[np.bool_]:
+    def touching(self, footprint: dict[str, Any], patches: Places) -> NDArray[np.bool_]:
         """Which patches a scene's footprint (GeoJSON, EPSG:4326) may touch."""
         outline = shapely.make_valid(shapely.geometry.shape(footprint))
         west, _, east, _ = outline.bounds if not outline.is_empty else (0, 0, 0, 0)
