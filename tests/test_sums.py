@@ -13,9 +13,10 @@ from rasterio.shutil import copy as gdal_copy
 from helpers_catalog import make_safe, reference_map, settings_file, write_raster
 from helpers_patches import write_footprints
 from terrapatch import sums
+from terrapatch.access import file_of
 from terrapatch.catalog import changes, plan
 from terrapatch.errors import InputError, SceneError, SourceError
-from terrapatch.rasterfiles import file_of, files_beside
+from terrapatch.rasterfiles import files_beside
 from terrapatch.reference import reference
 from terrapatch.sums import Sums, check_unchanged
 from terrapatch.tables import LockedFile, read_lock, unit_geobox, write_lock

@@ -17,9 +17,10 @@ others are sampled.
 
 from .engine import ImageFilter, SceneLike, check_items, cut
 from .evidence import Sample
+from .layer import Layer
 from .passes import Step, period, steps_of
 from .scenes import Scene
-from .sources import Blocks, Grid, Layer
+from .sources import Blocks, Grid
 from .unit import SeriesFilter, Times, build, shard_patches
 
 __all__ = [

@@ -21,8 +21,9 @@ from ..resample import kernels
 from ..stacks import StackWriter
 from ..tables import LockedAsset, LockedItem
 from .lacking import count_missing, last_reaching
+from .layer import Layer
 from .scenes import Scene
-from .sources import Grid, Layer
+from .sources import Grid
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox

@@ -18,7 +18,8 @@ from .values import Values
 
 if TYPE_CHECKING:
     from ..places import Places
-    from .sources import Grid, Layer
+    from .layer import Layer
+    from .sources import Grid
 
 _FIRST = np.zeros(1, np.int64)
 _NEAREST = resample.Kernel("nearest")

@@ -37,9 +37,9 @@ from .engine import (
     seal,
     used_assets,
 )
+from .layer import Layer
 from .passes import Step, steps_of
 from .scenes import Scene
-from .sources import Layer
 
 SHARD_BYTES = 128 * 2**20
 """Largest shard, not compressed."""
