@@ -19,6 +19,7 @@ FLOORS = (
     {"tables", "archives", "compiled"},
     {"access", "exact"},
     {"rasters", "rasterfiles", "sums", "stacks", "resample", "patchfiles", "radar", "dates", "vectors"},
+    {"places"},
     {"mosaic", "heights", "batches", "dropping"},
     {"sentinel2", "sentinel1", "reference"},
     {"kinds"},
