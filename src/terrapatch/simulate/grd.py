@@ -28,11 +28,11 @@ from ..compiled import kernel
 from ..progress import track
 from ..tables import storage_error
 from . import grd_metadata
-from .grd_metadata import Product
+from .grd_metadata import RawProduct
 from .grd_tables import AMPLITUDE, Luts, luts, noise_plane
 from .landscape import Landscape, feature_numbers, in_swath
 from .noise import hash01
-from .passage import Passage, Slice, earth_fixed, geodetic, make_passage
+from .passage import Passage, ProductSlice, earth_fixed, geodetic, make_passage
 from .relief import surface
 from .sentinel1 import POLARISATIONS, speckle
 from .surface import greenness, radar_ground
@@ -95,7 +95,7 @@ def passage_over(landscape: Landscape, item: Pass1, outline: BaseGeometry, whole
 def write_products(
     folder: Path, landscape: Landscape, passage: Passage, north: bool,
     *, threads: int = 1, slopes: bool = True,
-) -> list[Product]:  # fmt: skip
+) -> list[RawProduct]:  # fmt: skip
     """Write the two slices of a pass as SAFE folders.
 
     Args:
@@ -259,7 +259,7 @@ def _numbers(landscape: Landscape, x: Floats, y: Floats) -> NDArray[np.int32]:
 
 
 def digital_numbers(
-    view: View, tables: Luts, part: Slice, line0: int, sample0: int, rows: int, cols: int
+    view: View, tables: Luts, part: ProductSlice, line0: int, sample0: int, rows: int, cols: int
 ) -> NDArray[np.uint16]:
     """Pixels of a block of a slice: (2, rows, cols) uint16, VV and VH; 0 outside the swath.
 
@@ -319,7 +319,7 @@ def _valid(passage: Passage, line0: int, sample0: int, rows: int, cols: int) -> 
     return np.asarray(wide & (lines[:, None] >= begin) & (lines[:, None] < end))
 
 
-def _write(folder: Path, view: View, part: Slice, threads: int) -> Product:
+def _write(folder: Path, view: View, part: ProductSlice, threads: int) -> RawProduct:
     passage = view.passage
     heights = partial(_height_of_pixels, view)
     product = grd_metadata.make_product(passage, part, heights)
@@ -342,7 +342,12 @@ def _height_of_pixels(view: View, lines: Floats, samples: Floats) -> Floats:
 
 
 def _write_images(
-    view: View, tables: Luts, part: Slice, images: dict[str, Path], product: Product, threads: int
+    view: View,
+    tables: Luts,
+    part: ProductSlice,
+    images: dict[str, Path],
+    product: RawProduct,
+    threads: int,
 ) -> dict[str, tuple[float, float]]:
     """Write one GeoTIFF a polarisation in strips of lines; mean and deviation of their DN."""
     import rasterio
