@@ -341,12 +341,11 @@ def test_rows_and_columns_that_repeat_are_refused(small, tmp_path):
     table = small.table.copy()
     table["row"] = 0
     write_geoparquet(table, tmp_path / "manifest.parquet")
-    _, stacks, labels = small.inputs()
+    _, stacks = small.inputs()
     with pytest.raises(RecipeError, match="ids are not unique"):
         layouts(
             tmp_path / "manifest.parquet",
             stacks,
-            labels,
             small.settings("layouts"),
             tmp_path / "out",
         )
@@ -355,12 +354,11 @@ def test_rows_and_columns_that_repeat_are_refused(small, tmp_path):
 def test_nothing_kept_is_an_error_that_names_the_reasons(small, tmp_path):
     table = small.table.assign(kept=False, dropped_reason="label: 3.0 % observed < 100 %")
     write_geoparquet(table, tmp_path / "manifest.parquet")
-    _, stacks, labels = small.inputs()
+    _, stacks = small.inputs()
     with pytest.raises(IncompleteError, match=r"none of 24 .*label: 3\.0 %"):
         layouts(
             tmp_path / "manifest.parquet",
             stacks,
-            labels,
             small.settings("layouts"),
             tmp_path / "out",
         )
@@ -386,12 +384,11 @@ def test_a_manifest_of_other_patches_is_refused(small, tmp_path):
     table = small.table.copy()
     table.loc[3, "patch_id"] = "r00099_c00099"
     write_geoparquet(table, tmp_path / "manifest.parquet")
-    _, stacks, labels = small.inputs()
+    _, stacks = small.inputs()
     with pytest.raises(StorageError, match="r00099_c00099"):
         layouts(
             tmp_path / "manifest.parquet",
             stacks,
-            labels,
             small.settings("layouts"),
             tmp_path / "out",
         )

@@ -43,7 +43,7 @@ PUBLISHED_RECIPE = {
 def run_publish(tree, threads=1):
     r = tree.results
     publish(
-        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.labels), Path(r.dataset),
+        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.dataset),
         Path(r.lock), tree.settings("publish"), Path(r.deviations), threads=threads,
     )  # fmt: skip
 
@@ -51,7 +51,7 @@ def run_publish(tree, threads=1):
 def run_report(tree, output, metrics=None, predictions=None):
     r = tree.results
     report(
-        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.labels), Path(r.lock),
+        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.lock),
         Path(r.dataset), Path(r.deviations), metrics, predictions, tree.settings("publish"), output,
     )  # fmt: skip
     return output.read_text(encoding="utf-8")
@@ -304,7 +304,7 @@ def test_real_scenes_get_the_notice_of_copernicus(tree, tmp_path):
     (tmp_path / "lock.json").write_text(json.dumps(lock), "utf-8")
     r = tree.results
     publish(
-        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.labels), Path(r.dataset),
+        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.dataset),
         tmp_path / "lock.json", tree.settings("publish"), tmp_path / "deviations.json",
     )  # fmt: skip
     text = (Path(r.dataset) / "README.md").read_text("utf-8")

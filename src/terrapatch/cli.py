@@ -182,20 +182,20 @@ def _sampling(args: argparse.Namespace) -> None:
 def _sentinel2(args: argparse.Namespace) -> None:
     from .sentinel2 import sentinel2
 
-    _stack(args, "sentinel2", sentinel2)
+    _stack(args, "sentinel2", sentinel2, "sentinel2")
 
 
 def _sentinel1(args: argparse.Namespace) -> None:
     from .sentinel1 import sentinel1
 
-    _stack(args, "sentinel1", sentinel1)
+    _stack(args, "sentinel1", sentinel1, "sentinel1")
 
 
-def _stack(args: argparse.Namespace, modality: str, stage: Callable[..., None]) -> None:
+def _stack(args: argparse.Namespace, name: str, stage: Callable[..., None], layer: str) -> None:
     r = Results(args.results)
-    output = r.stack(args.unit, modality)
+    output = r.stack(args.unit, layer)
     stage(
-        Path(r.lock), args.unit, Path(r.footprints(args.unit)), Path(r.settings(modality)),
+        Path(r.lock), args.unit, Path(r.footprints(args.unit)), Path(r.settings(name)),
         Path(output), threads=args.threads,
     )  # fmt: skip
     _say(output)
@@ -204,9 +204,15 @@ def _stack(args: argparse.Namespace, modality: str, stage: Callable[..., None]) 
 def _reference(args: argparse.Namespace) -> None:
     from .reference import reference
 
+    _stack(args, "reference", reference, "label")
+
+
+def _labels(args: argparse.Namespace) -> None:
+    from .reference import labels
+
     r = Results(args.results)
-    output = r.label(args.unit)
-    reference(Path(r.lock), args.unit, Path(r.settings("reference")), Path(output))
+    output = Path(r.labels(args.unit, args.band))
+    labels(Path(r.lock), args.unit, Path(r.settings("reference")), output, args.band)
     _say(output)
 
 
@@ -216,11 +222,12 @@ def _patches(args: argparse.Namespace) -> None:
 
     r = Results(args.results)
     settings = Path(r.settings("patches"))
-    stacks = {m: Path(r.stack(args.unit, m)) for m in read_settings(settings).modalities}
+    names = [*read_settings(settings).modalities, "label"]
+    stacks = {name: Path(r.stack(args.unit, name)) for name in names}
     output = r.patches(args.unit)
     patches(
         Path(r.lock), args.unit, Path(r.footprints(args.unit)), stacks,
-        Path(r.label(args.unit)), settings, Path(output), Path(r.dates_of(args.unit)),
+        settings, Path(output), Path(r.dates_of(args.unit)),
     )  # fmt: skip
     _say(output)
 
@@ -244,7 +251,7 @@ def _layouts(args: argparse.Namespace) -> None:
 
     r = Results(args.results)
     layouts(
-        Path(r.manifest), Path(r.stacks), Path(r.labels), Path(r.settings("layouts")),
+        Path(r.manifest), Path(r.stacks), Path(r.settings("layouts")),
         Path(args.to or r.dataset), threads=args.threads, folders=args.layout,
         dates=Path(r.dates), lock=Path(r.lock),
     )  # fmt: skip
@@ -256,9 +263,8 @@ def _publish(args: argparse.Namespace) -> None:
 
     r = Results(args.results)
     publish(
-        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.labels), Path(r.dataset),
-        Path(r.lock), Path(r.settings("publish")), Path(r.deviations), threads=args.threads,
-        dates=Path(r.dates),
+        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.dataset), Path(r.lock),
+        Path(r.settings("publish")), Path(r.deviations), threads=args.threads, dates=Path(r.dates),
     )  # fmt: skip
     _say(r.checksums)
 
@@ -268,9 +274,8 @@ def _training(args: argparse.Namespace) -> None:
 
     r = Results(args.results)
     training(
-        Path(r.manifest), Path(r.stacks), Path(r.labels), Path(r.statistics),
-        Path(r.settings("training")), Path(r.metrics), Path(r.predictions), threads=args.threads,
-        dates=Path(r.dates),
+        Path(r.manifest), Path(r.stacks), Path(r.statistics), Path(r.settings("training")),
+        Path(r.metrics), Path(r.predictions), threads=args.threads, dates=Path(r.dates),
     )  # fmt: skip
     _say(r.metrics)
 
@@ -280,7 +285,7 @@ def _report(args: argparse.Namespace) -> None:
 
     r = Results(args.results)
     report(
-        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.labels), Path(r.lock),
+        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.lock),
         Path(r.dataset), Path(r.deviations), Path(r.metrics), Path(r.predictions),
         Path(r.settings("publish")), Path(r.report), dates=Path(r.dates),
     )  # fmt: skip
@@ -327,8 +332,13 @@ VERBS: tuple[Verb, ...] = (
     Verb("sentinel1", "Stack the Sentinel-1 scenes of a unit.",
          "terrapatch sentinel1 results/demo b000_000 --threads 2", _sentinel1,
          (_RESULTS, _UNIT, _THREADS)),
-    Verb("reference", "Make the label raster of a unit.",
-         "terrapatch reference results/demo b000_000", _reference, (_RESULTS, _UNIT)),
+    Verb("reference", "Stack the labels of a unit.",
+         "terrapatch reference results/demo b000_000 --threads 2", _reference,
+         (_RESULTS, _UNIT, _THREADS)),
+    Verb("labels", "Write labels of a whole unit as a GeoTIFF to look at; no stage reads it.",
+         "terrapatch labels results/demo b000_000 --band l1", _labels,
+         (_RESULTS, _UNIT,
+          _argument("--band", default="", help="a level, or edge_LEVEL (default: finest level)"))),
     Verb("patches", "Judge the patches of a unit and describe them.",
          "terrapatch patches results/demo b000_000", _patches, (_RESULTS, _UNIT)),
     Verb("splits", "Join the units and split the patches.",

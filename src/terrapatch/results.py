@@ -102,14 +102,9 @@ class Results:
         """Zarr store of a unit's modality."""
         return f"{self.stacks}/{unit}/{modality}.zarr"
 
-    @property
-    def labels(self) -> str:
-        """Folder of all label rasters."""
-        return f"{self.root}/labels"
-
-    def label(self, unit: str) -> str:
-        """Label raster of a unit."""
-        return f"{self.labels}/{unit}.tif"
+    def labels(self, unit: str, band: str = "") -> str:
+        """Labels of a whole unit as a raster to look at; no stage reads it."""
+        return f"{self.root}/labels/{unit}{band and '.'}{band}.tif"
 
     def patches(self, unit: str) -> str:
         """Manifest of a unit."""
@@ -192,7 +187,7 @@ _MAKERS = {
     rf"footprints/{_UNIT}\.parquet": "sampling {root} {unit}",
     rf"stacks/{_UNIT}/sentinel2\.zarr(/.*)?": "sentinel2 {root} {unit}",
     rf"stacks/{_UNIT}/sentinel1\.zarr(/.*)?": "sentinel1 {root} {unit}",
-    rf"labels/{_UNIT}\.tif": "reference {root} {unit}",
+    rf"stacks/{_UNIT}/label\.zarr(/.*)?": "reference {root} {unit}",
     rf"(patches|dates)/{_UNIT}\.parquet": "patches {root} {unit}",
     r"(manifest\.parquet|dates\.parquet|splits\.json)": "splits {root}",
     r"(dataset/(statistics\.json|README\.md|SHA256SUMS)|deviations\.json)": "publish {root}",
@@ -208,7 +203,7 @@ def remedy(path: str | os.PathLike[str]) -> str:
     """How a result that is missing or damaged is made again, for messages.
 
     Args:
-        path: a result under its folder, for example `results/demo/labels/b000_000.tif`.
+        path: a result under its folder, for example `results/demo/manifest.parquet`.
 
     Returns:
         "run `terrapatch …`" with the command, or "build it again" for what is no result of ours.

@@ -4,6 +4,7 @@ from pathlib import Path
 from terrapatch.build import workflow_recipe
 from terrapatch.recipe import write_settings
 from terrapatch.results import Results
+from terrapatch.stacks import LABEL
 
 recipe, output_folder = workflow_recipe(config, workflow.configfiles)
 R = Results.of(output_folder, recipe.name)
@@ -28,17 +29,12 @@ def planned_units(wildcards):
 
 
 def all_stacks(wildcards):
-    """Stacks of all units and modalities."""
+    """Stacks of all units: modalities and labels."""
     return [
         f"{R.stack(unit, modality)}/zarr.json"
         for unit in planned_units(wildcards)
-        for modality in recipe.modalities
+        for modality in [*recipe.modalities, LABEL]
     ]
-
-
-def all_labels(wildcards):
-    """Label rasters of all units."""
-    return [R.label(unit) for unit in planned_units(wildcards)]
 
 
 def all_patches(wildcards):

@@ -1,6 +1,6 @@
 # From aligned layers to the files of the dataset.
 #
-# in:  footprints/, stacks/, labels/
+# in:  footprints/, stacks/
 # out: patches/, dates/, manifest.parquet, dates.parquet, splits.json, dataset/ (images and labels)
 
 
@@ -8,8 +8,9 @@ rule patches:
     input:
         lock=R.lock,
         footprints=R.footprints("{unit}"),
-        stacks=[f"{R.stack('{unit}', m)}/zarr.json" for m in recipe.modalities],
-        label=R.label("{unit}"),
+        stacks=[
+            f"{R.stack('{unit}', m)}/zarr.json" for m in [*recipe.modalities, LABEL]
+        ],
         settings=R.settings("patches"),
     output:
         R.patches("{unit}"),
@@ -51,7 +52,6 @@ rule layouts:
         manifest=R.manifest,
         dates=R.dates,
         stacks=all_stacks,
-        labels=all_labels,
         settings=R.settings("layouts"),
     output:
         R.layout,

@@ -1,7 +1,7 @@
 # From the lock to aligned layers of each unit.
 #
 # in:  lock.json, scene files
-# out: footprints/, stacks/, labels/
+# out: footprints/, stacks/
 
 
 rule sampling:
@@ -63,9 +63,10 @@ rule sentinel1:
 rule reference:
     input:
         lock=R.lock,
+        footprints=R.footprints("{unit}"),
         settings=R.settings("reference"),
     output:
-        R.label("{unit}"),
+        f"{R.stack('{unit}', LABEL)}/zarr.json",
     log:
         R.log("reference", "{unit}"),
     conda:

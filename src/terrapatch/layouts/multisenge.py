@@ -38,7 +38,7 @@ from ..legend import NODATA
 from ..patchfiles import PatchForm, patch_form
 from ..progress import track
 from ..sections import S2_BANDS
-from ..stacks import Stack, StackInfo, open_stack
+from ..stacks import LABEL, Stack, StackInfo, open_stack
 from .fit import TILE, Form, built, refuse
 from .images import Images, choose_images
 from .sources import Sources, split_sizes, write_tables
@@ -153,10 +153,11 @@ class _LabelJob:
     def __call__(self) -> int:
         writer, batch, names, present = self.given
         sources = writer.sources
+        stack = open_stack(sources.stacks / batch.unit / f"{LABEL}.zarr")
         total = 0
         for piece in batch.pieces():
             finest = sources.legend.finest.name
-            codes = read_labels(sources.labels / f"{batch.unit}.tif", piece, [finest])
+            codes = read_labels(stack, piece, [finest])
             codes[codes == NODATA] = NO_CLASS
             for row, mask in zip(piece.rows.tolist(), codes, strict=True):
                 present[row] = np.bincount(mask.reshape(-1), minlength=256) > 0

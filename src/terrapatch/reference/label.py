@@ -27,13 +27,13 @@ from numpy.typing import NDArray
 
 from ..errors import IncompleteError, LegendError
 from ..legend import NODATA, Crosswalk, Legend, load_crosswalk, load_legend, whole_number
-from ..rasters import read_masked, write_geotiff
-from ..recipe import ReferenceSettings, named_files, read_settings
+from ..rasters import read_masked
+from ..recipe import ReferenceSettings
 from ..resample import CELL, SNAP, Lattice, nodes
-from ..sums import check_named, check_unchanged
+from ..sums import check_unchanged
 from ..tables import LockedAsset, read_lock, unit_geobox
 from .edges import HALO, edges
-from .steps import clean_halo, cleaned, pixel_of
+from .steps import clean_halo, pixel_of
 from .vectors import VectorFiles
 
 if TYPE_CHECKING:
@@ -292,7 +292,7 @@ def burnt(lock: Path, unit: str, wanted: ReferenceSettings) -> Burnt:
         unit: id of the unit.
         wanted: the recipe's section.
 
-    Raises: see `reference`.
+    Raises: see `stack.reference`.
     """
     plan = read_lock(lock)
     items, polygons = plan.items_of(unit, "reference"), plan.vectors_of(unit)
@@ -328,40 +328,6 @@ def burnt(lock: Path, unit: str, wanted: ReferenceSettings) -> Burnt:
     if wanted.background is not None:
         files.fill_background(labels, wanted.background)
     return Burnt(labels, files.network(around), geobox, halo, pixel_m, legend, files)
-
-
-def reference(lock: Path, unit: str, settings: Path, output: Path) -> None:
-    """Make the label raster of a unit: `labels/UNIT.tif`.
-
-    The raster is uint8 with nodata 255 on the unit's grid; its bands are described in
-    docs/plan.md, Label rasters. What became of the features of vector layers stands in its tag
-    `TERRAPATCH_REFERENCE` as JSON: features, repaired, empty, left_out by source, and the share of
-    the unit's pixels without label before networks and cleaning.
-
-    Args:
-        lock: the lock, see `burnt`.
-        unit: id of the unit.
-        settings: the stage's settings.
-        output: the GeoTIFF to write.
-
-    Raises:
-        IncompleteError: the lock names neither map nor polygons for the unit.
-        LegendError: a source holds codes that the crosswalk does not list.
-        SceneError: a source cannot be read.
-        SourceError: a file has changed since it was planned.
-        StorageError: the result cannot be written.
-    """
-    told = read_settings(settings)
-    wanted = told.reference
-    check_named(named_files(told, "reference"), read_lock(lock), lock)
-    found = burnt(lock, unit, wanted)
-    tags = found.files.report(found.nodata_share)
-    labels = cleaned(found.labels, found.network, wanted, found.legend, found.pixel_m)
-    layers, names = label_layers(labels, found.legend, wanted.edges, found.halo)
-    write_geotiff(
-        output, layers, found.geobox, nodata=NODATA, descriptions=names, compression="deflate",
-        tile=256, tags=tags,
-    )  # fmt: skip
 
 
 def _fill_map(
