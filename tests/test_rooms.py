@@ -20,14 +20,15 @@ FLOORS = (
     {"rasters", "rasterfiles", "sums", "stacks", "resample", "patchfiles", "radar", "dates", "vectors"},
     {"mosaic", "heights", "batches", "dropping"},
     {
-        "simulate", "catalog", "sampling", "sentinel2", "sentinel1", "reference", "patches",
-        "splits", "layouts", "publish", "training",
+        "catalog", "sampling", "sentinel2", "sentinel1", "reference", "patches", "splits", "layouts",
+        "publish", "training",
     },
+    {"simulate"},
     {"cli", "build", "faults", "screen"},
 )  # fmt: skip
 """Ground (two storeys), language (two storeys), hands (four storeys: who writes files and compiles,
-who opens them, who knows formats, who joins them), stages, door. Rooms of one floor never import each
-other, but for the pairs below."""
+who opens them, who knows formats, who joins them), stages, the wing of the embedded archive, door. Rooms
+of one floor never import each other, but for the pairs below."""
 
 NEIGHBOURS = {("cli", "build"), ("cli", "faults"), ("build", "faults"), ("build", "screen")}
 
@@ -100,6 +101,15 @@ def test_a_room_imports_only_from_floors_below():
         for other in found - {room}:
             below = (room, other) in NEIGHBOURS or floor_of(other) < floor_of(room)
             assert below, f"{path.relative_to(ROOT)}: {room} imports {other}"
+
+
+def test_the_wing_and_the_stages_do_not_know_each_other():
+    wing = floor_of("simulate")
+    assert FLOORS[wing] == {"simulate"}
+    for path in files():
+        room, found = room_of(path), imported_rooms(path)
+        assert room != "simulate" or not found & FLOORS[wing - 1], path
+        assert room in ("simulate", "cli") or "simulate" not in found, path
 
 
 DEPTH = 18

@@ -71,8 +71,8 @@ def simulate(
             advance(1)
         if wanted.s1_format != "rtc":
             items += _raw_sentinel1(folder, landscape, area, outline, wanted, threads)
-            references.write_heights(folder / "dem" / "heights.tif", landscape)
             advance(1)
+        references.write_heights(folder / "dem" / "heights.tif", landscape)
         items.append(_reference(folder, landscape, outline, wanted))
         if wanted.references == "french":
             french.write(folder, landscape, outline, tiles, wanted)
