@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,24 +137,34 @@ def reflectors(view: View) -> tuple[Floats, Floats, Floats]:
     return line, sample, z
 
 
+class _Ground(NamedTuple):
+    """The relief as pixels meet it."""
+
+    lattice: tuple[float, float, float]
+    """First x and y, and the distance between heights."""
+    z: NDArray[np.float32]
+    slopes: bool
+    """See `View`."""
+
+
 @kernel
 def _meet(
-    nodes: Floats, line0: int, sample0: int, rows: int, cols: int, middle: float,
-    lattice: tuple[float, float, float], z: NDArray[np.float32], slopes: bool,
+    nodes: Floats, middle: float, first: tuple[int, int], ground: _Ground,
     x: Floats, y: Floats, facing: NDArray[np.float32],
 ) -> None:  # fmt: skip
     """Where each pixel meets the relief, and β⁰ per γ⁰ there.
 
     Nodes hold, for x and y, the three coefficients of a parabola in height − `middle`. Their
     first derivative is the direction of look with the length cot θ: a metre of height more at
-    the same slant range lies that much farther away.
+    the same slant range lies that much farther away. `first` is the line and sample of the block.
     """
+    line0, sample0 = first
     place = np.empty(6)
-    for r in range(rows):
+    for r in range(x.shape[0]):
         p = (line0 + r) / NODE
         i = int(np.floor(p)) - line0 // NODE
         v = p - np.floor(p)
-        for c in range(cols):
+        for c in range(x.shape[1]):
             q = (sample0 + c) / NODE
             j = int(np.floor(q)) - sample0 // NODE
             u = q - np.floor(q)
@@ -168,7 +178,7 @@ def _meet(
                 d = h - middle
                 px = place[0] + d * (place[1] + d * place[2])
                 py = place[3] + d * (place[4] + d * place[5])
-                found, sx, sy = surface(px, py, lattice, z)
+                found, sx, sy = surface(px, py, ground.lattice, ground.z)
                 done = abs(found - h) < 1e-3
                 h = found
                 if done:
@@ -181,7 +191,7 @@ def _meet(
             cot = np.sqrt(gx * gx + gy * gy)
             sine = 1 / np.sqrt(1 + cot * cot)
             cosine = cot * sine
-            rise = (sx * gx + sy * gy) / cot if slopes else 0.0
+            rise = (sx * gx + sy * gy) / cot if ground.slopes else 0.0
             # Lit area over slant-plane area of a facet. Source: D. Small, IEEE TGRS 49 (2011).
             lit = max(cosine + rise * sine, 0.0)
             facing[r, c] = lit / max(sine - rise * cosine, 0.05)
@@ -223,10 +233,8 @@ def ground_of(
     relief = view.landscape.relief
     x, y = np.empty((rows, cols)), np.empty((rows, cols))
     facing = np.empty((rows, cols), np.float32)
-    _meet(
-        nodes, line0, sample0, rows, cols, middle, relief.lattice, relief.z,
-        view.slopes, x, y, facing,
-    )  # fmt: skip
+    ground = _Ground(relief.lattice, relief.z, view.slopes)
+    _meet(nodes, middle, (line0, sample0), ground, x, y, facing)
     return x, y, facing
 
 

@@ -86,8 +86,7 @@ def _propose(
     index of every hole pixel; it is as long as there are.
     """
     height, width = window.shape
-    weight = squeeze * squeeze
-    limit = reach * reach * (1 + 1e-12)
+    weight, limit = squeeze * squeeze, reach * reach * (1 + 1e-12)
     up = _rows_up(window, source)
     down = np.full(width, _FAR, np.int16)
     columns = int(reach) + 1

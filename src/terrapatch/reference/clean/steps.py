@@ -41,7 +41,7 @@ ShapeStep = ClosingStep | OpeningStep
 
 @dataclass(frozen=True)
 class Area:
-    """What all steps of a run know."""
+    """What every step is told about the map that is cleaned."""
 
     pixel_m: tuple[float, float]
     """Height and width of a pixel in metres."""
