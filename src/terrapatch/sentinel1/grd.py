@@ -40,10 +40,10 @@ from ..tables import LockedAsset, LockedItem
 from . import border
 from .averaged import Averaged, Divided, divide, parts_of
 from .bands import GrdBands, NextLine, Polarisation
+from .extras import TerrainBands
 from .flattening import Flattening
 from .footprint import Footprint
 from .geometry import Ground, Heights, ImageLattice, coordinates, ground_control, terrain
-from .layers import TerrainLayers
 from .radiometry import noise_scale
 from .shadow import Masks
 from .surroundings import Surroundings
@@ -73,12 +73,12 @@ class GrdScene:
     """One raw scene over the unit, as the mosaic's engine takes it."""
 
     number: int
-    groups: tuple[GrdBands | Averaged | TerrainLayers, ...]
+    groups: tuple[GrdBands | Averaged | TerrainBands, ...]
     reaches: NDArray[np.bool_]
     classes: None = None
 
     @property
-    def everything(self) -> tuple[GrdBands | Averaged | TerrainLayers, ...]:
+    def everything(self) -> tuple[GrdBands | Averaged | TerrainBands, ...]:
         """The groups; raw scenes have no classes."""
         return self.groups
 
@@ -125,9 +125,9 @@ class Raw:
         if not reaches.any():
             return GrdScene(number, (), reaches)
         box = _box(geobox, patches)
-        layers = self._terrain(item, layer, bands, image, annotation, geobox, box)
+        extras = self._terrain(item, layer, bands, image, annotation, geobox, box)
         if parts == 1:
-            return GrdScene(number, (bands, *layers), reaches)
+            return GrdScene(number, (bands, *extras), reaches)
         beside = []
         for other in self._siblings(item):
             there = self._annotation(other, layer.bands[0])
@@ -136,7 +136,7 @@ class Raw:
                 if (more.needs[:, 1] > 0).any():
                     self._terrain(other, layer, more, image, there, geobox, box)
                     beside.append(more)
-        return GrdScene(number, (Averaged([bands, *beside], parts), *layers), reaches)
+        return GrdScene(number, (Averaged([bands, *beside], parts), *extras), reaches)
 
     def _bands(self, item: LockedItem, layer: Layer, divided: Divided) -> GrdBands:
         """The polarisations of a scene on the (divided) grid."""
@@ -161,8 +161,8 @@ class Raw:
     def _terrain(
         self, item: LockedItem, layer: Layer, bands: GrdBands, image: ImageLattice,
         annotation: Annotation, geobox: GeoBox, box: GeoBox,
-    ) -> tuple[TerrainLayers, ...]:  # fmt: skip
-        """Have the bands flattened, and make the layers of terrain, where they are wanted."""
+    ) -> tuple[TerrainBands, ...]:  # fmt: skip
+        """Have the bands flattened, and make the bands of terrain, where they are wanted."""
         settings = self.settings
         flatten = settings.radiometry == "gamma0_rtc"
         if not (flatten or layer.plain):
@@ -181,7 +181,7 @@ class Raw:
         masks = Masks(profiles, surroundings.strips)
         dem, _ = surroundings.dem(annotation)
         first = len(layer.bands)
-        return (TerrainLayers(layer.plain, first, geobox, image, orbit, dem, masks),)
+        return (TerrainBands(layer.plain, first, geobox, image, orbit, dem, masks),)
 
     def incidence(self, step: Step, patches: Patches) -> NDArray[np.float32]:
         """Incidence angles on the ellipsoid at the centres of patches, for a pass.
