@@ -29,7 +29,8 @@ from measure import SMALL
 from terrapatch.catalog.grd import read_product
 from terrapatch.catalog.scene import Files, locked_item
 from terrapatch.compiled import kernel
-from terrapatch.grid import Unit, geobox_to_dict, mgrs_tile_geobox, patch_windows
+from terrapatch.grid import Unit, geobox_to_dict, mgrs_tile_geobox
+from terrapatch.places import patch_windows
 from terrapatch.recipe import Sentinel1Settings
 from terrapatch.simulate import grd, grd_metadata
 from terrapatch.simulate.grd_tables import AMPLITUDE, luts, noise_plane
@@ -90,8 +91,10 @@ class RadarInput:
             level="GRD", radiometry="sigma0", denoise=True, dem=(str(self.dem),),
             polarisations=bands,
         )  # fmt: skip
-        plain = {"name": "bench", "mode": "corrected", "modalities": ["sentinel1"]}
-        plain["sentinel1"] = section.model_dump(mode="json")
+        plain = {
+            "name": "bench", "mode": "corrected",
+            "layers": {"sentinel1": section.model_dump(mode="json")},
+        }  # fmt: skip
         (folder / "settings.json").write_text(json.dumps(plain))
         return Stage(
             folder / "lock.json", folder / "footprints.parquet", folder / "settings.json",

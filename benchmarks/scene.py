@@ -17,7 +17,8 @@ import pyproj
 from odc.geo.geobox import GeoBox
 
 from measure import SMALL
-from terrapatch.grid import Unit, geobox_to_dict, patch_windows, snapped_geobox
+from terrapatch.grid import Unit, geobox_to_dict, snapped_geobox
+from terrapatch.places import patch_windows
 from terrapatch.tables import Lock, LockedAsset, LockedItem, LockedUnit, read_lock, write_lock
 
 HERE = Path(__file__).parent
@@ -51,9 +52,9 @@ def prepare(folder: Path) -> Input:
             subprocess.run([sys.executable, "-m", "terrapatch.cli", *map(str, verb)], check=True)
     planned = read_lock(results / "lock.json")
     item = next(i for i in planned.items if i.sensor == "sentinel2")
-    settings = results / "settings" / "sentinel2.json"
+    settings = results / "settings" / "stack" / "sentinel2.json"
     plain = json.loads(settings.read_text())
-    bands = tuple(plain["sentinel2"]["bands"])
+    bands = tuple(plain["layers"]["sentinel2"]["bands"])
     geobox = inner_grid(
         item.assets["B02"], plain["sampling"]["crs"], plain["sampling"]["resolution"]
     )

@@ -21,9 +21,10 @@ from ..errors import InputError
 from ..grid import geobox_to_dict
 from ..layers import Values
 from ..legend import NODATA, Legend
-from ..mosaic import Patches, read_patches, shard_patches
+from ..mosaic import shard_patches
+from ..places import Places, read_places
 from ..rasters import write_geotiff
-from ..recipe import ReferenceSettings, named_files, read_settings
+from ..recipe import LabelsSettings, named_files, read_settings
 from ..stacks import LABEL, StackInfo, create_stack
 from ..sums import check_named
 from ..tables import read_lock, unit_geobox
@@ -49,7 +50,7 @@ class Made:
     and `nodata_share`, the share of pixels without label before networks and cleaning."""
 
 
-def made(lock: Path, unit: str, wanted: ReferenceSettings) -> Made:
+def made(lock: Path, unit: str, wanted: LabelsSettings) -> Made:
     """Labels of a unit: burnt, cleaned, with all levels and edges.
 
     Raises: see `reference`.
@@ -84,9 +85,9 @@ def reference(
     """
     told = read_settings(settings)
     plan = read_lock(lock)
-    check_named(named_files(told, "reference"), plan, lock)
-    patches = read_patches(footprints, unit_geobox(plan.unit(unit)))
-    _write(output, unit, made(lock, unit, told.reference), patches, threads)
+    check_named(named_files(told, "stack"), plan, lock)
+    patches = read_places(footprints, unit_geobox(plan.unit(unit)))
+    _write(output, unit, made(lock, unit, told.label), patches, threads)
 
 
 def labels(lock: Path, unit: str, settings: Path, output: Path, band: str = "") -> None:
@@ -104,8 +105,8 @@ def labels(lock: Path, unit: str, settings: Path, output: Path, band: str = "") 
         Error: else as `reference`.
     """
     told = read_settings(settings)
-    check_named(named_files(told, "reference"), read_lock(lock), lock)
-    found = made(lock, unit, told.reference)
+    check_named(named_files(told, "stack"), read_lock(lock), lock)
+    found = made(lock, unit, told.label)
     name = band or found.bands[0]
     if name not in found.bands:
         raise InputError(f"--band {band}: the labels have the bands {', '.join(found.bands)}")
@@ -129,7 +130,7 @@ def _rgb(text: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _write(path: Path, unit: str, found: Made, patches: Patches, threads: int) -> None:
+def _write(path: Path, unit: str, found: Made, patches: Places, threads: int) -> None:
     """Cut labels to patches and write them as a stack."""
     info = StackInfo(
         layer=LABEL, kind="labels", unit=unit, geobox=geobox_to_dict(found.geobox), bands=found.bands,
