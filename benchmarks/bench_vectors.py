@@ -23,7 +23,8 @@ def write(folder: Path, shapes: list, codes: list[int], roads: list, side: int) 
 
     from terrapatch.catalog.files import Files
     from terrapatch.catalog.references import find_vectors
-    from terrapatch.grid import Unit, geobox_to_dict, patch_windows
+    from terrapatch.grid import Unit, geobox_to_dict
+    from terrapatch.places import patch_windows
     from terrapatch.recipe import ReferenceSettings
     from terrapatch.sampling import footprints
     from terrapatch.tables import Lock, LockedUnit, write_geoparquet, write_lock

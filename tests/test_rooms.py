@@ -18,6 +18,7 @@ FLOORS = (
     {"tables", "archives", "compiled"},
     {"access", "exact"},
     {"rasters", "rasterfiles", "sums", "stacks", "resample", "patchfiles", "radar", "dates", "vectors"},
+    {"places"},
     {"mosaic", "heights", "batches", "dropping"},
     {
         "simulate", "catalog", "sampling", "sentinel2", "sentinel1", "reference", "patches",

@@ -16,12 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..layers import POWER, Values
+from ..places import Places, read_places
 from ..progress import bar, track
 from ..stacks import Stack, StackInfo, StackWriter, create_stack, open_stack
 from ..sums import check_unchanged
@@ -33,16 +34,12 @@ from .engine import (
     cut,
     inner,
     known,
-    read_patches,
     seal,
     used_assets,
 )
-from .layer import Layer, Patches
+from .layer import Layer
 from .passes import Step, steps_of
 from .scenes import Scene
-
-if TYPE_CHECKING:
-    from odc.geo.geobox import GeoBox
 
 SHARD_BYTES = 128 * 2**20
 """Largest shard, not compressed."""
@@ -76,7 +73,7 @@ def build(
     *, values: Values, scl: bool = False, threads: int = 1, open_scene: OpenScene = Scene,
     times: Times = Times(), image_filter: ImageFilter | None = None,
     series_filter: SeriesFilter | None = None,
-    incidence: Callable[[Step, Patches], NDArray[np.float32]] | None = None,
+    incidence: Callable[[Step, Places], NDArray[np.float32]] | None = None,
 ) -> None:  # fmt: skip
     """Write the stack of a unit from all its scenes of a sensor.
 
@@ -108,7 +105,7 @@ def build(
     for step in steps:
         check_items(step.items, layer)
     check_unchanged(used_assets(items, layer), lock)
-    patches = read_patches(footprints, geobox)
+    patches = read_places(footprints, geobox)
     patch_bytes = len(layer.names) * np.dtype(layer.dtype).itemsize * patches.size_px**2
     info = StackInfo(
         layer=modality, kind=modality, unit=unit, geobox=locked.geobox, bands=layer.names,
@@ -118,7 +115,7 @@ def build(
         scl=scl, series=times.series, passes=tuple(step.facts for step in steps),
     )  # fmt: skip
     halo = max((f.halo for f in (image_filter, series_filter) if f is not None), default=0)
-    wide, around = with_halo(patches, geobox, halo)
+    wide = patches.pad(halo)
     angles = np.full((len(patches.ids), len(steps)), np.nan, np.float32)
     lacking = np.zeros((len(patches.ids), len(steps), len(layer.names)), np.uint32)
 
@@ -127,7 +124,7 @@ def build(
         order = sorted(range(len(steps)), key=lambda t: _track(steps[t]))
         for time in track(order, modality, len(order), "date"):
             lacking[:, time] = cut(
-                steps[time].items, layer, around, wide, writer, time=time, threads=threads,
+                steps[time].items, layer, wide.geobox, wide, writer, time=time, threads=threads,
                 open_scene=open_scene, image_filter=image_filter,
             )  # fmt: skip
             if incidence is not None:
@@ -150,7 +147,7 @@ def build(
             writer.write_lacking(lacking)
 
 
-def shard_patches(patches: Patches, patch_bytes: int) -> int:
+def shard_patches(patches: Places, patch_bytes: int) -> int:
     """How many patches a shard holds: about a row of the unit's.
 
     Few blocks of scenes are then awaited by several shards.
@@ -161,14 +158,6 @@ def shard_patches(patches: Patches, patch_bytes: int) -> int:
     """
     row = max(1, len(set(patches.corners[:, 1].tolist())))
     return max(1, min(row, SHARD_BYTES // patch_bytes))
-
-
-def with_halo(patches: Patches, geobox: GeoBox, halo: int) -> tuple[Patches, GeoBox]:
-    """Patches wider by a halo on each side, in a unit that is wider as much."""
-    if halo == 0:
-        return patches, geobox
-    # The first pixel moves as far as the unit's own: corners stay the same numbers.
-    return replace(patches, size_px=patches.size_px + 2 * halo), geobox.pad(halo)
 
 
 def _track(step: Step) -> tuple[int, str, str]:
