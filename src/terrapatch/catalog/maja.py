@@ -186,7 +186,7 @@ def lacking(scene: Scene, missing: Sequence[str]) -> SceneError:
         this = next(kind for kind in NATURES if kind != other)
         return SceneError(
             f"{scene.where}: the product has {', '.join(missing)} as {other} only, not as "
-            f"{this}; fetch it again, or set sentinel2.reflectance: {other}"
+            f"{this}; fetch it again, or set reflectance: {other}"
         )
     have = [band for band in S2_BANDS if band in scene.bands]
     return missing_bands(scene.id, scene.where, missing, have)

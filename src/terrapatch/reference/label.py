@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from ..errors import IncompleteError, LegendError
 from ..legend import NODATA, Crosswalk, Legend, load_crosswalk, load_legend, whole_number
 from ..rasters import read_masked
-from ..recipe import ReferenceSettings
+from ..recipe import LabelsSettings
 from ..resample import CELL, SNAP, Lattice, nodes
 from ..sums import check_unchanged
 from ..tables import LockedAsset, read_lock, unit_geobox
@@ -283,7 +283,7 @@ class Burnt:
         return float((inside == NODATA).mean())
 
 
-def burnt(lock: Path, unit: str, wanted: ReferenceSettings) -> Burnt:
+def burnt(lock: Path, unit: str, wanted: LabelsSettings) -> Burnt:
     """Bring all sources of a unit onto its grid.
 
     Args:
@@ -298,7 +298,7 @@ def burnt(lock: Path, unit: str, wanted: ReferenceSettings) -> Burnt:
     items, polygons = plan.items_of(unit, "reference"), plan.vectors_of(unit)
     if not items and not polygons:
         raise IncompleteError(
-            f"{lock}: no reference map for unit {unit!r}; give reference.path, reference.vectors "
+            f"{lock}: no reference map for unit {unit!r}; give path, vectors "
             "(or a raster with sensor: reference) that covers the area, and plan again"
         )
     used = [*polygons, *(vector for vector in plan.vectors if vector.kind == "networks")]
@@ -334,7 +334,7 @@ def _fill_map(
     labels: NDArray[np.uint8],
     around: GeoBox,
     asset: LockedAsset,
-    wanted: ReferenceSettings,
+    wanted: LabelsSettings,
     legend: Legend,
     halo: int,
     unknown: dict[str, Counter[float]],
@@ -345,7 +345,7 @@ def _fill_map(
         unknown[asset.href] = found
 
 
-def _with_ignored(wanted: ReferenceSettings) -> Crosswalk:
+def _with_ignored(wanted: LabelsSettings) -> Crosswalk:
     """The crosswalk of maps, with the codes that the recipe leaves out."""
     crosswalk = load_crosswalk(wanted.crosswalk)
     extra = []
@@ -358,7 +358,7 @@ def _with_ignored(wanted: ReferenceSettings) -> Crosswalk:
     if twice:
         raise LegendError(
             f"crosswalk {wanted.crosswalk!r}: code(s) {twice} have a row there and stand under "
-            "reference.ignore_codes too; take them out of one of them"
+            "ignore_codes too; take them out of one of them"
         )
     codes = dict.fromkeys(extra, NODATA) | dict(crosswalk.codes)
     return replace(crosswalk, codes=codes)
@@ -372,5 +372,5 @@ def _unknown_codes(unknown: Mapping[str, Mapping[float, int]], crosswalk: Crossw
     ]
     return (
         f"source codes in no row of crosswalk {crosswalk.name!r}: {'; '.join(files)}. Add each to "
-        "the crosswalk (an empty code means nodata), or name another under reference.crosswalk"
+        "the crosswalk (an empty code means nodata), or name another under crosswalk"
     )

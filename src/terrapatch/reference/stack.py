@@ -24,7 +24,7 @@ from ..legend import NODATA, Legend
 from ..mosaic import shard_patches
 from ..places import Places, read_places
 from ..rasters import write_geotiff
-from ..recipe import ReferenceSettings, named_files, read_settings
+from ..recipe import LabelsSettings, named_files, read_settings
 from ..stacks import LABEL, StackInfo, create_stack
 from ..sums import check_named
 from ..tables import read_lock, unit_geobox
@@ -50,7 +50,7 @@ class Made:
     and `nodata_share`, the share of pixels without label before networks and cleaning."""
 
 
-def made(lock: Path, unit: str, wanted: ReferenceSettings) -> Made:
+def made(lock: Path, unit: str, wanted: LabelsSettings) -> Made:
     """Labels of a unit: burnt, cleaned, with all levels and edges.
 
     Raises: see `reference`.
@@ -85,9 +85,9 @@ def reference(
     """
     told = read_settings(settings)
     plan = read_lock(lock)
-    check_named(named_files(told, "reference"), plan, lock)
+    check_named(named_files(told, "stack"), plan, lock)
     patches = read_places(footprints, unit_geobox(plan.unit(unit)))
-    _write(output, unit, made(lock, unit, told.reference), patches, threads)
+    _write(output, unit, made(lock, unit, told.label), patches, threads)
 
 
 def labels(lock: Path, unit: str, settings: Path, output: Path, band: str = "") -> None:
@@ -105,8 +105,8 @@ def labels(lock: Path, unit: str, settings: Path, output: Path, band: str = "") 
         Error: else as `reference`.
     """
     told = read_settings(settings)
-    check_named(named_files(told, "reference"), read_lock(lock), lock)
-    found = made(lock, unit, told.reference)
+    check_named(named_files(told, "stack"), read_lock(lock), lock)
+    found = made(lock, unit, told.label)
     name = band or found.bands[0]
     if name not in found.bands:
         raise InputError(f"--band {band}: the labels have the bands {', '.join(found.bands)}")
