@@ -35,7 +35,7 @@ from ..vectors import (
     IGNORE,
     NULL,
     UNKNOWN,
-    Source,
+    OpenVectors,
     code_error,
     findings,
     in_degrees,
@@ -155,7 +155,7 @@ class VectorFiles:
         facts: dict[str, Any] = {n: self._tallies[n].plain() for n in sorted(self._tallies)}
         return facts | {"nodata_share": round(nodata_share, 6)}
 
-    def _open(self, vector: LockedVector) -> Source:
+    def _open(self, vector: LockedVector) -> OpenVectors:
         opened = open_vectors if vector.kind == "vectors" else open_network
         return opened(
             self._wanted, vector.source, vector.href, self._legend, self._unpack_to,
@@ -163,7 +163,9 @@ class VectorFiles:
         )  # fmt: skip
 
 
-def burn_polygons(source: Source, geobox: GeoBox, free: int) -> tuple[NDArray[np.uint8], Tally]:
+def burn_polygons(
+    source: OpenVectors, geobox: GeoBox, free: int
+) -> tuple[NDArray[np.uint8], Tally]:
     """Burn a layer of polygons.
 
     Args:
@@ -190,7 +192,7 @@ def burn_polygons(source: Source, geobox: GeoBox, free: int) -> tuple[NDArray[np
     return result, tally
 
 
-def burn_network(source: Source, geobox: GeoBox, network: NDArray[np.uint8]) -> Tally:
+def burn_network(source: OpenVectors, geobox: GeoBox, network: NDArray[np.uint8]) -> Tally:
     """Burn a network into pixels that have none yet.
 
     Args:
@@ -211,14 +213,14 @@ def burn_network(source: Source, geobox: GeoBox, network: NDArray[np.uint8]) -> 
     return tally
 
 
-def _check(source: Source, tally: Tally) -> None:
+def _check(source: OpenVectors, tally: Tally) -> None:
     lines = findings(source, tally.unknown, tally.nulls)
     if lines:
         raise code_error(lines)
 
 
 def _strips(
-    source: Source, geobox: GeoBox, tally: Tally
+    source: OpenVectors, geobox: GeoBox, tally: Tally
 ) -> Iterator[tuple[range, Shapes, NDArray[np.int64], NDArray[np.float64]]]:
     """Features of the layer, a strip of rows at a time."""
     anchor = Anchor.of(geobox)
@@ -233,7 +235,7 @@ def _strips(
 
 
 def _moved(
-    source: Source, strip: GeoBox, tally: Tally
+    source: OpenVectors, strip: GeoBox, tally: Tally
 ) -> Iterator[tuple[NDArray[Any], NDArray[np.int16], NDArray[np.float64]]]:
     """Polygons around a strip in its CRS, with codes and order values."""
     grid, crs = str(strip.crs), source.layer.crs
@@ -265,7 +267,7 @@ def _moved(
         yield moved, codes[~out][sound], features.tops[~out][sound]
 
 
-def _sound(geometries: NDArray[Any], source: Source) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def _sound(geometries: NDArray[Any], source: OpenVectors) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Geometries valid and in one form (None where nothing is left), and which were broken."""
     import shapely
 

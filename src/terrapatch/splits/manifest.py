@@ -23,7 +23,7 @@ from ..legend import load_legend
 from ..recipe import SplitsSettings, StageSettings, read_settings
 from ..results import SPLITS
 from ..tables import read_geoparquet, write_geoparquet, write_json
-from .blocks import Blocks, block_split, lay_blocks
+from .blocks import BlockLayout, block_split, lay_blocks
 from .distance import leakage, metric_outlines, tolerance_m
 from .overlap import drop_overlaps
 from .published import PUBLISHED_SHARES, published_split
@@ -179,7 +179,7 @@ def _finest_counts(table: gpd.GeoDataFrame, settings: StageSettings) -> NDArray[
 
 def _by_blocks(
     outlines: NDArray[Any],
-    blocks: Blocks,
+    blocks: BlockLayout,
     kept: NDArray[np.bool_],
     classes: NDArray[np.float64],
     *,
