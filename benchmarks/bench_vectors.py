@@ -25,7 +25,7 @@ def write(folder: Path, shapes: list, codes: list[int], roads: list, side: int) 
     from terrapatch.catalog.scene import Files
     from terrapatch.grid import Unit, geobox_to_dict
     from terrapatch.places import patch_windows
-    from terrapatch.recipe import ReferenceSettings
+    from terrapatch.recipe import LabelsSettings
     from terrapatch.sampling import footprints
     from terrapatch.tables import Lock, LockedUnit, write_geoparquet, write_lock
 
@@ -60,7 +60,7 @@ def write(folder: Path, shapes: list, codes: list[int], roads: list, side: int) 
                   {"step": "closing", "size_m": [40, 50]}, {"step": "networks"}],
         "protect": [5],
     }  # fmt: skip
-    wanted = ReferenceSettings(**plain)
+    wanted = LabelsSettings(**plain)
     geobox = GeoBox((side, side), Affine(10, 0, LEFT, 0, -10, TOP), CRS)
     area = box(LEFT, TOP - 10 * side, LEFT + 10 * side, TOP)
     found = find_vectors(wanted, area, CRS, Files(False), archive=None, unpack_to=folder)
@@ -75,8 +75,8 @@ def write(folder: Path, shapes: list, codes: list[int], roads: list, side: int) 
         Lock(name="bench", source="local", units=(unit,), items=(), vectors=found.vectors),
         folder / "lock.json",
     )
-    stage_settings = {"name": "bench", "mode": "corrected", "modalities": ["sentinel2"]}
-    stage_settings["reference"] = wanted.model_dump(mode="json")
+    layers = {"label": wanted.model_dump(mode="json")}
+    stage_settings = {"name": "bench", "mode": "corrected", "layers": layers}
     (folder / "settings.json").write_text(json.dumps(stage_settings))
 
 

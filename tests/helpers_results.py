@@ -15,12 +15,13 @@ import shapely
 from scipy.ndimage import gaussian_filter
 
 from helpers_patches import write_labels
+from helpers_recipes import resolve
 from terrapatch.grid import geobox_to_dict, snapped_geobox
 from terrapatch.layers import Values
 from terrapatch.legend import load_legend
 from terrapatch.places import patch_windows
 from terrapatch.places.mosaic import mosaic_units
-from terrapatch.recipe import L2A_12, resolve, write_settings
+from terrapatch.recipe import L2A_12, write_settings
 from terrapatch.results import Results
 from terrapatch.stacks import StackInfo, create_stack
 from terrapatch.tables import (
@@ -84,7 +85,7 @@ def make_tree(
     height, width = (count * size_px * RESOLUTION for count in patches)
     area = snapped_geobox((-48.1, -6.0 - height, -48.1 + width, -6.0), "EPSG:4326", RESOLUTION)
     units = mosaic_units(area, size_px=size_px, stride_px=size_px, unit_patches=unit_patches)
-    legend = load_legend(made.reference.legend)
+    legend = load_legend(made.label.legend)
     rows: list[dict[str, Any]] = []
     pixels: dict[str, dict[str, np.ndarray]] = {"sentinel2": {}, "sentinel1": {}, "label": {}}
     for unit in units:

@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 from shapely.geometry import box
 
 from helpers_patches import write_labels
+from helpers_recipes import with_layers
 from terrapatch.grid import geobox_to_dict
 from terrapatch.layers import Values
 from terrapatch.legend import load_legend
@@ -48,7 +49,7 @@ def landscape(rng, shape, codes, sigma=6):
 
 def make_dataset(
     root, *, seed=0, size=32, grid=(4, 4), units=2, codes=(0, 1, 3, 5), splits=None,
-    labels="true", decibel=False, times=1, shards=(5, 3), settings=None, modalities=None,
+    labels="true", decibel=False, times=1, shards=(5, 3), settings=None, images=None,
     s2=S2, hole=None,
 ):  # fmt: skip
     """Write a dataset.
@@ -114,17 +115,17 @@ def make_dataset(
     for record in records:
         del record["shown"]
     write_geoparquet(gpd.GeoDataFrame(records, crs="EPSG:32723"), root / "manifest.parquet")
-    write_settings(root / "settings.json", settings or {}, modalities)
+    write_settings(root / "settings.json", settings or {}, images)
     return Dataset(root, root / "manifest.parquet", root / "stacks",
                    root / "statistics.json", root / "settings.json")  # fmt: skip
 
 
-def write_settings(path, training, modalities=None):
+def write_settings(path, training, images=None):
     path.write_text(
         json.dumps(
             {"name": "hand-made", "mode": "corrected",
-             "modalities": modalities or ["sentinel2", "sentinel1"],
-             "training": training, "reference": {}, "layouts": {}}
+             "layers": with_layers({}, images or ["sentinel2", "sentinel1"])["layers"],
+             "training": training, "layouts": {}}
         )
     )  # fmt: skip
 

@@ -50,8 +50,8 @@ class Unit:
 
     def __init__(self, folder, geobox, *, items=(), **wanted):
         self.folder, self.geobox, self.items = folder, geobox, list(items)
-        self.settings = settings_folder(folder / "settings", reference=wanted)
-        self.wanted = read_settings(self.settings / "reference.json").reference
+        self.settings = settings_folder(folder / "settings", label=wanted)
+        self.wanted = read_settings(self.settings / "stack" / "label.json").label
 
     def find(self):
         """What the plan finds."""

@@ -111,7 +111,7 @@ def test_a_damaged_shard_is_an_error_that_names_it_and_the_command(hurt, name, h
     assert (
         str(path) if how in ("deleted", "emptied") else f"sentinel1.zarr/{name}: damaged"
     ) in text
-    assert f"run `terrapatch sentinel1 '{hurt.results.root}' b000_000`" in text
+    assert f"run `terrapatch stack '{hurt.results.root}' b000_000 sentinel1`" in text
 
 
 def test_a_stack_of_other_pixels_than_the_manifest_describes_is_refused(hurt):
@@ -179,7 +179,7 @@ def test_labels_with_one_other_code_are_refused(hurt):
         for number, part in enumerate(old.info.shards):
             writer.write(number, 0, data[part.start : part.stop], source[part.start : part.stop])
     with pytest.raises(
-        StorageError, match=r"label\.zarr: the pixels of .* `terrapatch reference"
+        StorageError, match=r"label\.zarr: the pixels of .* `terrapatch stack"
     ):  # fmt: skip
         read_labels(open_stack(path), batch, ["l2"])
 
@@ -190,4 +190,4 @@ def test_labels_that_are_not_there_name_the_command(hurt):
     with pytest.raises(StorageError) as caught:
         open_stack(path)
     assert f"{path}: no readable stack" in str(caught.value)
-    assert f"run `terrapatch reference '{hurt.results.root}' b000_000`" in str(caught.value)
+    assert f"run `terrapatch stack '{hurt.results.root}' b000_000 label`" in str(caught.value)

@@ -18,7 +18,7 @@ from terrapatch.catalog.policy import best_first, choose, distinct, newest_versi
 from terrapatch.catalog.scene import Scene
 from terrapatch.errors import RecipeError, SceneError, SourceError
 from terrapatch.rasters import BlockReader
-from terrapatch.recipe import CatalogSettings
+from terrapatch.recipe import CatalogSettings, Sentinel1Settings
 from terrapatch.tables import LockedAsset
 
 RING = [[2.99, 44.96], [3.04, 44.96], [3.04, 45.0], [2.99, 45.0], [2.99, 44.96]]
@@ -32,7 +32,7 @@ def here(tmp_path, monkeypatch):
 
 
 def settings(here, *, catalog=None, **recipe):
-    plain = {"reference": {"path": "map.tif"}, "sentinel2": {"bands": ["B02"]}}
+    plain = {"label": {"path": "map.tif"}, "sentinel2": {"bands": ["B02"]}}
     catalog = {"period": ["2022-01-01", "2022-12-31"]} | (catalog or {})
     return settings_file(here, catalog=catalog, **(plain | recipe))
 
@@ -161,7 +161,9 @@ def test_a_newer_version_without_the_polarisations_does_not_replace_one_with_the
     )
     settings = CatalogSettings(source="local", paths=("x",), period=("2022-01-01", "2022-12-31"))
     for order in permutations((old, new)):
-        kept, _ = choose(order, settings, shapely.box(0, 0, 1, 1), ("VV", "VH"), "GRD")
+        kept, _ = choose(
+            order, settings, shapely.box(0, 0, 1, 1), radar=Sentinel1Settings(level="GRD")
+        )
         assert [s.id for s in kept] == ["old"]
 
 
@@ -175,7 +177,7 @@ def test_maps_of_one_name_are_two_maps(here):
         for year in (2020, 2021)
     ]
     catalog = {"rasters": [raster("s2.tif", "2022-06-01"), *maps]}
-    lock = plan(settings(here, catalog=catalog, reference={}))
+    lock = plan(settings(here, catalog=catalog, label={}))
     found = {i.id: i.assets["map"].href for i in lock.items if i.sensor == "reference"}
     assert found == {"map_20200101": "2020/map.tif", "map_20210101": "2021/map.tif"}
 

@@ -43,7 +43,7 @@ def settings_with(tree, **changes):
     plain = json.loads(path.read_text(encoding="utf-8"))
     for key, value in changes.items():
         section, _, name = key.partition("__")
-        plain[section][name] = value
+        (plain["layers"] if section in plain["layers"] else plain)[section][name] = value
     other = path.with_name(f"layouts-{len(list(path.parent.iterdir()))}.json")
     other.write_text(json.dumps(plain), encoding="utf-8")
     return other
@@ -329,10 +329,10 @@ def test_a_legend_without_both_levels_is_refused_with_all_findings(small, tmp_pa
     legend = tmp_path / "own.csv"
     rows = "\n".join(f"crop,{k},c{k},class {k},,#00000{k}," for k in range(9))
     legend.write_text(f"level,code,abbrev,name,parent,color,published_pixels\n{rows}\n", "utf-8")
-    settings = settings_with(small, reference__legend=str(legend), reference__edges="none")
+    settings = settings_with(small, label__legend=str(legend), label__edges="none")
     with pytest.raises(RecipeError) as caught:
         layouts(*small.inputs(), settings, tmp_path / "out")
-    for text in ("l1, l2", "reference.edges", "layouts.name: native"):
+    for text in ("l1, l2", "edges", "layouts.name: native"):
         assert text in str(caught.value)
     assert not (tmp_path / "out").exists()
 

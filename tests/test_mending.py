@@ -31,7 +31,7 @@ def make(folder):
     (folder / "walk.csv").write_text(packaged("crosswalks", "terraclass_cerrado"))
     small_recipe(
         folder, area={"bbox": None, "file": AREA},
-        reference={"legend": "legend.csv", "crosswalk": "walk.csv"},
+        label={"legend": "legend.csv", "crosswalk": "walk.csv"},
     )  # fmt: skip
     done = terrapatch("build", "small.yaml", "--cores", "1", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -102,9 +102,9 @@ TRAIN = ["training", str(ROOT)]
         (flip, lambda: shard("data", "label"), ["layouts", str(ROOT)]),
         (shutil.rmtree, lambda: LABEL, TRAIN),
         (cut, lambda: LABEL / "zarr.json", ["report", str(ROOT)]),
-        (cut, lambda: ROOT / "lock.json", ["reference", str(ROOT), "b000_000"]),
-        (empty, lambda: ROOT / "settings/sentinel2.json", ["sentinel2", str(ROOT), "b000_000"]),
-        (cut, lambda: ROOT / "footprints/b000_000.parquet", ["sentinel1", str(ROOT), "b000_000"]),
+        (cut, lambda: ROOT / "lock.json", ["stack", str(ROOT), "b000_000", "label"]),
+        (empty, lambda: ROOT / "settings/stack/sentinel2.json", ["stack", str(ROOT), "b000_000", "sentinel2"]),
+        (cut, lambda: ROOT / "footprints/b000_000.parquet", ["stack", str(ROOT), "b000_000", "sentinel1"]),
         (cut, lambda: ROOT / "patches/b000_000.parquet", ["splits", str(ROOT)]),
         (empty, lambda: ROOT / "manifest.parquet", ["layouts", str(ROOT)]),
         (cut, lambda: ROOT / "dates.parquet", ["splits", str(ROOT)]),
@@ -145,7 +145,7 @@ def test_a_cut_lock_is_told_before_anything_starts_and_planned_again(here, built
 def test_stacks_and_labels_that_were_taken_away_are_made_again_where_they_are_needed(here):
     shutil.rmtree(ROOT / "stacks")
     assert planned_jobs() == set()  # nothing asks for them
-    made = {"sentinel2", "sentinel1", "reference"}
+    made = {"stack"}
     assert made | {"publish", "training", "report"} <= planned_jobs("--set", "publish.title=Other")
     assert made | {"training", "report"} <= planned_jobs("--set", "training.trees=3")
 
@@ -163,15 +163,15 @@ def test_files_that_a_recipe_names_stand_in_the_lock(here):
 @pytest.mark.parametrize(
     ("name", "old", "new", "stage", "follows"),
     [
-        (AREA, "44.99", "44.9901", "sampling", {"sampling", "reference", "patches"}),
+        (AREA, "44.99", "44.9901", "sampling", {"sampling", "stack", "patches"}),
         (
             "legend.csv",
             "level,",
             "# a comment\nlevel,",
-            "reference",
-            {"reference", "patches", "layouts"},
+            "stack",
+            {"stack", "patches", "layouts"},
         ),
-        ("walk.csv", "11,", " 11,", "reference", {"reference", "patches"}),
+        ("walk.csv", "11,", " 11,", "stack", {"stack", "patches"}),
     ],
 )
 def test_an_edit_rebuilds_what_follows_and_the_check_names_it(
@@ -185,7 +185,8 @@ def test_an_edit_rebuilds_what_follows_and_the_check_names_it(
     capsys.readouterr()
     assert old in text
     path.write_text(text.replace(old, new))
-    assert main([stage, str(ROOT), "b000_000"]) == 3
+    words = [stage, str(ROOT), "b000_000", *(["label"] if stage == "stack" else [])]
+    assert main(words) == 3
     told = capsys.readouterr().err
     assert f"{name}: changed since it was planned" in told
     assert main(["plan", "small.yaml", "--check"]) == 10
@@ -193,7 +194,7 @@ def test_an_edit_rebuilds_what_follows_and_the_check_names_it(
     assert "plan" in planned_jobs()
     assert main(advice(told)) == 0
     assert follows <= planned_jobs()
-    assert main([stage, str(ROOT), "b000_000"]) == 0
+    assert main(words) == 0
 
 
 def test_a_file_that_the_recipe_names_and_that_is_gone_is_told_by_the_plan(here, capsys):
@@ -207,17 +208,17 @@ def test_which_stage_reads_which_file(here):
     Path("a.dbf").touch()
     changes = {
         "area": {"file": "a.shp"},
-        "reference": {
+        "layers": {"label": {
             "vectors": [{"path": "v.gpkg", "fields": ["code"], "crosswalk": "own.csv"}],
             "networks": [{"path": "n.gpkg", "code": 7, "rules": "rules.csv"},
                          {"path": "m.gpkg", "code": 7, "product": "bdtopo-roads", "rules": None}],
-        },
+        }},
     }  # fmt: skip
     recipe = load_recipe("small.yaml", changes)
     tables = ("legend.csv", "walk.csv", "own.csv", "rules.csv")
     assert named_files(recipe, "plan") == ("a.shp", "a.dbf", *tables)
-    assert named_files(recipe, "reference") == tables
+    assert named_files(recipe, "stack") == tables
     assert named_files(recipe, "sampling") == named_files(recipe, "simulate") == ("a.shp", "a.dbf")
     for stage in ("patches", "layouts", "publish", "training"):
         assert named_files(recipe, stage) == ("legend.csv",)
-    assert named_files(recipe, "sentinel2") == named_files(recipe, "splits") == ()
+    assert named_files(recipe, "splits") == ()

@@ -8,10 +8,10 @@ import shapely
 
 from helpers_catalog import make_safe, reference_map, settings_file
 from helpers_patches import write_footprints
+from helpers_recipes import resolve
 from helpers_vectors import table_of, write_vectors
 from terrapatch.catalog import changes, describe, plan
 from terrapatch.errors import IncompleteError, LegendError, RecipeError, SceneError
-from terrapatch.recipe import resolve
 from terrapatch.reference import reference
 from terrapatch.tables import read_lock, unit_geobox
 
@@ -40,7 +40,7 @@ def settings(here, **wanted):
         here / "results" / "settings", catalog=CATALOG,
         sampling={"kind": "mosaic", "crs": "EPSG:32631", "resolution": 10, "size_px": 32,
                   "unit_patches": 2},
-        reference={"vectors": [source]} | wanted,
+        label={"vectors": [source]} | wanted,
     )  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def test_the_lock_holds_files_layers_and_where_the_polygons_are(here):
         ["b000_000", "b001_000", "b002_000", "b003_000"][: len(lock.units)], ("vectors.0.0",)
     )
     assert lock.units
-    assert set(lock.units_left_out.values()) == {"no polygon of reference.vectors lies here"}
+    assert set(lock.units_left_out.values()) == {"no polygon of vectors lies here"}
     assert "vectors.0.0  parcels.gpkg  parcels  EPSG:4674  3 features" in describe(lock)
     assert not [item for item in lock.items if item.sensor == "reference"]
 
@@ -68,11 +68,12 @@ def test_the_lock_holds_files_layers_and_where_the_polygons_are(here):
 def test_the_stage_reads_what_the_plan_found(here):
     path = settings(here)
     lock = plan(path, here / "results" / "lock.json")
-    stage = here / "results" / "settings" / "reference.json"
+    stage = here / "results" / "settings" / "label.json"
     resolved = json.loads(path.read_text())
     stage.write_text(
         json.dumps(
-            {k: resolved[k] for k in ("name", "mode", "modalities", "sampling", "reference")}
+            {k: resolved[k] for k in ("name", "mode", "sampling")}
+            | {"layers": {"label": resolved["layers"]["label"]}}
         )
     )
     unit = lock.units[0].id
@@ -94,7 +95,7 @@ def test_an_area_without_polygons_is_an_error_or_an_empty_plan_with_its_reason(h
         plan(settings(here))
     source = {"path": "parcels.gpkg", "fields": ["code"], "required": False}
     with pytest.raises(
-        IncompleteError, match=r"the plan is empty.*\n(.*no polygon of reference.*\n)+"
+        IncompleteError, match=r"the plan is empty.*\n(.*no polygon of vectors.*\n)+"
     ):
         plan(settings(here, vectors=[source]))
 
@@ -151,11 +152,11 @@ def test_recipes_with_vectors(tmp_path):
         "area": {"bbox": [0, 0, 1, 1]},
         "catalog": {"paths": ["in"], "period": CATALOG["period"]},
     }
-    with pytest.raises(RecipeError, match=r"needs a reference map, or reference\.vectors"):
+    with pytest.raises(RecipeError, match=r"needs a reference map, or vectors"):
         resolve(plain)
     found = resolve(
-        plain | {"reference": {"vectors": [{"path": "v.gpkg", "where": {"a": [1, "b", True]}}]}}
+        plain | {"label": {"vectors": [{"path": "v.gpkg", "where": {"a": [1, "b", True]}}]}}
     )
-    assert found.reference.vectors[0].where == {"a": (1, "b", True)}
-    with pytest.raises(RecipeError, match=r"reference\.vectors\.0\.prority: unknown key"):
-        resolve(plain | {"reference": {"vectors": [{"path": "v.gpkg", "prority": 2}]}})
+    assert found.label.vectors[0].where == {"a": (1, "b", True)}
+    with pytest.raises(RecipeError, match=r"vectors\.0\.prority: unknown key"):
+        resolve(plain | {"label": {"vectors": [{"path": "v.gpkg", "prority": 2}]}})

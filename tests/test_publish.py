@@ -283,7 +283,7 @@ def test_the_card_has_a_head_that_machines_read(tree):
 
 def test_the_card_says_what_happened_to_offsets_and_names_the_deviations(tree):
     text = (Path(tree.results.dataset) / "README.md").read_text("utf-8")
-    for part in ("04.00 (offset -1000)", "10000 × reflectance", "`splits.method: published`", "`sentinel2.harmonise: false`",
+    for part in ("04.00 (offset -1000)", "10000 × reflectance", "`splits.method: published`", "`harmonise: false`",
                  "Edges are ours.", "Reference maps and vectors are simulated", "A. Person", "All imagery is simulated",
                  "| 13 | Deforestation 2022 | `#cd0000` | Agriculture |"):  # fmt: skip
         assert part in text
@@ -324,7 +324,7 @@ def test_published_settings_become_a_flat_list():
 
 def test_deviations_compare_counts_shares_and_values(tree, statistics):
     found = json.loads(Path(tree.results.deviations).read_text("utf-8"))
-    assert found["changes"][0] == {"setting": "sentinel2.harmonise", "value": False}
+    assert found["changes"][0] == {"setting": "layers.sentinel2.harmonise", "value": False}
     assert not found["published_in_force"]
     rows = {row["what"]: row for row in found["comparison"]}
     assert (rows["patches"]["published"], rows["patches"]["ours"]) == (30291, 23)
@@ -563,7 +563,7 @@ def test_damaged_predictions_are_named(tree, tmp_path):
 
 
 def test_the_report_shows_the_dataset_of_a_single_modality(tmp_path):
-    tree = make_tree(tmp_path, recipe={"layouts": {"name": "native"}, "modalities": ["sentinel2"]})
+    tree = make_tree(tmp_path, recipe={"layouts": {"name": "native"}, "images": ["sentinel2"]})
     layouts(*tree.inputs(), tree.settings("layouts"), Path(tree.results.dataset))
     run_publish(tree)
     page = run_report(tree, Path(tree.results.report))

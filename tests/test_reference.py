@@ -50,7 +50,7 @@ DEGREE = 8.983152841195215e-05
 def build(tmp_path, geobox, items, **changes):
     """Labels of a unit without its patches: (band, y, x) and the names of the bands."""
     folder = settings_folder(tmp_path / "settings", **changes)
-    wanted = read_settings(folder / "reference.json").reference
+    wanted = read_settings(folder / "stack" / "label.json").label
     found, _ = whole_unit(small_lock(tmp_path, geobox, items), "u1", wanted)
     assert found.layers.shape[1:] == tuple(geobox.shape)
     return found.layers, found.bands
@@ -225,7 +225,7 @@ def test_unknown_codes_outside_the_unit_are_the_business_of_others(tmp_path):
 
 
 def test_a_unit_without_map_is_incomplete(tmp_path):
-    with pytest.raises(IncompleteError, match=r"no reference map for unit 'u1'.*reference\.path"):
+    with pytest.raises(IncompleteError, match=r"no reference map for unit 'u1'.*path"):
         build(tmp_path, utm_geobox((4, 4)), [])
 
 
@@ -356,18 +356,18 @@ def test_distance_layers_see_across_units_and_end_at_254(tmp_path):
     codes[:, :5] = 1
     write_map(tmp_path / "map.tif", codes, grid)
     item = map_item(tmp_path / "map.tif")
-    whole, names = build(tmp_path, grid, [item], reference={"edges": "distance"})
+    whole, names = build(tmp_path, grid, [item], label={"edges": "distance"})
     assert names[2] == "edge_l2"
     expected = np.minimum(np.rint(distance_transform_edt(np.arange(700) != 4)), 254)
     np.testing.assert_array_equal(whole[2, 20], expected)
-    right, _ = build(tmp_path, grid[10:30, 100:400], [item], reference={"edges": "distance"})
+    right, _ = build(tmp_path, grid[10:30, 100:400], [item], label={"edges": "distance"})
     np.testing.assert_array_equal(right, whole[:, 10:30, 100:400])
 
 
 def test_no_edges_means_no_edge_bands(tmp_path):
     write_map(tmp_path / "map.tif", np.full((4, 4), 11, "uint8"), utm_geobox((4, 4)))
     layers, names = build(
-        tmp_path, utm_geobox((4, 4)), [map_item(tmp_path / "map.tif")], reference={"edges": "none"}
+        tmp_path, utm_geobox((4, 4)), [map_item(tmp_path / "map.tif")], label={"edges": "none"}
     )
     assert names == ("l2", "l1")
     assert len(layers) == 2
@@ -376,7 +376,7 @@ def test_no_edges_means_no_edge_bands(tmp_path):
 def test_the_same_lock_gives_the_same_bytes(tmp_path, sirgas_map):
     path, _ = sirgas_map
     geobox = utm_geobox((300, 300))
-    stage = settings_folder(tmp_path / "settings") / "reference.json"
+    stage = settings_folder(tmp_path / "settings") / "stack" / "label.json"
     lock = small_lock(tmp_path, geobox, [map_item(path)])
     write_footprints(tmp_path / "footprints.parquet", geobox, 100)
     seen = []
@@ -395,7 +395,7 @@ def test_the_stack_holds_the_labels_of_each_patch(tmp_path, sirgas_map, stride):
     table = write_footprints(tmp_path / "footprints.parquet", geobox, 64, stride)
     reference(
         tmp_path / "lock.json", "u1", tmp_path / "footprints.parquet",
-        tmp_path / "settings" / "reference.json", tmp_path / "label.zarr",
+        tmp_path / "settings" / "stack" / "label.json", tmp_path / "label.zarr",
     )  # fmt: skip
     stack = open_stack(tmp_path / "label.zarr")
     assert (stack.info.bands, stack.info.layer, stack.info.dtype) == (bands, "label", "uint8")
@@ -410,7 +410,7 @@ def test_a_unit_without_patches_has_an_empty_stack(tmp_path, sirgas_map):
     path, _ = sirgas_map
     geobox = utm_geobox((300, 210))
     lock = small_lock(tmp_path, geobox, [map_item(path)])
-    stage = settings_folder(tmp_path / "settings") / "reference.json"
+    stage = settings_folder(tmp_path / "settings") / "stack" / "label.json"
     none = write_footprints(tmp_path / "some.parquet", geobox, 64).iloc[:0]
     write_geoparquet(none, tmp_path / "footprints.parquet")
     reference(lock, "u1", tmp_path / "footprints.parquet", stage, tmp_path / "label.zarr")
@@ -421,7 +421,7 @@ def test_labels_to_look_at_have_the_colours_of_the_legend(tmp_path, sirgas_map):
     path, _ = sirgas_map
     geobox = utm_geobox((300, 210))
     whole, bands = build(tmp_path, geobox, [map_item(path)])
-    stage = tmp_path / "settings" / "reference.json"
+    stage = tmp_path / "settings" / "stack" / "label.json"
     legend = load_legend("cerradata4mm")
     for band, level in (("", legend.levels[0]), ("l1", legend.levels[1]), ("edge_l2", None)):
         output = tmp_path / "look.tif"
@@ -452,7 +452,7 @@ def prodes_recipe(tmp_path, codes):
     crosswalk = tmp_path / f"prodes_{len(codes)}_crosswalk.csv"
     lines = [f"{code},source {code},{PRODES_CODES.index(code)}" for code in codes]
     crosswalk.write_text("source_code,source_name,code\n" + "\n".join(lines) + "\n")
-    return {"reference": {"legend": str(legend), "crosswalk": str(crosswalk)}}
+    return {"label": {"legend": str(legend), "crosswalk": str(crosswalk)}}
 
 
 def test_a_genuine_map_in_sirgas_reaches_a_grid_in_utm_and_one_in_degrees(tmp_path, shared_data):
@@ -504,8 +504,8 @@ def test_an_unknown_code_of_a_genuine_map_is_counted(tmp_path, shared_data):
 
 
 def test_settings_and_lock_are_those_that_the_stage_reads(tmp_path):
-    folder = settings_folder(tmp_path / "s", reference={"edges": "thick"})
-    assert read_settings(folder / "reference.json").reference.edges == "thick"
+    folder = settings_folder(tmp_path / "s", label={"edges": "thick"})
+    assert read_settings(folder / "stack" / "label.json").label.edges == "thick"
     lock = small_lock(tmp_path, utm_geobox((4, 4)), [])
     assert read_lock(lock).items_of("u1", "reference") == []
 
@@ -530,8 +530,8 @@ def test_cleaned_labels_of_a_grid_in_degrees_do_not_depend_on_units(tmp_path, st
     grid = snapped_geobox((10, 55, 10.1, 60.12), "EPSG:4326", 2e-3)
     random_map(tmp_path / "map.tif", grid.pad(400), side=3)
     item = map_item(tmp_path / "map.tif")
-    settings_ = settings_folder(tmp_path / "settings", reference={"clean": steps})
-    wanted = read_settings(settings_ / "reference.json").reference
+    settings_ = settings_folder(tmp_path / "settings", label={"clean": steps})
+    wanted = read_settings(settings_ / "stack" / "label.json").label
 
     def labels(unit_patches):
         units = mosaic_units(grid, size_px=10, stride_px=10, unit_patches=unit_patches)

@@ -124,7 +124,7 @@ def test_a_stack_of_scattered_patches_is_made_in_regions(made, eager, tmp_path, 
     corners = [(400, 500), (5, 7), (10, 300), (200, 100), (9, 12), (402, 3), (210, 300)]
     write_corners(tmp_path / "footprints.parquet", unit, corners, 18)
     reference(
-        lock, "u1", tmp_path / "footprints.parquet", unit.settings / "reference.json",
+        lock, "u1", tmp_path / "footprints.parquet", unit.settings / "stack" / "label.json",
         tmp_path / "label.zarr", threads=threads,
     )  # fmt: skip
     stack = open_stack(tmp_path / "label.zarr")
@@ -148,7 +148,7 @@ def test_unknown_codes_of_all_regions_are_told_together(tmp_path, eager):
     write_map(tmp_path / "map.tif", codes, geobox)
     unit = Unit(tmp_path, geobox, items=[map_item(tmp_path / "map.tif")])
     write_corners(tmp_path / "footprints.parquet", unit, [(0, 0), (284, 284)], 16)
-    stage = settings_folder(tmp_path / "s") / "reference.json"
+    stage = settings_folder(tmp_path / "s") / "stack" / "label.json"
     with pytest.raises(LegendError) as caught:
         reference(
             unit.lock(), "u1", tmp_path / "footprints.parquet", stage, tmp_path / "label.zarr"

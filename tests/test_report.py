@@ -163,7 +163,7 @@ def test_units_left_out_and_gaps_of_series_stand_in_the_report(tmp_path):
     assert "Gaps in the series" not in text  # a mosaic is one image
     settings = Path(tree.settings("publish"))
     plain_settings = json.loads(settings.read_text("utf-8"))
-    plain_settings["sentinel1"]["time"] = "series"
+    plain_settings["layers"]["sentinel1"]["time"] = "series"
     settings.write_text(json.dumps(plain_settings), "utf-8")
     _, page = published_again(tree)
     text = " ".join(" ".join(Page(page).text).split())
@@ -274,7 +274,7 @@ def foreign(tmp_path_factory):
     path = root / "legend.csv"
     path.write_text("\n".join(rows) + "\n", "utf-8")
     recipe = {
-        "reference": {"legend": str(path)}, "layouts": {"name": "native"},
+        "label": {"legend": str(path)}, "layouts": {"name": "native"},
         "publish": {"title": "T | <i>*x*</i>", "authors": ["A_B|C <c>"], "quicklooks": 2},
     }  # fmt: skip
     tree = make_tree(root / "tree", recipe=recipe)

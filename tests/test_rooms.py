@@ -14,19 +14,22 @@ FLOORS = (
     {"errors", "progress"},
     {"crs"},
     {"sections", "grid", "layers", "legend", "results", "records", "yamlfiles"},
+    {"findings"},
     {"recipe"},
     {"tables", "archives", "compiled"},
     {"access", "exact"},
     {"rasters", "rasterfiles", "sums", "stacks", "resample", "patchfiles", "radar", "dates", "vectors"},
     {"places"},
     {"mosaic", "heights", "batches", "dropping"},
+    {"sentinel2", "sentinel1", "reference"},
+    {"kinds"},
     {
-        "simulate", "catalog", "sampling", "sentinel2", "sentinel1", "reference", "patches",
-        "splits", "layouts", "publish", "training",
+        "simulate", "catalog", "sampling", "patches", "splits", "layouts", "publish",
+        "training",
     },
     {"cli", "build", "faults", "screen"},
 )  # fmt: skip
-"""Ground (two storeys), language (two storeys), hands (four storeys: who writes files and compiles,
+"""Ground (two storeys), language (three storeys), hands (four storeys: who writes files and compiles,
 who opens them, who knows formats, who joins them), stages, door. Rooms of one floor never import each
 other, but for the pairs below."""
 

@@ -208,7 +208,7 @@ def settings(here, reference="map.vrt", **recipe):
     return settings_file(
         here / "results" / "settings",
         catalog={"paths": ["in"], "period": ["2022-01-01", "2022-12-31"]},
-        reference={"path": reference, "edges": "none"}, **recipe,
+        label={"path": reference, "edges": "none"}, **recipe,
     )  # fmt: skip
 
 
@@ -223,10 +223,10 @@ def alter(path):
 
 
 def make_labels(here):
-    stage = here / "results" / "settings" / "reference.json"
+    stage = here / "results" / "settings" / "label.json"
     plain = json.loads((here / "results" / "settings" / "plan.json").read_text())
-    keys = ("name", "mode", "modalities", "sampling", "reference")
-    stage.write_text(json.dumps({key: plain[key] for key in keys}))
+    kept = {key: plain[key] for key in ("name", "mode", "sampling")}
+    stage.write_text(json.dumps({**kept, "layers": {"label": plain["layers"]["label"]}}))
     lock = here / "results" / "lock.json"
     write_footprints(here / "footprints.parquet", unit_geobox(read_lock(lock).units[0]), 16)
     reference(lock, "b000_000", here / "footprints.parquet", stage, here / "label.zarr")

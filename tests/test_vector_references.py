@@ -266,7 +266,7 @@ def test_background_fills_what_no_polygon_covers(tmp_path, plain):
     x, y = geobox.affine.c, geobox.affine.f
     made = [shapely.box(x, y - 50, x + 100, y), shapely.box(x, y - 50, x + 20, y)]
     write_vectors(tmp_path / "v.gpkg", table_of(made, "EPSG:32722", code=["back", "hole"]))
-    with pytest.raises(LegendError, match=r"'background' needs reference\.background"):
+    with pytest.raises(LegendError, match=r"'background' needs background"):
         Unit(tmp_path, geobox, vectors=[vector(tmp_path / "v.gpkg")], **plain).find()
     wanted = plain | {"background": 3}
     layers, record = Unit(tmp_path, geobox, vectors=[vector(tmp_path / "v.gpkg")], **wanted).build()
@@ -539,7 +539,7 @@ def test_the_record_is_the_same_each_time_and_absent_without_vectors(tmp_path, p
     _, before = unit.build()
     write_footprints(tmp_path / "footprints.parquet", geobox, min(geobox.shape))
     reference(
-        unit.lock(), "u1", tmp_path / "footprints.parquet", unit.settings / "reference.json",
+        unit.lock(), "u1", tmp_path / "footprints.parquet", unit.settings / "stack" / "label.json",
         tmp_path / "label.zarr",
     )  # fmt: skip
     assert open_stack(tmp_path / "label.zarr").info.record == before

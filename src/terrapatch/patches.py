@@ -234,18 +234,18 @@ def patches(
     import geopandas as gpd
 
     wanted = read_settings(settings)
-    absent = [name for name in (*wanted.modalities, LABEL) if name not in stacks]
+    absent = [name for name in wanted.layers if name not in stacks]
     if absent:
         raise IncompleteError(
-            f"unit {unit!r}: no stack of {', '.join(absent)}; build it, or leave the modality "
-            "out under modalities"
+            f"unit {unit!r}: no stack of {', '.join(absent)}; build it, or take the layer "
+            "out of the recipe"
         )
     plan = read_lock(lock)
     check_named(named_files(wanted, "patches"), plan, lock)
     geobox = unit_geobox(plan.unit(unit))
     places = read_geoparquet(footprints)
     size = int(places["size_px"].iloc[0]) if len(places) else 1
-    legend = load_legend(wanted.reference.legend)
+    legend = load_legend(wanted.label.legend)
     columns: dict[str, Any] = {
         name: places[name].to_numpy() for name in ("patch_id", "unit", "row", "col")
     }
@@ -256,10 +256,10 @@ def patches(
         for y, x in zip(columns["y_px"].tolist(), columns["x_px"].tolist(), strict=True)
     ]
     seen: dict[str, Observed] = {}
-    for modality in wanted.modalities:
+    for modality in wanted.images:
         stack = open_stack(stacks[modality])
         _check_stack(stack, places, geobox, size)
-        seen[modality] = observe(stack, getattr(wanted.patches, f"min_valid_{modality}"))
+        seen[modality] = observe(stack, wanted.patches.of(modality).valid)
     labels = open_stack(stacks[LABEL])
     _check_stack(labels, places, geobox, size)
     label = look_at_labels(labels, legend)

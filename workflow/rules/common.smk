@@ -4,7 +4,6 @@ from pathlib import Path
 from terrapatch.build import workflow_recipe
 from terrapatch.recipe import write_settings
 from terrapatch.results import Results
-from terrapatch.stacks import LABEL
 
 recipe, output_folder = workflow_recipe(config, workflow.configfiles)
 R = Results.of(output_folder, recipe.name)
@@ -13,7 +12,7 @@ write_settings(recipe, Path(R.root) / "settings")
 
 wildcard_constraints:
     unit=r"[A-Za-z0-9_]+",
-    modality="|".join(recipe.modalities),
+    layer="|".join(recipe.layers),
 
 
 def results_folder(wildcards):
@@ -29,11 +28,11 @@ def planned_units(wildcards):
 
 
 def all_stacks(wildcards):
-    """Stacks of all units: modalities and labels."""
+    """Stacks of all units and layers."""
     return [
-        f"{R.stack(unit, modality)}/zarr.json"
+        f"{R.stack(unit, layer)}/zarr.json"
         for unit in planned_units(wildcards)
-        for modality in [*recipe.modalities, LABEL]
+        for layer in recipe.layers
     ]
 
 

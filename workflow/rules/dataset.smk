@@ -8,9 +8,7 @@ rule patches:
     input:
         lock=R.lock,
         footprints=R.footprints("{unit}"),
-        stacks=[
-            f"{R.stack('{unit}', m)}/zarr.json" for m in [*recipe.modalities, LABEL]
-        ],
+        stacks=[f"{R.stack('{unit}', layer)}/zarr.json" for layer in recipe.layers],
         settings=R.settings("patches"),
     output:
         R.patches("{unit}"),

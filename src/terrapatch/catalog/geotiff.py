@@ -228,7 +228,7 @@ def map_scene(
     scene_id: str | None = None,
     nodata: float | None = None,
     band: int | str | None = None,
-    setting: str = "reference.band",
+    setting: str = "band",
 ) -> Scene:
     """A reference map.
 

@@ -22,7 +22,7 @@ from ..crs import short_name
 from ..errors import LegendError, TerrapatchError
 from ..grid import reprojected
 from ..legend import load_legend
-from ..recipe import ReferenceSettings
+from ..recipe import LabelsSettings
 from ..sections import NetworkSource, VectorSource
 from ..tables import LockedVector
 from ..vectors import (
@@ -69,7 +69,7 @@ class FoundVectors:
 
 
 def find_vectors(
-    reference: ReferenceSettings,
+    reference: LabelsSettings,
     area: BaseGeometry,
     area_crs: str,
     files: Files,
@@ -113,7 +113,7 @@ def find_vectors(
                 seen = seen.with_file(source, found, box)
                 vectors.append(_locked(name, path, source, found, files))
             if wanted.required:
-                seen.check(f"reference.{kind}.{number}")
+                seen.check(f"{kind}.{number}")
         except TerrapatchError as error:
             errors.append(error)
     if errors:

@@ -180,27 +180,27 @@ def unfit(form: Form) -> list[str]:
     findings = []
     if lost := {"l1", "l2"} - {level.name for level in form.legend.levels}:
         findings.append(
-            f"reference.legend: {form.legend.name!r} has no level {', '.join(sorted(lost))}; "
+            f"legend: {form.legend.name!r} has no level {', '.join(sorted(lost))}; "
             "the layout holds l2 and l1 of the legend 'cerradata4mm'"
         )
     if not form.edges:
-        findings.append("reference.edges: the layout has edge masks; 'none' leaves them out")
+        findings.append("edges: the layout has edge masks; 'none' leaves them out")
     for modality, images in form.images.items():
         most = max((len(times) for times in images.times), default=1)
         if most != 1:
             findings.append(
                 f"{modality}: {most} dates a patch; the layout holds one image each: set "
-                f"{modality}.time: mosaic"
-                + (" and sentinel1.directions: together" if modality == "sentinel1" else "")
+                f"layers.{modality}.time: single"
+                + (" and directions: together" if modality == "sentinel1" else "")
             )
         if "layover_shadow" in images.bands and not images.decibel:
             findings.append(
-                "sentinel1.layers: 0 means missing in this layout, and is a value of "
+                "layers: 0 means missing in this layout, and is a value of "
                 "layover_shadow; leave it out"
             )
         if images.dtype == "int16":
             findings.append(
-                f"{modality}.dtype: 0 means missing in this layout, and is a value in int16; take "
+                f"layers.{modality}.dtype: 0 means missing in this layout, and is a value in int16; take "
                 "uint16 or float32"
             )
     if form.repeats:

@@ -113,7 +113,7 @@ def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
         IncompleteError: there is no table of dates.
         StorageError: the table of dates is one of other patches.
     """
-    table, modalities = sources.table, sources.settings.modalities
+    table, modalities = sources.table, list(sources.settings.images)
     refuse(sources.settings.name, "multisenge", unfit(built(sources)))
     infos = {modality: _infos(sources, modality) for modality in modalities}
     tiles = table["unit"].tolist()
@@ -267,7 +267,7 @@ def unfit(form: Form) -> list[str]:
         findings.append(f"sampling.kind: names begin with an MGRS tile{what}; take tiles")
     if NO_CLASS in form.legend.finest.codes:
         findings.append(
-            f"reference.legend: {form.legend.name!r} has a class with code 0, which means "
+            f"legend: {form.legend.name!r} has a class with code 0, which means "
             "outside in this layout; give its classes codes from 1 on"
         )
     for modality, images in form.images.items():
@@ -283,7 +283,7 @@ def unfit(form: Form) -> list[str]:
             )
         elif "layover_shadow" in images.bands:
             findings.append(
-                "sentinel1.layers: 0 means missing in this layout, and is a value of "
+                "layers: 0 means missing in this layout, and is a value of "
                 "layover_shadow; leave it out"
             )
     return findings
@@ -335,12 +335,12 @@ def _summary(
         tiles[tile] = {
             "patches": len(rows),
             "epsg": int(str(writer.crs[rows[0]]).rpartition(":")[2]),
-            **{f"dates_{m}": images.days(m, rows) for m in sources.settings.modalities},
+            **{f"dates_{m}": images.days(m, rows) for m in sources.settings.images},
             **{axis: [int(at.min()), int(at.max())] for axis, at in places.items()},
         }
-    counts = {m: images.count(m) for m in sources.settings.modalities}
+    counts = {m: images.count(m) for m in sources.settings.images}
     return {
-        "bands": {m: list(writer.kinds[m].bands) for m in sources.settings.modalities},
+        "bands": {m: list(writer.kinds[m].bands) for m in sources.settings.images},
         "bytes": total,
         "files": {REFERENCE: len(table), LABELS: len(table)}
         | {SENSORS[m][0]: number for m, number in counts.items()},
@@ -352,5 +352,5 @@ def _summary(
         "same_day": images.lost,
         "splits": split_sizes(sources),
         "tiles": tiles,
-        "values": {m: asdict(_infos(sources, m)[0].values) for m in sources.settings.modalities},
+        "values": {m: asdict(_infos(sources, m)[0].values) for m in sources.settings.images},
     }

@@ -21,9 +21,9 @@ from .layer import Layer
 from .passes import Step, period, steps_of
 from .scenes import Scene
 from .sources import Blocks, Grid
-from .unit import SeriesFilter, Times, build, shard_patches
+from .unit import CutPlan, Job, SeriesFilter, Times, build, shard_patches
 
 __all__ = [
-    "Blocks", "Grid", "ImageFilter", "Layer", "Sample", "Scene", "SceneLike", "SeriesFilter",
+    "Blocks", "CutPlan", "Grid", "ImageFilter", "Job", "Layer", "Sample", "Scene", "SceneLike", "SeriesFilter",
     "Step", "Times", "build", "check_items", "cut", "period", "shard_patches", "steps_of",
 ]  # fmt: skip

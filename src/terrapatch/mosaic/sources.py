@@ -311,7 +311,7 @@ class Grid:
         ):
             raise GridError(
                 f"{asset.href}: pixels of {size} units of {asset.crs} cannot be brought to 10 m; "
-                "set sentinel2.upsample_first: null"
+                "set upsample_first: null"
             )
         return factor
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from ..recipe import SamplingSettings
+from ..sections import SamplingSettings
 from . import mosaic, tiles
 from .value import Places, grid_pixel, read_places
 from .windows import Ground, Window, occupied, patch_windows, windows_in_area

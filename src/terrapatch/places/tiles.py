@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..grid import Unit, mgrs_tile_geobox, one_name
-from ..recipe import SamplingSettings
+from ..sections import SamplingSettings
 from .windows import Ground, Window
 
 

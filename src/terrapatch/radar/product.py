@@ -55,7 +55,7 @@ def read_sidecars(
     if noise and asset.noise is None:
         raise SceneError(
             f"{asset.href}: no noise annotation of {band} in the product; fetch it again, or set "
-            "sentinel1.denoise: false"
+            "denoise: false"
         )
     data = read_bytes(asset.annotation)
     annotation = read_annotation(data, asset.annotation, ipf, relative_orbit)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from ..errors import IncompleteError, LegendError
 from ..legend import NODATA, Crosswalk, Legend, load_crosswalk, load_legend, whole_number
 from ..rasters import read_masked
-from ..recipe import ReferenceSettings
+from ..recipe import LabelsSettings
 from ..resample import CELL, SNAP, Lattice, nodes
 from ..sums import check_unchanged
 from ..tables import LockedAsset, LockedItem, read_lock, unit_geobox
@@ -285,7 +285,7 @@ class Sources:
     A region depends on what lies within its halo alone: regions give the pixels of the whole.
     """
 
-    def __init__(self, lock: Path, unit: str, wanted: ReferenceSettings) -> None:
+    def __init__(self, lock: Path, unit: str, wanted: LabelsSettings) -> None:
         """Open the sources of a unit.
 
         Args:
@@ -300,9 +300,8 @@ class Sources:
         self.items, self.polygons = plan.items_of(unit, "reference"), plan.vectors_of(unit)
         if not self.items and not self.polygons:
             raise IncompleteError(
-                f"{lock}: no reference map for unit {unit!r}; give reference.path, "
-                "reference.vectors (or a raster with sensor: reference) that covers the area, and "
-                "plan again"
+                f"{lock}: no reference map for unit {unit!r}; give path, vectors "
+                "(or a raster with sensor: reference) that covers the area, and plan again"
             )
         used = [*self.polygons, *(vector for vector in plan.vectors if vector.kind == "networks")]
         maps = [item.assets["map"] for item in self.items]
@@ -366,7 +365,7 @@ class Sources:
             self.unknown.setdefault(asset.href, Counter()).update(found)
 
 
-def _with_ignored(wanted: ReferenceSettings) -> Crosswalk:
+def _with_ignored(wanted: LabelsSettings) -> Crosswalk:
     """The crosswalk of maps, with the codes that the recipe leaves out."""
     crosswalk = load_crosswalk(wanted.crosswalk)
     extra = []
@@ -379,7 +378,7 @@ def _with_ignored(wanted: ReferenceSettings) -> Crosswalk:
     if twice:
         raise LegendError(
             f"crosswalk {wanted.crosswalk!r}: code(s) {twice} have a row there and stand under "
-            "reference.ignore_codes too; take them out of one of them"
+            "ignore_codes too; take them out of one of them"
         )
     codes = dict.fromkeys(extra, NODATA) | dict(crosswalk.codes)
     return replace(crosswalk, codes=codes)
@@ -393,5 +392,5 @@ def _unknown_codes(unknown: Mapping[str, Mapping[float, int]], crosswalk: Crossw
     ]
     return (
         f"source codes in no row of crosswalk {crosswalk.name!r}: {'; '.join(files)}. Add each to "
-        "the crosswalk (an empty code means nodata), or name another under reference.crosswalk"
+        "the crosswalk (an empty code means nodata), or name another under crosswalk"
     )

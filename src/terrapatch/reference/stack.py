@@ -24,7 +24,7 @@ from ..legend import NODATA, Legend, load_legend
 from ..mosaic import shard_patches
 from ..places import Places, read_places
 from ..rasters import write_geotiff
-from ..recipe import ReferenceSettings, named_files, read_settings
+from ..recipe import LabelsSettings, named_files, read_settings
 from ..stacks import LABEL, StackInfo, StackWriter, create_stack
 from ..sums import check_named
 from ..tables import read_lock, unit_geobox
@@ -52,7 +52,7 @@ class Maker:
     Where a step has no bound (`sieve` by size, `fill` by knn_rows), the one region is the unit.
     """
 
-    def __init__(self, lock: Path, unit: str, wanted: ReferenceSettings) -> None:
+    def __init__(self, lock: Path, unit: str, wanted: LabelsSettings) -> None:
         """Open the sources. Raises: see `reference`."""
         self.sources, self.wanted = Sources(lock, unit, wanted), wanted
         self.legend, self.unit = self.sources.legend, self.sources.unit
@@ -92,7 +92,7 @@ class Maker:
         return self.sources.files.record(self._bare / max(1, self._pixels))
 
 
-def whole(lock: Path, unit: str, wanted: ReferenceSettings) -> tuple[Made, dict[str, Any]]:
+def whole(lock: Path, unit: str, wanted: LabelsSettings) -> tuple[Made, dict[str, Any]]:
     """Labels of a whole unit, and the record. Raises: see `reference`."""
     maker = Maker(lock, unit, wanted)
     found, record = maker.made(maker.unit), maker.record()
@@ -123,10 +123,10 @@ def reference(
     """
     told = read_settings(settings)
     plan = read_lock(lock)
-    check_named(named_files(told, "reference"), plan, lock)
+    check_named(named_files(told, "stack"), plan, lock)
     places = read_places(footprints, unit_geobox(plan.unit(unit)))
-    maker = Maker(lock, unit, told.reference)
-    bands = bands_of(maker.legend, told.reference.edges)
+    maker = Maker(lock, unit, told.label)
+    bands = bands_of(maker.legend, told.label.edges)
     info = StackInfo(
         layer=LABEL, kind="labels", unit=unit, geobox=geobox_to_dict(places.geobox), bands=bands,
         patch_ids=places.ids, size_px=places.size_px, times=("reference",),
@@ -159,9 +159,9 @@ def labels(lock: Path, unit: str, settings: Path, output: Path, band: str = "") 
         Error: else as `reference`.
     """
     told, plan = read_settings(settings), read_lock(lock)
-    check_named(named_files(told, "reference"), plan, lock)
-    found, _ = whole(lock, unit, told.reference)
-    legend = load_legend(told.reference.legend)
+    check_named(named_files(told, "stack"), plan, lock)
+    found, _ = whole(lock, unit, told.label)
+    legend = load_legend(told.label.legend)
     name = band or found.bands[0]
     if name not in found.bands:
         raise InputError(f"--band {band}: the labels have the bands {', '.join(found.bands)}")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..grid import pixel_size_m
 from ..legend import NODATA, Legend
-from ..recipe import ReferenceSettings
+from ..recipe import LabelsSettings
 from ..tables import Lock, unit_geobox
 
 
@@ -29,7 +29,7 @@ def pixel_of(lock: Lock, unit: str) -> tuple[float, float]:
     return pixel_size_m(geobox, latitude)
 
 
-def clean_halo(wanted: ReferenceSettings, pixel_m: tuple[float, float]) -> int:
+def clean_halo(wanted: LabelsSettings, pixel_m: tuple[float, float]) -> int:
     """Pixels around a unit that its cleaned labels depend on."""
     if not wanted.clean:
         return 0
@@ -38,7 +38,7 @@ def clean_halo(wanted: ReferenceSettings, pixel_m: tuple[float, float]) -> int:
     return clean.halo_px(wanted.clean, pixel_m)
 
 
-def bounded(wanted: ReferenceSettings) -> bool:
+def bounded(wanted: LabelsSettings) -> bool:
     """Whether a pixel's label depends on no more than `clean_halo` pixels around it."""
     if not wanted.clean:
         return True
@@ -50,7 +50,7 @@ def bounded(wanted: ReferenceSettings) -> bool:
 def cleaned(
     labels: NDArray[np.uint8],
     network: NDArray[np.uint8] | None,
-    wanted: ReferenceSettings,
+    wanted: LabelsSettings,
     legend: Legend,
     pixel_m: tuple[float, float],
 ) -> NDArray[np.uint8]:

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from ..errors import LegendError, SceneError
 from ..grid import GEOGRAPHIC, equal_crs, transformer
 from ..legend import NODATA, Legend
-from ..recipe import ReferenceSettings
+from ..recipe import LabelsSettings
 from ..sections import VectorSource
 from ..tables import LockedVector
 from ..vectors import (
@@ -92,7 +92,7 @@ class VectorFiles:
 
     def __init__(
         self,
-        wanted: ReferenceSettings,
+        wanted: LabelsSettings,
         legend: Legend,
         vectors: Sequence[LockedVector],
         unpack_to: Path,
@@ -187,7 +187,7 @@ def burn_polygons(source: Source, geobox: GeoBox, free: int, tally: Tally) -> ND
     """Burn a layer of polygons.
 
     Args:
-        source: an open entry of `reference.vectors`.
+        source: an open entry of `vectors`.
         geobox: grid of the result, the halo included.
         free: value of pixels that no polygon covers; no class and not 255.
         tally: what became of the features, added to.
@@ -212,7 +212,7 @@ def burn_network(source: Source, geobox: GeoBox, network: NDArray[np.uint8], tal
     """Burn a network into pixels that have none yet.
 
     Args:
-        source: an open entry of `reference.networks`.
+        source: an open entry of `networks`.
         geobox: grid of the array, the halo included.
         network: (y, x) uint8, 255 where there is no network; changed in place.
         tally: what became of the features, added to.

@@ -247,7 +247,7 @@ def _invert(annotation: Annotation, lon: Array, lat: Array) -> tuple[Array, Arra
     if min(grid.line.shape) < 4:
         raise SceneError(
             f"{annotation.platform} {annotation.swath}: a geolocation grid of {grid.line.shape} "
-            "points is too small; set sentinel1.geometry: terrain"
+            "points is too small; set geometry: terrain"
         )
     middle = float(grid.longitude.flat[0])
     lines, pixels = _widened(grid.line[:, 0]), _widened(grid.pixel[0])
