@@ -8,8 +8,8 @@ import numpy as np
 import shapely
 
 from helpers_patches import settings_folder
+from terrapatch.catalog.files import Files
 from terrapatch.catalog.references import find_vectors
-from terrapatch.catalog.scene import Files
 from terrapatch.grid import GEOGRAPHIC, geobox_to_dict, reprojected
 from terrapatch.recipe import read_settings
 from terrapatch.reference.stack import whole

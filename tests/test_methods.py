@@ -343,7 +343,7 @@ STEPS = {
     "sieve": ({"area_m2": 25000}, {"area_m2": 100, "areas_m2": {"3": 7}, "classes": [1], "connectivity": 4,
               "by": "size", "rounds": 5}),
     "fill": ({}, {"method": "vote", "max_distance_m": 77, "gaps": True, "never_into": [5]}),
-    "majority": ({"radius_m": 20}, {"radius_m": 30, "passes": 3}),
+    "majority": ({"radius_m": 20}, {"radius_m": 30, "rounds": 3}),
     "closing": ({"size_m": [40, 50]}, {"size_m": [50, 40], "classes": [2], "priority": [4], "kind": "grey"}),
     "opening": ({"radius_m": 20}, {"radius_m": 30, "classes": [2]}),
     "networks": ({}, {"over_nodata": True}),
@@ -369,7 +369,7 @@ def test_every_cleaning_step_has_its_sentence():
     majority = {"step": "majority", "radius_m": 20}
     texts = {
         said(settings_of({"label": {"clean": [majority, {"step": "settle", **more}]}}))["Labels"]
-        for more in ({}, {"passes": 3}, {"unsettled": "keep"})
+        for more in ({}, {"rounds": 3}, {"unsettled": "keep"})
     }
     assert len(texts) == 3
     votes = [{"step": "fill", "method": "vote", "neighbours": n} for n in (5, 9)]

@@ -18,8 +18,10 @@ from affine import Affine
 
 from helpers_recipes import with_layers
 from helpers_scenes import Unit, all_corners
+from terrapatch.catalog.files import Files
 from terrapatch.catalog.geotiff import family_scenes
-from terrapatch.catalog.scene import Files, file_geobox, locked_item
+from terrapatch.catalog.locking import locked_item
+from terrapatch.catalog.product import file_geobox
 from terrapatch.sentinel1.speckle import (
     boxcar,
     equivalent_looks,

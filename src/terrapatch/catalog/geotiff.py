@@ -13,27 +13,24 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from ..access import bytes_of, portable
+from ..access import Access, bytes_of, portable
 from ..errors import InputError, RecipeError
 from ..rasters import Header
 from ..recipe import RasterSource
 from .bandnames import ALSO, band_name, chosen_bands, in_decibel, known_bands
 from .mapbands import map_band, named_band
-from .scene import (
+from .product import (
     SENTINEL_LICENCE,
-    BandFile,
-    Scene,
     file_geobox,
     footprint_of,
     header_of,
     iso_utc,
-    missing_bands,
     platform_name,
 )
+from .scene import BandFile, Numbers, Scene
 from .statements import Statement, of_header, statement
 
 _USUAL = {
@@ -138,7 +135,7 @@ def _family_scene(family: Family, match: re.Match[str], bands: Mapping[str, Path
     path = bands[min(bands)]
     usual = _USUAL[family.sensor]
     usual = replace(usual, unit=family.scale) if family.sensor == "sentinel1" else usual
-    files = {b: BandFile(path=p, usual=usual) for b, p in bands.items()}
+    files = {b: BandFile(Access(str(p)), numbers=Numbers(usual=usual)) for b, p in bands.items()}
     tile = part.get("tile") or _labelled_tile(path.parent / f"{part['scene']}_labels_metadata.json")
     return Scene(
         id=part["scene"],
@@ -146,7 +143,8 @@ def _family_scene(family: Family, match: re.Match[str], bands: Mapping[str, Path
         level=family.level,
         datetime=iso_utc(_padded(part["start"])),
         footprint=footprint_of(file_geobox(str(path))),
-        files=partial(_wanted, part["scene"], str(path.parent), files),
+        bands=files,
+        family="geotiff",
         where=str(path.parent),
         named=tuple(os.path.abspath(file) for file in bands.values()),
         tile=f"T{tile}" if tile else None,
@@ -174,15 +172,6 @@ def _labelled_tile(path: Path) -> str | None:
         return None
     match = re.search(r"_T(\d{2}[A-Z]{3})_", source)
     return match[1] if match else None
-
-
-def _wanted(
-    scene: str, where: str, files: Mapping[str, BandFile], bands: Sequence[str]
-) -> Mapping[str, BandFile]:
-    missing = [band for band in bands if band not in files]
-    if missing:
-        raise missing_bands(scene, where, missing, sorted(files))
-    return {band: files[band] for band in bands}
 
 
 def described_scenes(sources: Sequence[RasterSource], level: str) -> list[Scene]:
@@ -250,14 +239,15 @@ def map_scene(
     number = map_band(path, header, band, setting=setting)
     name = scene_id or (file.stem if header.count == 1 else f"{file.stem}_{number}")
     said = (Statement("catalog.rasters says", nodata),)
-    pixels = BandFile(path=file, band=number, said=said)
+    pixels = BandFile(Access(str(file)), number, Numbers(said))
     return Scene(
         id=name,
         sensor="reference",
         level="map",
         datetime=iso_utc(day.isoformat()) if day else "",
         footprint=footprint_of(file_geobox(path)),
-        files=partial(_wanted, name, path, {"map": pixels}),
+        bands={"map": pixels},
+        family="geotiff",
         where=path,
         origin=_origin(path, {"map": pixels}),
         named=(os.path.abspath(file),),
@@ -274,13 +264,11 @@ def _claims(
 ) -> list[str]:
     """Entries that claim the pixels, or the id, of another one."""
     found = []
-    pixels: dict[tuple[str, Path, int], int] = {}
+    pixels: dict[tuple[str, Access, int], int] = {}
     ids: dict[tuple[str, str], int] = {}
     for number, bands in files.items():
         source = sources[number]
-        claimed = [
-            pixels.setdefault((source.sensor, f.path, f.band), number) for f in bands.values()
-        ]
+        claimed = [pixels.setdefault((source.sensor, f.at, f.band), number) for f in bands.values()]
         other = next((n for n in claimed if sources[n].date != source.date), None)
         if other is not None:
             found.append(
@@ -363,17 +351,18 @@ def _described_files(
     assert source.sensor != "reference"
     return {
         band: BandFile(
-            path=_existing(source.path.replace("{band}", band)),
-            band=number,
-            said=_said(source, band, where, _texts(source, band).get(number)),
-            usual=_USUAL[source.sensor],
+            Access(str(_existing(source.path.replace("{band}", band)))),
+            number,
+            Numbers(
+                _said(source, band, where, _texts(source, band).get(number)), _USUAL[source.sensor]
+            ),
         )
         for band, number in bands.items()
     }
 
 
 def _described_scene(source: RasterSource, files: Mapping[str, BandFile], level: str) -> Scene:
-    first = str(next(iter(files.values())).path)
+    first = next(iter(files.values())).at.path
     path = Path(source.path)
     # `2022-06-01/{band}.tif` leaves the folder's name.
     stem = path.stem.replace("{band}", "").strip("_-.") or path.parent.name or "scene"
@@ -384,10 +373,11 @@ def _described_scene(source: RasterSource, files: Mapping[str, BandFile], level:
         level=(source.level or level) if source.sensor == "sentinel2" else "RTC",
         datetime=iso_utc(source.date.isoformat()),
         footprint=footprint_of(file_geobox(first)),
-        files=partial(_wanted, source.id or stem, source.path, files),
+        bands=files,
+        family="geotiff",
         where=source.path,
         origin=_origin(source.path, files),
-        named=tuple(os.path.abspath(file.path) for file in files.values()),
+        named=tuple(os.path.abspath(file.at.path) for file in files.values()),
         tile=tile[1] if tile and source.sensor == "sentinel2" else None,
         orbit_direction=source.orbit_direction,
         relative_orbit=source.relative_orbit,

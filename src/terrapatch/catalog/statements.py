@@ -13,9 +13,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import numpy as np
+from pydantic import PlainSerializer
 
 from ..errors import SceneError, TerrapatchError
 from ..legend import NODATA, load_crosswalk
@@ -33,18 +34,34 @@ _LARGEST_REFLECTANCE = 2.0
 """Offsets beyond this, without a scale, are DN."""
 
 
-@dataclass(frozen=True)
+Missing = Annotated[
+    float, PlainSerializer(lambda v: "nan" if math.isnan(v) else v, when_used="json")
+]
+
+
+@dataclass(frozen=True, eq=False)
 class Statement:
     """What one source says about a band; None where it is silent."""
 
     who: str
     """For messages: the file's tag, the item's path …"""
-    nodata: float | None = None
+    nodata: Missing | None = None
     add_offset: float | None = None
     """Added to the numbers in the file."""
     quantification: float | None = None
     """Number + offset, divided by this, is what was measured."""
     unit: Unit | None = None
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both say the same; NaN is NaN here."""
+        return isinstance(other, Statement) and self._words == other._words
+
+    def __hash__(self) -> int:
+        return hash(self._words)
+
+    @property
+    def _words(self) -> tuple[str, ...]:
+        return tuple(map(repr, vars(self).values()))
 
 
 SILENT = Statement("nobody says")

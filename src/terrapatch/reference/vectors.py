@@ -35,7 +35,7 @@ from ..vectors import (
     IGNORE,
     NULL,
     UNKNOWN,
-    Source,
+    OpenVectors,
     code_error,
     findings,
     in_degrees,
@@ -102,7 +102,7 @@ class VectorFiles:
         self._vectors = vectors
         self._unpack_to = unpack_to
         self._tallies: dict[str, Tally] = {}
-        self._sources: dict[str, Source] = {}
+        self._sources: dict[str, OpenVectors] = {}
         # A value that no class has tells pixels without polygon from discarded ones.
         spare = set(range(NODATA)) - set(legend.finest.codes)
         if not spare:
@@ -173,7 +173,7 @@ class VectorFiles:
     def _tally(self, vector: LockedVector) -> Tally:
         return self._tallies.setdefault(vector.id, Tally())
 
-    def _open(self, vector: LockedVector) -> Source:
+    def _open(self, vector: LockedVector) -> OpenVectors:
         if vector.id not in self._sources:
             opened = open_vectors if vector.kind == "vectors" else open_network
             self._sources[vector.id] = opened(
@@ -183,7 +183,9 @@ class VectorFiles:
         return self._sources[vector.id]
 
 
-def burn_polygons(source: Source, geobox: GeoBox, free: int, tally: Tally) -> NDArray[np.uint8]:
+def burn_polygons(
+    source: OpenVectors, geobox: GeoBox, free: int, tally: Tally
+) -> NDArray[np.uint8]:
     """Burn a layer of polygons.
 
     Args:
@@ -208,7 +210,9 @@ def burn_polygons(source: Source, geobox: GeoBox, free: int, tally: Tally) -> ND
     return result
 
 
-def burn_network(source: Source, geobox: GeoBox, network: NDArray[np.uint8], tally: Tally) -> None:
+def burn_network(
+    source: OpenVectors, geobox: GeoBox, network: NDArray[np.uint8], tally: Tally
+) -> None:
     """Burn a network into pixels that have none yet.
 
     Args:
@@ -225,7 +229,7 @@ def burn_network(source: Source, geobox: GeoBox, network: NDArray[np.uint8], tal
 
 
 def _strips(
-    source: Source, geobox: GeoBox, tally: Tally
+    source: OpenVectors, geobox: GeoBox, tally: Tally
 ) -> Iterator[tuple[range, Shapes, NDArray[np.int64], NDArray[np.float64]]]:
     """Features of the layer, a strip of rows at a time."""
     anchor = Anchor.of(geobox)
@@ -240,7 +244,7 @@ def _strips(
 
 
 def _moved(
-    source: Source, strip: GeoBox, tally: Tally
+    source: OpenVectors, strip: GeoBox, tally: Tally
 ) -> Iterator[tuple[NDArray[Any], NDArray[np.int16], NDArray[np.float64]]]:
     """Polygons around a strip in its CRS, with codes and order values."""
     grid, crs = str(strip.crs), source.layer.crs
@@ -272,7 +276,7 @@ def _moved(
         yield moved, codes[~out][sound], features.tops[~out][sound]
 
 
-def _sound(geometries: NDArray[Any], source: Source) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def _sound(geometries: NDArray[Any], source: OpenVectors) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Geometries valid and in one form (None where nothing is left), and which were broken."""
     import shapely
 

@@ -21,7 +21,7 @@ from ..dates import join_dates
 from ..errors import IncompleteError, StorageError
 from ..recipe import SplitsSettings, read_settings
 from ..tables import read_geoparquet, write_geoparquet, write_json
-from .blocks import SPLITS, Blocks, block_split, lay_blocks
+from .blocks import SPLITS, BlockLayout, block_split, lay_blocks
 from .distance import leakage, metric_outlines, tolerance_m
 from .overlap import drop_overlaps
 from .published import PUBLISHED_SHARES, published_split
@@ -173,7 +173,7 @@ def _finest_counts(table: gpd.GeoDataFrame) -> NDArray[np.float64]:
 
 def _by_blocks(
     outlines: NDArray[Any],
-    blocks: Blocks,
+    blocks: BlockLayout,
     kept: NDArray[np.bool_],
     classes: NDArray[np.float64],
     *,

@@ -220,7 +220,7 @@ def _fill(step: Any, finest: Level) -> str:
 def _majority(step: Any, _: Level) -> str:
     return (
         f"each pixel takes the most frequent class within {metres(step.radius_m)} in a square, "
-        f"{times(step.passes)}"
+        f"{times(step.rounds)}"
     )
 
 
@@ -252,7 +252,7 @@ def _burnt(step: Any, _: Level) -> str:
 def _settle(step: Any, _: Level) -> str:
     rest = {"nodata": "lose their label", "keep": "are kept"}[step.unsettled]
     return (
-        f"the steps before are repeated {times(step.passes)} at most; pixels that a further pass would "
+        f"the steps before are repeated {times(step.rounds)} at most; pixels that a further pass would "
         f"change {rest}"
     )
 
