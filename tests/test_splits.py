@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from helpers_patches import settings_folder
 from terrapatch.errors import IncompleteError, StorageError
+from terrapatch.results import SPLITS
 from terrapatch.splits import splits
 from terrapatch.splits.blocks import (
-    SPLITS,
     Criteria,
     assign,
     block_split,
@@ -380,7 +380,9 @@ def write_units(folder, *, cols=12, rows=12, drop=(), units=2, side=0.0115, leve
                 "hash_sentinel2": "0" * 64, "hash_sentinel1": None, "hash_label": "1" * 64,
             }  # fmt: skip
             for level in levels:
-                entry[f"counts_{level}"] = rng.multinomial(16_384, [0.5, 0.3, 0.19, 0.01]).tolist()
+                entry[f"counts_label_{level}"] = rng.multinomial(
+                    16_384, [0.5, 0.3, 0.19, 0.01]
+                ).tolist()
             table.append(entry | {"geometry": shapely.box(x, y - side, x + side, y)})
     frame = gpd.GeoDataFrame(table, geometry="geometry", crs="EPSG:4326")
     paths = []
@@ -443,7 +445,7 @@ def test_nothing_of_the_units_tables_is_lost(tmp_path):
     for path in paths:
         for row in read_geoparquet(path).itertuples():
             found = by_id.loc[row.patch_id]
-            assert list(found["counts_l2"]) == list(row.counts_l2)
+            assert list(found["counts_label_l2"]) == list(row.counts_label_l2)
             assert list(found["transform"]) == list(row.transform)
             assert found["valid_sentinel2"] == row.valid_sentinel2
             assert found["geometry"].equals(row.geometry)
@@ -518,7 +520,7 @@ def test_units_of_different_settings_are_refused(tmp_path):
     paths = write_units(tmp_path, cols=4, rows=4)
     (tmp_path / "other").mkdir()
     other = write_units(tmp_path / "other", cols=4, rows=4, levels=("fine",))
-    with pytest.raises(StorageError, match=r"counts_fine.*build again"):
+    with pytest.raises(StorageError, match=r"counts_label_fine.*build again"):
         run(tmp_path, [paths[0], other[1]])
 
 

@@ -22,6 +22,7 @@ from ..errors import SceneError
 from ..tables import Exclusion
 from . import geotiff, grd, maja, safe, stac, walk
 from .scene import Scene
+from .traits import TRAITS
 from .tree import Tree, archive_trees, folder_tree
 
 _RAW_REASON = "raw Sentinel-1 product in radar geometry: geocoded backscatter is needed"
@@ -164,18 +165,16 @@ def search(
         raise SceneError("\n".join(str(error) for error in errors))
     items = [item for item in found.items if not _inside(item.named, found.roots)]
     named = {file for item in found.items for file in item.named}
-    families, unknown = geotiff.family_scenes(
+    plain, unknown = geotiff.named_scenes(
         [path for path in found.rasters if os.path.abspath(path) not in named]
     )
-    families = [scene for scene in families if not {*scene.named} & {*described}]
+    plain = [scene for scene in plain if not {*scene.named} & {*described}]
     unknown = [path for path in unknown if os.path.abspath(path) not in described]
     around = {str(folder) for file in named for folder in Path(file).parents}
     excluded = [
         e for e in found.excluded if e.sensor != "other" or os.path.abspath(e.id) not in around
     ]
-    return Found(
-        (*found.scenes, *_with_own_files(items), *families), tuple(excluded), tuple(unknown)
-    )
+    return Found((*found.scenes, *_with_own_files(items), *plain), tuple(excluded), tuple(unknown))
 
 
 def _products(path: Path, names: Sequence[str]) -> list[tuple[walk.Kind, Tree]]:
@@ -200,7 +199,7 @@ def _with_own_files(items: Sequence[Scene]) -> list[Scene]:
     owners: dict[str, dict[tuple[str | None, ...], str]] = {}
     for item in items:
         # One acquisition may have several items (of two catalogues, or listed twice).
-        when = item.datetime[:10] if item.sensor == "sentinel2" else item.datetime
+        when = item.datetime[:10] if TRAITS[item.sensor].reflectance else item.datetime
         for file in item.named:
             owners.setdefault(file, {})[item.sensor, item.tile, when] = item.id
     shared = {file: sorted(ids.values()) for file, ids in owners.items() if len(ids) > 1}

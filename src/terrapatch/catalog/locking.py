@@ -27,12 +27,13 @@ from ..access import Access
 from ..errors import GridError, SceneError, SourceError
 from ..grid import geobox_from_dict, same_crs
 from ..rasters import Header, read_window
-from ..tables import LockedAsset, LockedItem, Sensor
+from ..tables import LockedAsset, LockedItem
 from .families import lacking
 from .files import Files
 from .product import footprint_of, header_of, missing_bands, no_crs
 from .scene import BandFile, Numbers, Scene
 from .statements import CODES, FULL_SCALE, Statement, check_tags, of_header, settled
+from .traits import TRAITS, Traits
 
 
 def locked_item(
@@ -112,7 +113,7 @@ def _wanted(scene: Scene, bands: Sequence[str], *, remote: bool) -> dict[str, Ba
 
 
 def _asset(scene: Scene, name: str, file: BandFile, files: Files) -> LockedAsset:
-    sensor, sidecars = scene.sensor, file.sidecars
+    traits, sidecars = TRAITS[scene.sensor], file.sidecars
     header = _stated(file) if file.at.local is None else header_of(file.href)
     if sidecars is not None:
         lacks = [kind for kind in ("annotation", "calibration") if kind not in sidecars]
@@ -140,7 +141,7 @@ def _asset(scene: Scene, name: str, file: BandFile, files: Files) -> LockedAsset
         )
     dtype = header.dtypes[file.band - 1]
     floats = np.issubdtype(np.dtype(dtype), np.floating)
-    values = _values(sensor, name, file, header, file.floating if floats else None)
+    values = _values(traits, name, file, header, file.floating if floats else None)
     nan = values.nodata is not None and math.isnan(values.nodata)
     steps = values.quantification
     size, digest = file.size, file.sha256
@@ -162,15 +163,15 @@ def _asset(scene: Scene, name: str, file: BandFile, files: Files) -> LockedAsset
         nodata_nan=nan or floats,
         mask=header.masks[file.band - 1],
         add_offset=values.add_offset or 0.0,
-        quantification=steps if steps and sensor == "sentinel2" else FULL_SCALE,
-        gain=1 / steps if steps and sensor == "sentinel1" else 1.0,
+        quantification=steps if steps and traits.reflectance else FULL_SCALE,
+        gain=1 / steps if steps and traits.power else 1.0,
         scale=values.unit or "linear",
         **annotations,
     )
 
 
 def _values(
-    sensor: Sensor, name: str, file: BandFile, header: Header, floating: Numbers | None
+    traits: Traits, name: str, file: BandFile, header: Header, floating: Numbers | None
 ) -> Statement:
     """What the numbers of a band mean, as file, metadata and recipe say together."""
     numbers = floating or file.numbers
@@ -178,9 +179,11 @@ def _values(
         raise SceneError(numbers.fault)
     if file.sidecars is not None:  # raw measurements: the product alone is the authority
         return settled(file.href, numbers.said)
-    codes = sensor == "reference" or name in CODES
-    check_tags(file.href, header, file.band, numbers.said, None if codes else sensor)
-    own = of_header(header, file.band, reflectance=sensor == "sentinel2")
+    check_tags(
+        file.href, header, file.band, numbers.said, codes=traits.codes or name in CODES,
+        reflectance=traits.reflectance,
+    )  # fmt: skip
+    own = of_header(header, file.band, reflectance=traits.reflectance)
     return settled(file.href, [own, *numbers.said], numbers.usual)
 
 

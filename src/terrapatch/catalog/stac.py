@@ -28,10 +28,11 @@ from ..grid import split_at_antimeridian
 from ..recipe import S2_BANDS
 from ..records import since_offset
 from ..tables import Exclusion
-from .bandnames import COMMON_NAMES, POLARISATIONS, known_bands
+from .bandnames import COMMON_NAMES
 from .product import SENTINEL_LICENCE, iso_utc, platform_name
 from .scene import BandFile, Numbers, Scene, Transform
 from .statements import Statement, statement
+from .traits import POLARISATIONS, TRAITS
 
 _LARGEST = 16 << 20
 """Bytes; of a larger JSON file the beginning tells whether it holds items, or data."""
@@ -137,8 +138,7 @@ def item_scene(item: Item, path: Path) -> Scene | None:
             "orbit_direction": properties.get("sat:orbit_state"),
             "licence": _licence(properties), "named": _local_assets(item, path),
         }  # fmt: skip
-        make = _sentinel2 if sensor == "sentinel2" else _sentinel1
-        return Scene(**(common | make(item)))
+        return Scene(**(common | _FACTS[sensor](item)))
     except (
         AttributeError, KeyError, TypeError, ValueError, shapely.errors.ShapelyError,
     ) as error:  # fmt: skip
@@ -211,6 +211,10 @@ def _sentinel1(item: Item) -> dict[str, Any]:
         "polarisations": tuple(p for p in POLARISATIONS if p in _keys_upper(item)),
         "unusable": "in radar geometry: geocoded backscatter is needed" if raw else None,
     }
+
+
+_FACTS = {"sentinel2": _sentinel2, "sentinel1": _sentinel1}
+"""What items say in the words of a sensor."""
 
 
 def _keys_upper(item: Item) -> set[str]:
@@ -290,7 +294,7 @@ def radiometry(
     return stated, replace(_USUAL, add_offset=-1_000.0 if since else 0.0)
 
 
-_USUAL = Statement("usually", nodata=0.0)
+_USUAL = TRAITS["sentinel2"].usual
 
 
 def _number(described: Mapping[str, Any], key: str) -> float | None:
@@ -304,11 +308,11 @@ def _bands(
     """Files of all bands that the item has: those that lie here, and addresses elsewhere."""
     assets: Mapping[str, Any] = item.get("assets") or {}
     found = {}
-    for band in known_bands(sensor):
+    for band in TRAITS[sensor].bands:
         key = _key(assets, band, path)
         if key is not None:
             asset, file = assets[key], _band_file(item, assets[key], path)
-            if sensor == "sentinel1":
+            if TRAITS[sensor].power:
                 found[band] = replace(file, numbers=_backscatter(asset, str(path)))
             elif band == "SCL":
                 found[band] = replace(file, numbers=_classes(asset, str(path)))
@@ -376,7 +380,7 @@ def _backscatter(asset: Mapping[str, Any], where: str) -> Numbers:
         f"{where} says", scale=_number(described, "scale"), offset=_number(described, "offset"),
         nodata=_number(described, "nodata"), unit="db" if unit == "db" else None,
     )  # fmt: skip
-    return Numbers((stated,), Statement("usually", unit="linear"))
+    return Numbers((stated,), TRAITS["sentinel1"].usual)
 
 
 def _key(assets: Mapping[str, Any], band: str, path: Path) -> str | None:

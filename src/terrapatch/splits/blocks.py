@@ -21,10 +21,8 @@ import shapely
 from numpy.typing import NDArray
 
 from ..errors import IncompleteError
+from ..results import SPLITS
 from .distance import pairs_within
-
-SPLITS = ("train", "val", "test")
-"""In the order of precedence: of two patches too near to each other the later one stays."""
 
 TRIALS = 3_000
 """How many assignments are judged: seconds for 30,000 patches."""
@@ -142,7 +140,9 @@ def cost(criteria: Criteria, split: NDArray[np.int64], spread: NDArray[np.bool_]
 
 
 def _unevenness(amounts: NDArray[np.float64], share: NDArray[np.float64]) -> float:
-    """Mean chi-square distance of (split, kind) amounts from the wanted shares."""
+    """Mean chi-square distance of (split, kind) amounts from the wanted shares; 0 without kinds."""
+    if not amounts.shape[1]:
+        return 0.0
     parts = amounts / np.maximum(amounts.sum(axis=0), 1.0)
     return float((((parts - share[:, None]) ** 2) / share[:, None]).sum(axis=0).mean())
 
