@@ -13,7 +13,7 @@ from helpers_vectors import Unit, stars, table_of, write_vectors
 from terrapatch.errors import LegendError
 from terrapatch.places import Places, value
 from terrapatch.reference import reference
-from terrapatch.reference.stack import Maker, whole
+from terrapatch.reference.stack import Maker
 from terrapatch.stacks import open_stack
 from terrapatch.tables import write_geoparquet
 
@@ -73,7 +73,8 @@ def made(tmp_path_factory):
         )  # fmt: skip
         unit.folder.mkdir(exist_ok=True)
         lock = unit.lock()
-        found[name] = unit, lock, *whole(lock, "u1", unit.wanted)
+        maker = Maker(lock, "u1", unit.wanted)
+        found[name] = unit, lock, maker.whole(), maker.record()
     return found
 
 

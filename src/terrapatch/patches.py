@@ -17,7 +17,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from affine import Affine
@@ -26,9 +26,10 @@ from numpy.typing import NDArray
 from .batches import hashes_of, plain_bytes
 from .dates import write_dates
 from .dropping import drop_reasons, lacking_bands
-from .errors import IncompleteError, StorageError
+from .errors import GridError, IncompleteError, StorageError
 from .grid import same_crs
 from .legend import NODATA, Legend, load_legend
+from .places import Places, read_places
 from .recipe import named_files, read_settings
 from .stacks import Stack, StackInfo, open_stack
 from .sums import check_named
@@ -39,10 +40,6 @@ from .tables import (
     unit_geobox,
     write_geoparquet,
 )
-
-if TYPE_CHECKING:
-    import geopandas as gpd
-    from odc.geo.geobox import GeoBox
 
 
 @dataclass(frozen=True)
@@ -186,19 +183,33 @@ def dates_of(sources: list[list[str]], items: Mapping[str, LockedItem]) -> list[
     return [sorted({days[scene] for scene in scenes}) for scenes in sources]
 
 
-def _check_stack(stack: Stack, footprints: gpd.GeoDataFrame, geobox: GeoBox, size: int) -> None:
+def _check_stack(stack: Stack, places: Places) -> None:
+    """Hold a stack against the footprints, on the same ground at the stack's own pixel size."""
     info: StackInfo = stack.info
-    same_ids = list(info.patch_ids) == footprints["patch_id"].tolist()
-    same_grid = same_crs(info.geobox["crs"], str(geobox.crs)) and np.allclose(
-        info.geobox["transform"], list(geobox.affine)[:6], rtol=1e-12, atol=1e-9
-    )
-    if not same_ids or not same_grid or (info.size_px != size and len(footprints)):
+    same_ids = info.patch_ids == places.ids
+    if not same_ids or not _on_the_ground(info, places):
         what = "other patches" if not same_ids else "another grid or patch size"
         raise StorageError(
             f"{stack.path}: holds {what} than the unit's footprints "
-            f"({len(info.patch_ids)} patches, {len(footprints)} footprints); it was made with "
+            f"({len(info.patch_ids)} patches, {len(places)} footprints); it was made with "
             "other settings: delete the stack and build again"
         )
+
+
+def _on_the_ground(info: StackInfo, places: Places) -> bool:
+    """Whether a stack shows the footprints, whatever the size of its pixels."""
+    pixel, own = abs(info.geobox["transform"][0]), places.pixel
+    try:
+        there = places if math.isclose(pixel, own, rel_tol=1e-9) else places.at(pixel)
+    except GridError:
+        return False
+    return (
+        same_crs(info.geobox["crs"], str(there.geobox.crs))
+        and np.allclose(
+            info.geobox["transform"], list(there.geobox.affine)[:6], rtol=1e-12, atol=1e-9
+        )
+        and (info.size_px == there.size_px or not len(places))
+    )
 
 
 def patches(
@@ -241,7 +252,7 @@ def patches(
     check_named(named_files(wanted, "patches"), plan, lock)
     geobox = unit_geobox(plan.unit(unit))
     places = read_geoparquet(footprints)
-    size = int(places["size_px"].iloc[0]) if len(places) else 1
+    base = read_places(footprints, geobox)
     legends = {name: load_legend(layer.legend) for name, layer in wanted.labels.items()}
     columns: dict[str, Any] = {
         name: places[name].to_numpy() for name in ("patch_id", "unit", "row", "col")
@@ -255,12 +266,12 @@ def patches(
     seen: dict[str, Observed] = {}
     for name in wanted.images:
         stack = open_stack(stacks[name])
-        _check_stack(stack, places, geobox, size)
+        _check_stack(stack, base)
         seen[name] = observe(stack, wanted.patches.of(name).valid)
     labelled: dict[str, Labelled] = {}
     for name, legend in legends.items():
         stack = open_stack(stacks[name])
-        _check_stack(stack, places, geobox, size)
+        _check_stack(stack, base)
         labelled[name] = look_at_labels(stack, legend)
     shares = {name: found.shares for name, found in seen.items()}
     shares |= {name: found.valid[:, None] for name, found in labelled.items()}

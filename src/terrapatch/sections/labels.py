@@ -18,6 +18,9 @@ class LabelsSettings(Section):
     kind: Literal["labels"] = "labels"
     """Where the pixels of the layer come from."""
     version: Literal[1] = 1
+    pixel_m: Annotated[float, Field(gt=0)] | None = None
+    """Side of the layer's pixels in metres, on the same footprints; the grid's own if absent. Patches,
+    their steps and units must be whole numbers of them; grids in degrees have only their own."""
     path: str | None = None
     """Raster of source codes; absent with the source `simulated`, or where `vectors` are given."""
     band: Annotated[int, Field(ge=1)] | str | None = None

@@ -36,6 +36,9 @@ class Sentinel2Settings(Section):
     kind: Literal["sentinel2"] = "sentinel2"
     """Where the pixels of the layer come from."""
     version: Literal[1] = 1
+    pixel_m: Annotated[float, Field(gt=0)] | None = None
+    """Side of the layer's pixels in metres, on the same footprints; the grid's own if absent. Patches,
+    their steps and units must be whole numbers of them; grids in degrees have only their own."""
     level: Literal["L1C", "L2A"] = "L2A"
     """Level of the products to use."""
     processor: Literal["esa", "theia"] = "esa"
@@ -144,6 +147,9 @@ class Sentinel1Settings(Section):
     kind: Literal["sentinel1"] = "sentinel1"
     """Where the pixels of the layer come from."""
     version: Literal[1] = 1
+    pixel_m: Annotated[float, Field(gt=0)] | None = None
+    """Side of the layer's pixels in metres, on the same footprints; the grid's own if absent. Patches,
+    their steps and units must be whole numbers of them; grids in degrees have only their own."""
     orbit: Literal["both", "ascending", "descending"] = "both"
     """Directions of flight to use."""
     polarisations: tuple[Literal["VV", "VH", "HH", "HV"], ...] = ("VV", "VH")
