@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ...errors import GridError, LegendError
 from ...legend import NODATA
-from ...sections import CleanStep, MmuStep, SettleStep, SieveStep
+from ...sections import CleanStep, FillStep, MmuStep, SettleStep, SieveStep
 from .steps import STEPS, Area, Labels, Result, ShapeStep, histogram, reach_of, replace
 
 
@@ -57,6 +57,15 @@ def halo_px(steps: Sequence[CleanStep], pixel_m: tuple[float, float]) -> int:
         else:
             reach += reach_of(step, pixel_m)
     return reach
+
+
+def bounded(steps: Sequence[CleanStep]) -> bool:
+    """Whether `halo_px` holds: no step compares with things however far away."""
+    return not any(
+        (isinstance(step, SieveStep) and step.by == "size")
+        or (isinstance(step, FillStep) and step.method == "knn_rows")
+        for step in steps
+    )
 
 
 def _repeat(labels: Labels, step: SettleStep, earlier: Sequence[CleanStep], area: Area) -> Result:
