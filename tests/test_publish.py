@@ -36,7 +36,7 @@ PUBLISHED_RECIPE = {
         "title": "Tiny & <small>", "quicklooks": 4, "authors": ["A. Person"],
         "deviations": ["Edges are ours."], "reference_licence": "Map: CC-BY-4.0",
     },
-    "published": {"sentinel2": {"harmonise": False}, "splits": {"method": "published"}},
+    "published": {"layers": {"sentinel2": {"harmonise": False}}, "splits": {"method": "published"}},
 }  # fmt: skip
 
 
@@ -283,7 +283,7 @@ def test_the_card_has_a_head_that_machines_read(tree):
 
 def test_the_card_says_what_happened_to_offsets_and_names_the_deviations(tree):
     text = (Path(tree.results.dataset) / "README.md").read_text("utf-8")
-    for part in ("04.00 (offset -1000)", "10000 × reflectance", "`splits.method: published`", "`harmonise: false`",
+    for part in ("04.00 (offset -1000)", "10000 × reflectance", "`splits.method: published`", "`layers.sentinel2.harmonise: false`",
                  "Edges are ours.", "Reference maps and vectors are simulated", "A. Person", "All imagery is simulated",
                  "| 13 | Deforestation 2022 | `#cd0000` | Agriculture |"):  # fmt: skip
         assert part in text

@@ -64,15 +64,21 @@ def _gives(folder: Path, name: str, changes: dict[str, str]) -> bool:
         recipe = load_recipe(name, changes)
     except RecipeError:
         return False
-    return all(_as_written(folder / f"{stage}.json", recipe, stage) for stage in STAGES)
+    layers: dict[str, list[str | None]] = {"stack": [*recipe.layers]}
+    return all(
+        _as_written(folder, recipe, stage, layer)
+        for stage in STAGES
+        for layer in layers.get(stage, [None])
+    )
 
 
-def _as_written(path: Path, recipe: Recipe, stage: str) -> bool:
+def _as_written(folder: Path, recipe: Recipe, stage: str, layer: str | None) -> bool:
+    path = folder / f"{stage}.json" if layer is None else folder / stage / f"{layer}.json"
     try:
         written = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return bool(written == recipe.stage_settings(stage))
+    return bool(written == recipe.stage_settings(stage, layer))
 
 
 def _versions() -> dict[str, str]:

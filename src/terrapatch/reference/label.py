@@ -295,7 +295,7 @@ def burnt(lock: Path, unit: str, wanted: LabelsSettings) -> Burnt:
     Raises: see `stack.reference`.
     """
     plan = read_lock(lock)
-    items, polygons = plan.items_of(unit, "reference"), plan.vectors_of(unit)
+    items, polygons = plan.maps_of(unit), plan.vectors_of(unit)
     if not items and not polygons:
         raise IncompleteError(
             f"{lock}: no reference map for unit {unit!r}; give path, vectors "
