@@ -7,7 +7,7 @@ Laws:
    finest level is not 255. Dates of a series are judged one by one; a patch has what its best
    date has.
 3. Scenes, days and hashes are those of the dates that are complete enough, and of no others.
-4. Only modalities of the recipe are looked at; the columns of others are null.
+4. The layers of the recipe have columns, in its order, labels behind images; others have none.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from numpy.typing import NDArray
 from .batches import hashes_of, plain_bytes
 from .dates import write_dates
 from .dropping import drop_reasons, lacking_bands
-from .errors import IncompleteError, StorageError
+from .errors import GridError, IncompleteError, StorageError
 from .grid import same_crs
 from .legend import NODATA, Legend, load_legend
+from .places import Places, read_places
 from .recipe import named_files, read_settings
-from .stacks import LABEL, Stack, StackInfo, open_stack
+from .stacks import Stack, StackInfo, open_stack
 from .sums import check_named
 from .tables import (
     LockedItem,
@@ -43,9 +44,6 @@ from .tables import (
 if TYPE_CHECKING:
     import geopandas as gpd
     from odc.geo.geobox import GeoBox
-
-MODALITIES = ("sentinel2", "sentinel1")
-"""Modalities that the table has columns for, in the order of those columns."""
 
 
 @dataclass(frozen=True)
@@ -189,19 +187,31 @@ def dates_of(sources: list[list[str]], items: Mapping[str, LockedItem]) -> list[
     return [sorted({days[scene] for scene in scenes}) for scenes in sources]
 
 
-def _check_stack(stack: Stack, footprints: gpd.GeoDataFrame, geobox: GeoBox, size: int) -> None:
-    info: StackInfo = stack.info
-    same_ids = list(info.patch_ids) == footprints["patch_id"].tolist()
-    same_grid = same_crs(info.geobox["crs"], str(geobox.crs)) and np.allclose(
-        info.geobox["transform"], list(geobox.affine)[:6], rtol=1e-12, atol=1e-9
-    )
-    if not same_ids or not same_grid or (info.size_px != size and len(footprints)):
+def _check_stack(stack: Stack, places: Places) -> None:
+    """The patches of a stack must be the unit's, on the same ground in pixels of its own size."""
+    same_ids = stack.info.patch_ids == places.ids
+    if not same_ids or not _same_ground(stack.info, places):
         what = "other patches" if not same_ids else "another grid or patch size"
         raise StorageError(
             f"{stack.path}: holds {what} than the unit's footprints "
-            f"({len(info.patch_ids)} patches, {len(footprints)} footprints); it was made with "
+            f"({len(stack.info.patch_ids)} patches, {len(places)} footprints); it was made with "
             "other settings: delete the stack and build again"
         )
+
+
+def _same_ground(info: StackInfo, places: Places) -> bool:
+    transform = info.geobox["transform"]
+    own = abs(float(transform[0]))
+    if not np.isclose(own, places.pixel, rtol=1e-12, atol=0):
+        try:
+            places = places.at(own)
+        except GridError:
+            return False
+    return (
+        same_crs(info.geobox["crs"], str(places.geobox.crs))
+        and np.allclose(transform, list(places.geobox.affine)[:6], rtol=1e-12, atol=1e-9)
+        and (info.size_px == places.size_px or not len(places))
+    )
 
 
 def patches(
@@ -216,19 +226,19 @@ def patches(
     """Judge and describe the patches of a unit: `patches/UNIT.parquet`, `dates/UNIT.parquet`.
 
     Columns are those of docs/plan.md, Tables; one row a footprint, in the footprints' order, and
-    one row a footprint, modality and date.
+    one row a footprint, layer of images and date.
 
     Args:
         lock: the lock.
         unit: id of the unit.
         footprints: the unit's footprints.
-        stacks: name → stack of the unit: all modalities of the recipe, and `label`.
+        stacks: layer → stack of the unit; all layers of the recipe must be there.
         settings: the stage's settings.
         output: the GeoParquet file to write.
         dates: the Parquet file of dates to write.
 
     Raises:
-        IncompleteError: a stack is not given.
+        IncompleteError: the stack of a layer is not given.
         StorageError: a stack does not belong to these footprints.
     """
     import geopandas as gpd
@@ -243,50 +253,54 @@ def patches(
     plan = read_lock(lock)
     check_named(named_files(wanted, "patches"), plan, lock)
     geobox = unit_geobox(plan.unit(unit))
-    places = read_geoparquet(footprints)
-    size = int(places["size_px"].iloc[0]) if len(places) else 1
-    legend = load_legend(wanted.label.legend)
-    columns: dict[str, Any] = {
-        name: places[name].to_numpy() for name in ("patch_id", "unit", "row", "col")
-    }
-    columns |= {name: places[name].to_numpy(np.int64) for name in ("y_px", "x_px", "size_px")}
-    columns["crs"] = [plan.unit(unit).geobox["crs"]] * len(places)
-    columns["transform"] = [
-        list(geobox.affine * Affine.translation(x, y))[:6]
-        for y, x in zip(columns["y_px"].tolist(), columns["x_px"].tolist(), strict=True)
-    ]
+    table, places = read_geoparquet(footprints), read_places(footprints, geobox)
+    columns = _placed(table, geobox, plan.unit(unit).geobox["crs"])
     seen: dict[str, Observed] = {}
-    for modality in wanted.images:
-        stack = open_stack(stacks[modality])
-        _check_stack(stack, places, geobox, size)
-        seen[modality] = observe(stack, wanted.patches.of(modality).valid)
-    labels = open_stack(stacks[LABEL])
-    _check_stack(labels, places, geobox, size)
-    label = look_at_labels(labels, legend)
-    shares = {name: seen[name].shares for name in MODALITIES if name in seen}
+    for name in wanted.images:
+        stack = open_stack(stacks[name])
+        _check_stack(stack, places)
+        seen[name] = observe(stack, wanted.patches.of(name).valid)
+    labelled: dict[str, Labelled] = {}
+    for name, layer in wanted.labels.items():
+        stack = open_stack(stacks[name])
+        _check_stack(stack, places)
+        labelled[name] = look_at_labels(stack, load_legend(layer.legend))
+    shares = {name: found.shares for name, found in seen.items()}
+    shares |= {name: found.valid[:, None] for name, found in labelled.items()}
     reasons = drop_reasons(
-        {**shares, "label": label.valid[:, None]}, wanted.patches,
+        shares, wanted.patches,
         {name: lacking_bands(o.lacking, o.shares, o.info) for name, o in seen.items()},
     )  # fmt: skip
     columns["kept"] = np.array([reason is None for reason in reasons], bool)
     columns["dropped_reason"] = reasons
-    columns |= _provenance(seen, label, {item.id: item for item in plan.items}, len(places))
-    columns |= {f"counts_{name}": list(counts) for name, counts in label.counts.items()}
-    outlines = places.geometry.to_crs("EPSG:4326").to_numpy()
-    table = gpd.GeoDataFrame(columns, geometry=outlines, crs="EPSG:4326")
-    write_geoparquet(table, output)
-    clouds = {item.id: item.cloud_percent for item in plan.items if item.sensor == "sentinel2"}
+    columns |= _provenance(seen, labelled, {item.id: item for item in plan.items})
+    outlines = table.geometry.to_crs("EPSG:4326").to_numpy()
+    write_geoparquet(gpd.GeoDataFrame(columns, geometry=outlines, crs="EPSG:4326"), output)
+    clouds = {item.id: item.cloud_percent for item in plan.items}
     write_dates(_dates(seen, columns["patch_id"], unit, clouds), dates)
+
+
+def _placed(table: gpd.GeoDataFrame, geobox: GeoBox, crs: str) -> dict[str, Any]:
+    """Columns that say where the patches lie, on the grid of the unit."""
+    columns: dict[str, Any] = {
+        name: table[name].to_numpy() for name in ("patch_id", "unit", "row", "col")
+    }
+    columns |= {name: table[name].to_numpy(np.int64) for name in ("y_px", "x_px", "size_px")}
+    columns["crs"] = [crs] * len(table)
+    columns["transform"] = [
+        list(geobox.affine * Affine.translation(x, y))[:6]
+        for y, x in zip(columns["y_px"].tolist(), columns["x_px"].tolist(), strict=True)
+    ]
+    return columns
 
 
 def _dates(
     seen: Mapping[str, Observed], ids: NDArray[Any], unit: str,
     clouds: Mapping[str, float | None],
 ) -> dict[str, Any]:  # fmt: skip
-    """Columns of the table of dates; rows by patch, modality and date."""
+    """Columns of the table of dates; rows by patch, layer and date."""
     parts: list[dict[str, Any]] = []
-    for rank, name in enumerate(n for n in MODALITIES if n in seen):
-        found = seen[name]
+    for rank, (name, found) in enumerate(seen.items()):
         patches, steps = found.shares.shape
         number, step = (k.ravel() for k in np.indices((patches, steps)))
         passes = found.info.passes or ({},) * steps
@@ -296,7 +310,7 @@ def _dates(
         }
         parts.append(
             {
-                "order": number * len(MODALITIES) + rank,
+                "order": number * len(seen) + rank,
                 "patch_id": ids[number],
                 "unit": np.full(number.size, unit, object),
                 "layer": np.full(number.size, name, object),
@@ -325,23 +339,21 @@ def _cloud(scenes: Sequence[str], clouds: Mapping[str, float | None]) -> float:
 
 
 def _provenance(
-    seen: Mapping[str, Observed], label: Labelled, items: Mapping[str, LockedItem], count: int
+    seen: Mapping[str, Observed], labelled: Mapping[str, Labelled], items: Mapping[str, LockedItem]
 ) -> dict[str, Any]:
-    """Columns valid_…, dates_…, sources_… and hash_…; null where a modality is not wanted."""
-    null = [None] * count
-    both = [(name, seen.get(name)) for name in MODALITIES]
-    lost = {s for _, m in both if m for patch in m.scenes for date in patch for s in date}
+    """Columns valid_…, dates_…, sources_…, hash_… and counts_… of the layers."""
+    lost = {s for m in seen.values() for patch in m.scenes for date in patch for s in date}
     lost -= items.keys()
     if lost:
         raise StorageError(
             f"a stack holds pixels of scenes that the lock does not name ({sorted(lost)}); it was "
             "made from another lock: delete the stack and build again"
         )
-    columns: dict[str, Any] = {}
-    columns |= {f"valid_{name}": m.valid if m else np.full(count, np.nan) for name, m in both}
-    columns["valid_label"] = label.valid
-    columns |= {f"dates_{name}": dates_of(m.sources, items) if m else null for name, m in both}
-    columns |= {f"sources_{name}": m.sources if m else null for name, m in both}
-    columns |= {f"hash_{name}": m.hashes if m else null for name, m in both}
-    columns["hash_label"] = label.hashes
+    both: dict[str, Observed | Labelled] = {**seen, **labelled}
+    columns: dict[str, Any] = {f"valid_{name}": found.valid for name, found in both.items()}
+    columns |= {f"dates_{name}": dates_of(found.sources, items) for name, found in seen.items()}
+    columns |= {f"sources_{name}": found.sources for name, found in seen.items()}
+    columns |= {f"hash_{name}": found.hashes for name, found in both.items()}
+    for name, label in labelled.items():
+        columns |= {f"counts_{name}_{level}": list(n) for level, n in label.counts.items()}
     return columns

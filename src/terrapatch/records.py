@@ -197,7 +197,12 @@ class LockedVector(_Record):
     @property
     def label(self) -> str:
         """Name of the layer of labels."""
-        return self.id.split(".")[0]
+        return ".".join(self.id.split(".")[:-3])
+
+    @property
+    def entry(self) -> str:
+        """The same without the layer: `vectors.0.1`."""
+        return ".".join(self.id.split(".")[-3:])
 
 
 class Lock(_Record):

@@ -54,9 +54,10 @@ from .files import Files
 from .folder import Found, search
 from .gaps import Series, gaps
 from .geotiff import described_scenes, map_scene
+from .locking import locked_item
 from .policy import choose
 from .references import FoundVectors, find_vectors
-from .scene import Scene, locked_item
+from .scene import Scene
 from .statements import wrong_codes
 from .units import locked_units, middle_latitude
 from .unused import left_over, printable
@@ -315,7 +316,7 @@ def _told_apart(chosen: dict[str, list[Scene]], maps: Collection[str]) -> None:
     for name in maps:
         for number, scene in enumerate(chosen[name]):
             other = first.setdefault(scene.id, scene)
-            if other is not scene and (other.files, other.origin) != (scene.files, scene.origin):
+            if other != scene:
                 chosen[name][number] = replace(scene, id=f"{scene.id}_{name}")
 
 

@@ -64,16 +64,14 @@ def _gives(folder: Path, name: str, changes: dict[str, str]) -> bool:
         recipe = load_recipe(name, changes)
     except RecipeError:
         return False
-    layers: dict[str, list[str | None]] = {"stack": [*recipe.layers]}
-    return all(
-        _as_written(folder, recipe, stage, layer)
-        for stage in STAGES
-        for layer in layers.get(stage, [None])
+    whole = all(_as_written(folder / f"{s}.json", recipe, s) for s in STAGES if s != "stack")
+    stacks = folder / "stack"
+    return whole and all(
+        _as_written(stacks / f"{n}.json", recipe, "stack", n) for n in recipe.layers
     )
 
 
-def _as_written(folder: Path, recipe: Recipe, stage: str, layer: str | None) -> bool:
-    path = folder / f"{stage}.json" if layer is None else folder / stage / f"{layer}.json"
+def _as_written(path: Path, recipe: Recipe, stage: str, layer: str | None = None) -> bool:
     try:
         written = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from ...sections import Requirement, Sentinel1Settings
 from ...tables import Lock, LockedItem
 from .words import (
+    About,
     Step,
     coarser,
+    copernicus,
     count,
     file_name,
     file_names,
@@ -33,7 +35,7 @@ _VERTICAL = {
     "auto": "heights count from what the files state", "ellipsoid": "heights above the ellipsoid",
     "egm96": "heights above EGM96", "egm2008": "heights above EGM2008",
 }  # fmt: skip
-_LAYERS = {
+_EXTRAS = {
     "local_incidence": "local_incidence (degrees, to the terrain's normal)",
     "ellipsoid_incidence": "ellipsoid_incidence (degrees, to the ellipsoid's normal)",
     "layover_shadow": "layover_shadow (1 layover, 2 shadow, 3 both)",
@@ -49,22 +51,34 @@ def quantity(settings: Sentinel1Settings) -> str:
     return f"{name} in {unit}"
 
 
-def radar(settings: Sentinel1Settings, required: Requirement, lock: Lock) -> Step:
+def credit(about: About) -> list[str]:
+    """Whom to name, for the heights too."""
+    found = copernicus(about, "sentinel1", "Sentinel-1")
+    if about.lock.heights and heights_simulated(about.settings, about.lock):
+        found.append("The height model is simulated.")
+    elif about.lock.heights:
+        names = file_names([file.href for file in about.lock.heights])
+        found.append(f"Heights: {names}; see the terms of their provider.")
+    return found
+
+
+def radar(about: About) -> Step:
     """From products to the stack."""
-    items = scenes_of(lock, "sentinel1")
+    settings: Sentinel1Settings = about.settings
+    items = scenes_of(about.lock, about.name, "sentinel1")
     raw = settings.level == "GRD"
     acts_on = "digital numbers" if _amplitude(settings) else "linear power"
     return Step(
-        "Sentinel-1",
+        about.titled("Sentinel-1"),
         (
-            *(_raw(settings, items, lock) if raw else _geocoded(items)),
+            *(_raw(settings, items, about.lock) if raw else _geocoded(items)),
             f"{', '.join(settings.polarisations)}: each polarisation is sampled once onto the patch "
             f"grid, kernel {settings.kernel}, on {acts_on}; {coarser(settings.kernel, settings.coarser)}.",
             _speckle(settings),
             f"Values are {quantity(settings)}.",
-            *_layers(settings),
+            *_extras(settings),
             *unchecked(settings.check_values),
-            *_time(settings, required),
+            *_time(settings, about.required),
         ),
     )
 
@@ -170,10 +184,10 @@ def _speckle(settings: Sentinel1Settings) -> str:
     }[settings.speckle]  # fmt: skip
 
 
-def _layers(settings: Sentinel1Settings) -> list[str]:
-    if not settings.layers:
+def _extras(settings: Sentinel1Settings) -> list[str]:
+    if not settings.extras:
         return []
-    return [f"Layers behind the polarisations: {', '.join(_LAYERS[x] for x in settings.layers)}."]
+    return [f"Bands behind the polarisations: {', '.join(_EXTRAS[x] for x in settings.extras)}."]
 
 
 def _time(settings: Sentinel1Settings, required: Requirement) -> list[str]:
