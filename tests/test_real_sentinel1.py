@@ -19,7 +19,7 @@ from terrapatch.sentinel1.border import s1tiling_cut
 from terrapatch.sentinel1.footprint import find
 from terrapatch.sentinel1.geometry import ground_control
 from terrapatch.sentinel1.grd import quiet
-from terrapatch.sentinel1.radiometry import calibrate
+from terrapatch.sentinel1.radiometry import Tables, calibrate
 
 ndimage = pytest.importorskip("scipy.ndimage")
 
@@ -269,7 +269,7 @@ def test_real_numbers_calibrate_as_xarray_sentinel_calibrates_them(shared_data, 
             "gamma0": "gamma",
         }.items():
             expected = reader.calibrate_intensity(digital, tables[theirs]).to_numpy()
-            actual = calibrate(window, inside, ours, rows, cols, calibration=calibration)
+            actual = calibrate(window, inside, ours, (rows, cols), Tables(calibration))
             np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
