@@ -230,7 +230,7 @@ def cirrus(folder, *, level="L1C", offset=0.0, bands=("B04", "B10"), kernel="nea
     }  # fmt: skip
     unit = Unit(folder / "unit", BOX, all_corners(BOX.shape, 16), 16)
     scene = item("a", assets).model_copy(update={"level": level})
-    stack = unit.build([scene], bands=bands, kernel=kernel, check_values=False, level="L1C")
+    stack = unit.build([scene], bands=bands, kernel=kernel, level="L1C", check_values=False)
     return pixels(stack), pixels(stack, "source"), dark
 
 
