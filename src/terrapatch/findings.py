@@ -109,6 +109,7 @@ def _of_layers(whole: Whole) -> list[str]:
         else:
             lacking = _embedded(image, whole.simulate) if simulated else []
         found += [f"layers.{name}.{finding}" for finding in lacking]
+    found += _shared(whole)
     described = any(r.sensor == "reference" for r in whole.catalog.rasters)
     for name, label in whole.labels.items():
         if not simulated and not (label.path or label.vectors or described):
@@ -117,6 +118,26 @@ def _of_layers(whole: Whole) -> list[str]:
             )
     if whole.layouts.name == "cerradata4mm" and set(whole.images) != {"sentinel2", "sentinel1"}:
         found.append("layouts.name: cerradata4mm needs both layers sentinel2 and sentinel1")
+    return found
+
+
+def _shared(whole: Whole) -> list[str]:
+    """What layers of one kind cannot each have for themselves: a plan has it once."""
+    found = []
+    images = whole.images.items()
+    raw = {n: s for n, s in images if isinstance(s, Sentinel1Settings) and s.policy.raw}
+    theia = {n: s for n, s in images if isinstance(s, Sentinel2Settings) and s.processor == "theia"}
+    for layers, keys in (
+        (raw, ("geometry", "dem", "dem_vertical", "dem_sea", "geoid", "orbit_files")),
+        (theia, ("reflectance",)),
+    ):
+        first, *others = layers or [""]
+        for name in others:
+            found += [
+                f"layers.{name}.{key}: is to be the same as in layers.{first}; a plan has it once"
+                for key in keys
+                if getattr(layers[name], key) != getattr(layers[first], key)
+            ]
     return found
 
 

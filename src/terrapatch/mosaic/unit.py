@@ -140,7 +140,7 @@ def build(
 def _build(job: Job, plan: Lock, cuts: CutPlan, threads: int) -> None:
     layer, image_filter, series_filter = cuts.layer, cuts.image_filter, cuts.series_filter
     items, locked = plan.items_of(job.unit, job.layer), plan.unit(job.unit)
-    everything = [item for item in plan.items if item.sensor == job.layer]
+    everything = plan.scenes_of(job.layer)
     steps = steps_of(items, everything, series=cuts.times.series, apart=cuts.times.apart)
     geobox = unit_geobox(locked)
     for step in steps:

@@ -299,7 +299,7 @@ class Sources:
         Raises: see `stack.reference`.
         """
         plan = read_lock(lock)
-        self.items, self.polygons = plan.items_of(unit, "reference"), plan.vectors_of(unit)
+        self.items, self.polygons = plan.maps_of(unit), plan.vectors_of(unit)
         if not self.items and not self.polygons:
             raise IncompleteError(
                 f"{lock}: no reference map for unit {unit!r}; give path, vectors "

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from .base import Section
 from .cleaning import ClassCode, CleanStep, chain_findings
+from .policy import Policy
 from .vectors import NetworkSource, VectorSource
 
 
@@ -45,6 +46,15 @@ class LabelsSettings(Section):
     """Steps that clean the label raster, in this order."""
     protect: tuple[ClassCode, ...] = ()
     """Classes whose pixels no step changes."""
+
+    @property
+    def policy(self) -> Policy:
+        """Which maps the layer may be made of."""
+        return Policy("reference", dated=False)
+
+    def wanted(self, _processor: str | None) -> tuple[str, ...]:
+        """Assets of a map that the layer reads."""
+        return ("map",)
 
     @model_validator(mode="after")
     def _steps(self) -> LabelsSettings:
