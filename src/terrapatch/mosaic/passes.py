@@ -33,7 +33,7 @@ class Step:
     """One image of a stack."""
 
     label: str
-    """Day of a mosaic, `first/last` day, `none` without scenes; moment of a pass in a series."""
+    """Day of a single image, `first/last` day; moment of a pass in a series; `none` without scenes."""
     items: tuple[LockedItem, ...]
     """Best first."""
 
@@ -90,7 +90,7 @@ def steps_of(
             if here:
                 steps.append(Step(label, tuple(i for i in items if i.id in here)))
         steps.sort(key=lambda step: (_rank(step, apart), step.label, step.items[0].id))
-        return steps
+        return steps or [Step("none", ())]
     if not apart:
         return [Step(period(items), tuple(items))]
     known = [d for d in DIRECTIONS if any(item.orbit_direction == d for item in everything)]

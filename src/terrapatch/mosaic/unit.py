@@ -22,6 +22,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..grid import geobox_to_dict, grid_pixel
 from ..layers import POWER, Values
 from ..places import Places, read_places
 from ..progress import bar, track
@@ -112,6 +113,8 @@ class Job:
     """`footprints/UNIT.parquet`."""
     output: Path
     """The stack."""
+    pixel_m: float | None = None
+    """Side of the layer's pixels in metres; the grid's own if absent."""
 
 
 def build(
@@ -137,16 +140,17 @@ def build(
 def _build(job: Job, plan: Lock, cuts: CutPlan, threads: int) -> None:
     layer, image_filter, series_filter = cuts.layer, cuts.image_filter, cuts.series_filter
     items, locked = plan.items_of(job.unit, job.layer), plan.unit(job.unit)
-    everything = [item for item in plan.items if item.sensor == job.layer]
+    everything = plan.scenes_of(job.layer)
     steps = steps_of(items, everything, series=cuts.times.series, apart=cuts.times.apart)
     geobox = unit_geobox(locked)
     for step in steps:
         check_items(step.items, layer)
     check_unchanged(used_assets(items, layer), job.lock)
-    patches = read_places(job.footprints, geobox)
+    pixel = grid_pixel(str(geobox.crs), job.pixel_m)
+    patches = read_places(job.footprints, geobox).at(pixel)
     patch_bytes = len(layer.names) * np.dtype(layer.dtype).itemsize * patches.size_px**2
     info = StackInfo(
-        layer=job.layer, kind=cuts.kind, unit=job.unit, geobox=locked.geobox, bands=layer.names,
+        layer=job.layer, kind=cuts.kind, unit=job.unit, geobox=geobox_to_dict(patches.geobox), bands=layer.names,
         patch_ids=patches.ids, size_px=patches.size_px, times=tuple(s.label for s in steps),
         items=tuple(tuple(item.id for item in step.items) for step in steps), dtype=layer.dtype,
         values=cuts.values, shard_patches=shard_patches(patches, patch_bytes),

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from .base import Section
 from .cleaning import ClassCode, CleanStep, chain_findings
+from .policy import Policy
 from .vectors import NetworkSource, VectorSource
 
 
@@ -18,6 +19,9 @@ class LabelsSettings(Section):
     kind: Literal["labels"] = "labels"
     """Where the pixels of the layer come from."""
     version: Literal[1] = 1
+    pixel_m: Annotated[float, Field(gt=0)] | None = None
+    """Side of the layer's pixels in metres, on the same footprints; the grid's own if absent. Patches,
+    their steps and units must be whole numbers of them; grids in degrees have only their own."""
     path: str | None = None
     """Raster of source codes; absent with the source `simulated`, or where `vectors` are given."""
     band: Annotated[int, Field(ge=1)] | str | None = None
@@ -42,6 +46,15 @@ class LabelsSettings(Section):
     """Steps that clean the label raster, in this order."""
     protect: tuple[ClassCode, ...] = ()
     """Classes whose pixels no step changes."""
+
+    @property
+    def policy(self) -> Policy:
+        """Which maps the layer may be made of."""
+        return Policy("reference", dated=False)
+
+    def wanted(self, _processor: str | None) -> tuple[str, ...]:
+        """Assets of a map that the layer reads."""
+        return ("map",)
 
     @model_validator(mode="after")
     def _steps(self) -> LabelsSettings:
