@@ -17,8 +17,9 @@ from scipy.ndimage import gaussian_filter
 from terrapatch.grid import geobox_to_dict, mosaic_units, patch_windows, snapped_geobox
 from terrapatch.legend import load_legend
 from terrapatch.rasters import write_geotiff
-from terrapatch.recipe import L2A_12, resolve, write_settings
+from terrapatch.recipe import resolve, write_settings
 from terrapatch.results import Results
+from terrapatch.sections import L2A_12
 from terrapatch.stacks import StackInfo, create_stack
 from terrapatch.tables import (
     Exclusion,

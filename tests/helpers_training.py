@@ -15,6 +15,7 @@ from shapely.geometry import box
 from terrapatch.grid import geobox_to_dict
 from terrapatch.legend import load_legend
 from terrapatch.rasters import write_geotiff
+from terrapatch.sections import LayoutsSettings, ReferenceSettings, TrainingSettings
 from terrapatch.stacks import StackInfo, create_stack
 from terrapatch.tables import write_geoparquet
 
@@ -121,7 +122,9 @@ def write_settings(path, training, modalities=None):
         json.dumps(
             {"name": "hand-made", "mode": "corrected",
              "modalities": modalities or ["sentinel2", "sentinel1"],
-             "training": training, "reference": {}, "layouts": {}}
+             "training": TrainingSettings(**training).model_dump(mode="json"),
+             "reference": {"legend": ReferenceSettings().legend},
+             "layouts": {"name": LayoutsSettings().name}}
         )
     )  # fmt: skip
 

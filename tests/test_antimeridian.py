@@ -18,7 +18,8 @@ from terrapatch.catalog.scene import Scene, Slice
 from terrapatch.errors import GridError, IncompleteError, InputError, RecipeError
 from terrapatch.grid import split_at_antimeridian
 from terrapatch.heights import read_dem
-from terrapatch.recipe import AreaSettings, resolve, write_settings
+from terrapatch.recipe import resolve, write_settings
+from terrapatch.sections import AreaSettings
 from terrapatch.sentinel1 import sentinel1
 from terrapatch.simulate import simulate as simulate_archive
 from terrapatch.stacks import open_stack

@@ -30,10 +30,10 @@ from terrapatch.cli import main
 from terrapatch.errors import GridError, IncompleteError, InputError, SceneError, SourceError
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.orbit import read_eof
-from terrapatch.recipe import merged
 from terrapatch.sentinel1 import sentinel1
 from terrapatch.stacks import open_stack
 from terrapatch.tables import read_lock, unit_geobox
+from terrapatch.yamlfiles import merged
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from terrapatch.catalog import policy
 from terrapatch.catalog.scene import Scene
-from terrapatch.recipe import CatalogSettings
+from terrapatch.sections import CatalogSettings
 
 AREA = shapely.box(0, 0, 1, 1)
 

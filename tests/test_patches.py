@@ -35,7 +35,7 @@ from terrapatch.patches import (
     patches,
 )
 from terrapatch.rasters import write_geotiff
-from terrapatch.recipe import PatchesSettings
+from terrapatch.sections import PatchesSettings
 from terrapatch.stacks import open_stack
 from terrapatch.tables import read_geoparquet
 

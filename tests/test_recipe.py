@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 from terrapatch.build import workflow_recipe
 from terrapatch.errors import RecipeError
 from terrapatch.recipe import (
-    SECTIONS,
-    STAGES,
     Recipe,
     load_recipe,
-    merged,
     read_settings,
     recipe_schema,
     resolve,
     shipped_recipes,
     write_settings,
 )
+from terrapatch.sections import SECTIONS, STAGES, Sections
+from terrapatch.sections.views import ALL, stages_of, view_of
+from terrapatch.yamlfiles import merged
 
 SMALL = {
     "name": "x",
@@ -155,8 +155,26 @@ def test_settings_round_trip_and_keep_their_time_when_nothing_changed(tmp_path):
     assert times == [p.stat().st_mtime_ns for p in write_settings(recipe, tmp_path)]
     for path in paths:
         settings = read_settings(path)
-        for section in STAGES[path.stem]:
-            assert getattr(settings, section) == getattr(recipe, section)
+        for section, keys in view_of(Sections, path.stem).items():
+            read, whole = getattr(settings, section), getattr(recipe, section)
+            for key in [] if keys == ALL else keys:
+                assert getattr(read, key) == getattr(whole, key)
+            assert keys != ALL or read == whole
+
+
+def test_a_key_that_a_stage_does_not_read_cannot_be_touched(tmp_path):
+    write_settings(load_recipe("demo"), tmp_path)
+    settings = read_settings(tmp_path / "sampling.json")
+    assert settings.sampling.step_px == settings.sampling.size_px == 128
+    for touch in (
+        lambda: settings.catalog,
+        lambda: settings.sampling.resolution,
+        lambda: settings.mode,
+    ):
+        with pytest.raises(LookupError, match="is not in the settings of this stage"):
+            touch()
+    with pytest.raises(AttributeError):
+        _ = settings.sampling.size
 
 
 def test_a_changed_section_touches_the_settings_of_its_stages_alone(tmp_path):
@@ -182,8 +200,12 @@ def test_every_field_of_every_section_is_explained():
 
 
 def test_every_section_but_area_has_a_version_and_a_stage():
-    seen = {section for sections in STAGES.values() for section in sections}
-    assert set(SECTIONS) == seen
+    assert stages_of(Sections) == set(STAGES)
+    read = {section for stage in STAGES for section in view_of(Sections, stage)}
+    assert set(Sections.model_fields) == read
+    for stage in STAGES:  # every key of a row is one of its section
+        for section, keys in view_of(Sections, stage).items():
+            assert keys == ALL or set(keys) <= set(SECTIONS[section].model_fields)
     assert {n for n, s in SECTIONS.items() if "version" not in s.model_fields} == {"area"}
 
 

@@ -14,7 +14,7 @@ from terrapatch.catalog.grd import read_product
 from terrapatch.catalog.scene import Files, locked_item
 from terrapatch.errors import GridError, SceneError
 from terrapatch.radar.doppler import ecef, image_coordinates, locate
-from terrapatch.recipe import Sentinel1Settings
+from terrapatch.sections import Sentinel1Settings
 from terrapatch.sentinel1 import flattening, profiles, shadow
 from terrapatch.sentinel1.dem import Dem
 

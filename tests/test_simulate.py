@@ -20,7 +20,8 @@ from rasterio.warp import Resampling, reproject
 from terrapatch import grid
 from terrapatch.errors import InputError
 from terrapatch.legend import load_crosswalk
-from terrapatch.recipe import SimulateSettings, resolve, write_settings
+from terrapatch.recipe import resolve, write_settings
+from terrapatch.sections import SimulateSettings
 from terrapatch.simulate import archive as archive_module
 from terrapatch.simulate import landscape as ground
 from terrapatch.simulate import (

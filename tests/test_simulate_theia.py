@@ -11,8 +11,9 @@ import shapely
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.plan import plan
 from terrapatch.grid import mgrs_tile_geobox
-from terrapatch.recipe import THEIA_10, resolve, write_settings
+from terrapatch.recipe import resolve, write_settings
 from terrapatch.sampling import sampling
+from terrapatch.sections import THEIA_10
 from terrapatch.sentinel2 import sentinel2
 from terrapatch.simulate import simulate, theia
 from terrapatch.stacks import open_stack

@@ -14,7 +14,7 @@ from helpers_theia import BANDS, GROUND, NODATA, make_theia
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.geotiff import described_scenes
 from terrapatch.catalog.scene import Files, locked_item
-from terrapatch.recipe import THEIA_10, RasterSource
+from terrapatch.sections import THEIA_10, RasterSource
 from terrapatch.sentinel2 import with_bits
 
 NO_HASH = Files(hash_files=False)
@@ -339,7 +339,7 @@ def test_the_table_of_dates_says_how_cloudy_the_scenes_were(tmp_path):
 def test_radar_dates_above_95_percent_zeros_are_dropped(tmp_path, zeros, kept):
     """MultiSenGE's rule is `min_valid_sentinel1: 0.05`: 5 % of pixels are enough."""
     from terrapatch.patches import observe
-    from terrapatch.recipe import PatchesSettings
+    from terrapatch.sections import PatchesSettings
 
     geobox = GeoBox((20, 20), Affine(10, 0, 300_000, 0, -10, 9_100_000), "EPSG:32722")
     values = np.random.default_rng(0).gamma(4, 0.02, (20, 20)).astype(np.float32)

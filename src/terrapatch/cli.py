@@ -143,13 +143,13 @@ def _plan(args: argparse.Namespace) -> int:
     from .catalog import describe, plan
     from .layouts import check_plan
 
-    settings = Path(r.settings("plan")), Path(r.settings("layouts"))
-    check_plan(*settings)  # before an archive is written or searched
+    settings, layout = Path(r.settings("plan")), Path(r.settings("layouts"))
+    check_plan(layout)  # before an archive is written or searched
     simulated = read_settings(r.settings("plan")).catalog.source == "simulated"
     if simulated and not Path(r.catalog).is_file():
         _simulate(argparse.Namespace(results=r.root, threads=2))
-    lock = plan(settings[0], archive=Path(r.archive) if simulated else None)
-    check_plan(*settings, lock)
+    lock = plan(settings, archive=Path(r.archive) if simulated else None)
+    check_plan(layout, lock)
     if not args.check:
         write_lock(lock, r.lock)
         _say(f"{describe(lock)}\n{r.lock}")

@@ -30,7 +30,8 @@ from .dropping import drop_reasons, lacking_bands
 from .errors import IncompleteError, StorageError
 from .grid import same_crs
 from .legend import NODATA, Legend, load_legend
-from .recipe import named_files, read_settings
+from .recipe import read_settings
+from .sections import named_files
 from .stacks import Stack, StackInfo, open_stack
 from .sums import check_named
 from .tables import (

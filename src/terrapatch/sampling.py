@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .grid import Unit, Window, patch_windows, reprojected, windows_in_area
-from .recipe import named_files, read_settings
+from .recipe import read_settings
+from .sections import named_files
 from .sums import check_named
 from .tables import read_lock, unit_geobox, write_geoparquet
 from .vectors import read_area

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .mosaic import Layer
-    from .recipe import Sentinel2Settings
+    from .sections import Sentinel2Settings
 
 MODALITY = "sentinel2"
 

@@ -27,7 +27,7 @@ from shapely.geometry.base import BaseGeometry
 from ..errors import SceneError
 from ..grid import GEOGRAPHIC, geobox_from_dict, reprojected
 from ..rasters import read_bands
-from ..recipe import S2_BANDS
+from ..sections import S2_BANDS
 from .scene import BandFile, Scene, file_geobox, footprint_of, iso_utc, missing_bands, platform_name
 from .statements import Statement
 from .tree import Tree, parse, sound, text_of

@@ -22,7 +22,8 @@ from ..errors import (
     TerrapatchError,
 )
 from ..heights import HeightModel
-from ..recipe import StageSettings, named_files, read_settings
+from ..recipe import StageSettings, read_settings
+from ..sections import named_files
 from ..sums import Sums
 from ..tables import (
     Exclusion,

@@ -18,7 +18,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from ..grid import share_surface
-from ..recipe import CatalogSettings
+from ..sections import CatalogSettings
 from ..tables import Exclusion
 from .scene import Scene
 

@@ -25,8 +25,8 @@ from shapely.geometry.base import BaseGeometry
 
 from ..errors import SceneError
 from ..grid import geobox_from_dict, split_at_antimeridian
-from ..recipe import S2_BANDS
 from ..records import since_offset
+from ..sections import S2_BANDS
 from .scene import (
     SENTINEL_LICENCE,
     BandFile,

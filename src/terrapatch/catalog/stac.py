@@ -25,8 +25,8 @@ from shapely.geometry.base import BaseGeometry
 
 from ..errors import SceneError, SourceError, remedy
 from ..grid import split_at_antimeridian
-from ..recipe import S2_BANDS
 from ..records import since_offset
+from ..sections import S2_BANDS
 from ..tables import Exclusion
 from .bandnames import COMMON_NAMES, POLARISATIONS
 from .files import portable

@@ -31,7 +31,8 @@ from ..grid import (
     tile_units,
     windows_in_area,
 )
-from ..recipe import SamplingSettings, StageSettings
+from ..recipe import StageSettings
+from ..sections import SamplingSettings
 from ..tables import LockedItem, LockedUnit, Sensor
 from .references import FoundVectors
 

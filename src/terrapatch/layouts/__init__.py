@@ -45,11 +45,10 @@ UNFIT: dict[str, Unfit] = {
 __all__ = ["LAYOUTS", "UNFIT", "check_plan", "layouts"]
 
 
-def check_plan(plan: Path, settings: Path, lock: Lock | None = None) -> None:
+def check_plan(settings: Path, lock: Lock | None = None) -> None:
     """Hold a plan against the recipe's layout, before any pixel is made.
 
     Args:
-        plan: settings file of the stage `plan`.
         settings: settings file of the stage `layouts`.
         lock: what the plan found; absent before it looks for anything.
 
@@ -59,7 +58,7 @@ def check_plan(plan: Path, settings: Path, lock: Lock | None = None) -> None:
     """
     wanted = read_settings(settings)
     name = wanted.layouts.name
-    refuse(wanted.name, name, UNFIT[name](planned(read_settings(plan), lock)))
+    refuse(wanted.name, name, UNFIT[name](planned(wanted, lock)))
 
 
 def layouts(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..batches import check_series, published
-from ..recipe import named_files
+from ..sections import named_files
 from ..sums import check_named
 from ..tables import write_json, write_text
 from .report import report

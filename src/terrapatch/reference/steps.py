@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..grid import pixel_size_m
 from ..legend import NODATA, Legend
-from ..recipe import ReferenceSettings
+from ..sections import ReferenceSettings
 from ..tables import Lock, unit_geobox
 
 

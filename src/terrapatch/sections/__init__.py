@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from .area import AreaSettings as AreaSettings
 from .base import Day
 from .base import Section as Section
 from .cleaning import ClassCode, chain_findings
@@ -36,37 +37,9 @@ from .sensors import coarse_kernel as coarse_kernel
 from .training import TrainingSettings as TrainingSettings
 from .vectors import NetworkSource as NetworkSource
 from .vectors import VectorSource as VectorSource
-
-
-class AreaSettings(Section):
-    """Where the dataset lies."""
-
-    bbox: tuple[float, float, float, float] | None = None
-    """West, south, east, north in degrees (EPSG:4326); west > east crosses the antimeridian."""
-    file: str | None = None
-    """Polygon file instead of a box (GeoJSON, GeoPackage …, any CRS); relative to where you run."""
-    layer: str | None = None
-    """Layer of the polygon file, where it has several."""
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> AreaSettings:
-        if (self.bbox is None) == (self.file is None):
-            raise ValueError("give either bbox (west, south, east, north) or file")
-        if self.layer is not None and self.file is None:
-            raise ValueError("layer names a layer of area.file, and there is no file")
-        if self.bbox is not None:
-            west, south, east, north = self.bbox
-            # Across the antimeridian a box is narrow; a wide one has its sides mixed up.
-            inside = max(abs(west), abs(east)) <= 180 and -90 <= south < north <= 90
-            if not inside or not (west < east or west - east > 180):
-                # Latitude first is the other custom: such a box is one in that order.
-                other = -90 <= west < east <= 90 and -180 <= south < north <= 180
-                raise ValueError(
-                    f"bbox {self.bbox} is not west < east, south < north in degrees (west > east "
-                    "for a box of less than 180 degrees across the antimeridian)"
-                    + ("; is it south, west, north, east? Longitude stands first" if other else "")
-                )
-        return self
+from .views import narrowed as narrowed
+from .views import read_by, section_of
+from .views import seen as seen
 
 
 class SimulateSettings(Section):
@@ -340,42 +313,85 @@ class PublishSettings(Section):
     """Patches shown in the report."""
 
 
+class Sections(Section):
+    """The registry: one row a section, with its model and which stages read which of its keys.
+
+    Adding a stage to a row makes changes of these keys rebuild it.
+    """
+
+    name: Annotated[
+        str,
+        Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=100),
+        read_by("plan layouts publish"),
+    ]
+    """Name of the dataset and of its folder under results/."""
+    mode: Annotated[Literal["published", "corrected"], read_by("publish")] = "corrected"
+    """`published` repeats what the paper's release did, defects included."""
+    modalities: Annotated[
+        tuple[Annotated[str, Field(pattern="^sentinel[12]$")], ...],
+        read_by("plan patches layouts publish training"),
+    ] = ("sentinel2", "sentinel1")
+    """Sensors in the dataset."""
+    area: Annotated[AreaSettings, read_by("simulate plan sampling")]
+    simulate: Annotated[SimulateSettings, read_by("simulate")] = SimulateSettings()
+    catalog: Annotated[CatalogSettings, read_by("plan", simulate="level")] = CatalogSettings()
+    sampling: Annotated[
+        SamplingSettings,
+        read_by(
+            "plan publish",
+            sampling="version kind size_px stride_px area_rule",
+            layouts="kind size_px stride_px",
+        ),
+    ] = SamplingSettings()
+    sentinel2: Annotated[
+        Sentinel2Settings,
+        read_by(
+            "publish",
+            plan="bands reflectance time scl mask_scl mask_edg mask_clm mask_mg2",
+            sentinel2="version bands kernel coarser upsample_first harmonise dtype check_values "
+            "time scl mask_scl mask_edg mask_clm mask_mg2",
+            layouts="bands dtype time",
+        ),
+    ] = Sentinel2Settings()
+    sentinel1: Annotated[
+        Sentinel1Settings,
+        read_by(
+            "sentinel1 publish",
+            plan="polarisations level time radiometry denoise geometry dem dem_vertical geoid "
+            "dem_sea orbit_files",
+            layouts="polarisations layers scale time directions",
+        ),
+    ] = Sentinel1Settings()
+    reference: Annotated[
+        ReferenceSettings,
+        read_by(
+            "publish",
+            plan="path band vectors networks crosswalk ignore_codes background legend",
+            reference="version vectors networks crosswalk ignore_codes background legend edges "
+            "clean protect",
+            patches="legend",
+            layouts="legend edges",
+            training="legend",
+        ),
+    ] = ReferenceSettings()
+    patches: Annotated[PatchesSettings, read_by("patches publish")] = PatchesSettings()
+    splits: Annotated[SplitsSettings, read_by("splits publish")] = SplitsSettings()
+    layouts: Annotated[LayoutsSettings, read_by("layouts publish", training="name")] = (
+        LayoutsSettings()
+    )
+    publish: Annotated[PublishSettings, read_by("publish")] = PublishSettings()
+    training: Annotated[TrainingSettings, read_by("training")] = TrainingSettings()
+    published: Annotated[dict[str, Any], read_by("publish")] = Field(default_factory=dict)
+    """What `mode: published` changes, in the form of a recipe; each entry is reported."""
+
+
+STAGES = (
+    "simulate", "plan", "sampling", "sentinel2", "sentinel1", "reference", "patches", "splits",
+    "layouts", "publish", "training",
+)  # fmt: skip
+"""Stages that have settings, in the order of the flow."""
+
 SECTIONS: dict[str, type[Section]] = {
-    "area": AreaSettings,
-    "simulate": SimulateSettings,
-    "catalog": CatalogSettings,
-    "sampling": SamplingSettings,
-    "sentinel2": Sentinel2Settings,
-    "sentinel1": Sentinel1Settings,
-    "reference": ReferenceSettings,
-    "patches": PatchesSettings,
-    "splits": SplitsSettings,
-    "layouts": LayoutsSettings,
-    "publish": PublishSettings,
-    "training": TrainingSettings,
+    name: kind for name in Sections.model_fields if (kind := section_of(Sections, name))
 }
 """All sections by name."""
-
-STAGES: dict[str, tuple[str, ...]] = {
-    "simulate": ("area", "simulate", "catalog"),
-    "plan": ("area", "catalog", "sampling", "sentinel2", "sentinel1", "reference"),
-    "sampling": ("area", "sampling"),
-    "sentinel2": ("sampling", "sentinel2"),
-    "sentinel1": ("sampling", "sentinel1"),
-    "reference": ("sampling", "reference"),
-    "patches": ("patches", "reference"),
-    "splits": ("splits",),
-    "layouts": ("layouts", "reference"),
-    "publish": (
-        "publish",
-        "reference",
-        "splits",
-        "layouts",
-        "sampling",
-        "sentinel2",
-        "sentinel1",
-        "patches",
-    ),
-    "training": ("training", "reference", "layouts"),
-}
-"""Which sections each stage sees. Adding one here makes its changes rebuild that stage."""

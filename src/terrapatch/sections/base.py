@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
@@ -15,6 +15,17 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Fields that are not there were left out of a stage's settings, see `views`."""
+            if name in type(self).model_fields:
+                raise LookupError(
+                    f"{type(self).__name__}.{name} is not in the settings of this stage; a stage "
+                    "that reads it says so in its row of sections.Sections"
+                )
+            return super().__getattr__(name)
 
 
 def _no_number(value: Any) -> Any:

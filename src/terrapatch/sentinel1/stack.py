@@ -26,7 +26,7 @@ from ..tables import read_lock
 
 if TYPE_CHECKING:
     from ..mosaic import Layer
-    from ..recipe import Sentinel1Settings
+    from ..sections import Sentinel1Settings
 
 MODALITY = "sentinel1"
 

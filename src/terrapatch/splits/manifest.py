@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from ..dates import join_dates
 from ..errors import IncompleteError, StorageError
-from ..recipe import SplitsSettings, read_settings
+from ..recipe import read_settings
+from ..sections import SplitsSettings
 from ..tables import read_geoparquet, write_geoparquet, write_json
 from .blocks import SPLITS, Blocks, block_split, lay_blocks
 from .distance import leakage, metric_outlines, tolerance_m
