@@ -1,5 +1,6 @@
 # make demo   the main job on the embedded archive: results/demo/report/index.html
 # make test   all tests
+# make golden bytes of five builds against those recorded (minutes; ARGS=--golden-write records)
 # make lint   style, types, workflow
 # make bench  speed, side by side with other tools (long; needs gdal-bin, otb-bin)
 #
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 EXTRAS ?=
 comma := ,
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test golden lint bench clean
 
 demo: $(VENV)/.installed-demo$(if $(EXTRAS),-$(EXTRAS))
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/terrapatch build demo --cores $(CORES)
@@ -22,6 +23,9 @@ demo: $(VENV)/.installed-demo$(if $(EXTRAS),-$(EXTRAS))
 
 test: $(VENV)/.installed-test
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest $(ARGS)
+
+golden: $(VENV)/.installed-test
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -n 0 -m "slow or not slow" tests/test_golden.py $(ARGS)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check src tests benchmarks

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from terrapatch.grid import Unit, geobox_to_dict, mgrs_tile_geobox, patch_windows
+from terrapatch.layers import Values
 from terrapatch.legend import load_legend
 from terrapatch.patches import patches
 from terrapatch.rasters import write_geotiff
@@ -142,25 +143,25 @@ def _infos(unit, ids, dtype, shard, scl, bands):
     # The second tile has one optical date less.
     dates = S2_DATES if unit.id == "31UGQ" else S2_DATES[1:]
     yield "sentinel2", StackInfo(
-        modality="sentinel2", bands=bands, times=dates, dtype=dtype, scl=scl,
+        layer="sentinel2", kind="sentinel2", bands=bands, times=dates, dtype=dtype, scl=scl,
         items=tuple((f"S2_{t[:-1]}",) for t in dates),
         passes=({"direction": "descending", "relative_orbit": 108, "platform": "S2A"},) * len(dates),
-        unit_of_values="DN, reflectance = DN / 10000", **shared,
+        values=Values("reflectance", scale=1e-4, nodata=0.0), **shared,
     )  # fmt: skip
     yield "sentinel1", StackInfo(
-        modality="sentinel1", bands=("VV", "VH"), times=tuple(t for t, *_ in S1_PASSES),
+        layer="sentinel1", kind="sentinel1", bands=("VV", "VH"), times=tuple(t for t, *_ in S1_PASSES),
         items=tuple((f"S1a_{t[:-1]}", f"S1b_{t[:-1]}") for t, *_ in S1_PASSES), dtype="float32",
         passes=tuple(
             {"direction": d, "relative_orbit": o, "platform": p} for _, d, o, p in S1_PASSES
         ),
-        unit_of_values="linear power", **shared,
+        values=Values("linear power"), **shared,
     )  # fmt: skip
 
 
 def _fill(made, info, rng):
     shape = (len(info.patch_ids), len(info.times), len(info.bands), SIZE, SIZE)
     source = np.ones((*shape[:2], SIZE, SIZE), np.uint8)
-    if info.modality == "sentinel2":
+    if info.layer == "sentinel2":
         low = 1 if info.dtype != "int16" else -300
         data = rng.integers(low, 9000, shape).astype(info.dtype)
         data[0, 0, 0, 0, :4] = [1, 2, 9000, 32767]
@@ -180,16 +181,16 @@ def _fill(made, info, rng):
     data = np.where(source[:, :, None] > 0, data, 0).astype(info.dtype)
     if info.dtype == "int16":
         data[(source == 0)[:, :, None].repeat(len(info.bands), 2)] = -10000
-    made.data[info.unit, info.modality] = data
-    made.source[info.unit, info.modality] = source
+    made.data[info.unit, info.layer] = data
+    made.source[info.unit, info.layer] = source
 
 
 def _write(made, info, rng):
-    data, source = (part[info.unit, info.modality] for part in (made.data, made.source))
+    data, source = (part[info.unit, info.layer] for part in (made.data, made.source))
     scl = rng.integers(4, 12, source.shape).astype(np.uint8) if info.scl else None
     if scl is not None:
         made.data[info.unit, "scl"] = scl
-    with create_stack(made.results.stack(info.unit, info.modality), info) as writer:
+    with create_stack(made.results.stack(info.unit, info.layer), info) as writer:
         for number, part in enumerate(info.shards):
             for time in range(len(info.times)):
                 where = (slice(part.start, part.stop), time)

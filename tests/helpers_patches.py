@@ -9,6 +9,7 @@ import shapely
 from odc.geo.geobox import GeoBox
 
 from terrapatch.grid import geobox_to_dict
+from terrapatch.layers import Values
 from terrapatch.rasters import read_header, write_geotiff
 from terrapatch.recipe import resolve, write_settings
 from terrapatch.stacks import StackInfo, create_stack
@@ -120,7 +121,8 @@ def write_stack(path, geobox, ids, *, data, source, items, modality="sentinel2",
                 incidence=None, **about):  # fmt: skip
     """A stack of one or more dates: data (patch, time, band, y, x), source (patch, time, y, x)."""
     info = StackInfo(
-        modality=modality,
+        layer=modality,
+        kind=modality,
         unit="u1",
         geobox=geobox_to_dict(geobox),
         bands=tuple(f"b{n}" for n in range(data.shape[2])),
@@ -129,7 +131,7 @@ def write_stack(path, geobox, ids, *, data, source, items, modality="sentinel2",
         times=tuple(f"t{n}" for n in range(data.shape[1])),
         items=tuple(tuple(step) for step in items),
         dtype=data.dtype.name,
-        unit_of_values="DN",
+        values=Values("reflectance", scale=1e-4, nodata=0.0),
         shard_patches=shard,
         **{"series": "passes" in about} | about,
     )

@@ -15,6 +15,7 @@ import shapely
 from scipy.ndimage import gaussian_filter
 
 from terrapatch.grid import geobox_to_dict, mosaic_units, patch_windows, snapped_geobox
+from terrapatch.layers import Values
 from terrapatch.legend import load_legend
 from terrapatch.rasters import write_geotiff
 from terrapatch.recipe import resolve, write_settings
@@ -146,11 +147,11 @@ def _write_stack(
 ) -> None:
     optical = modality == "sentinel2"
     info = StackInfo(
-        modality=modality, unit=unit.id, geobox=geobox_to_dict(unit.geobox),
+        layer=modality, kind=modality, unit=unit.id, geobox=geobox_to_dict(unit.geobox),
         bands=L2A_12 if optical else ("VV", "VH"), patch_ids=ids, size_px=cut.shape[-1],
         times=("2022",), items=((f"{modality}-scene-1", f"{modality}-scene-{unit.id}"),),
         dtype=cut.dtype.name, shard_patches=shard,
-        unit_of_values="DN, reflectance = DN / 10000" if optical else "linear power",
+        values=Values("reflectance", scale=1e-4, nodata=0.0) if optical else Values("linear power"),
     )  # fmt: skip
     source = np.ones((len(ids), *cut.shape[-2:]), np.uint8)
     source[:, :, ::2] = 2

@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 from shapely.geometry import box
 
 from terrapatch.grid import geobox_to_dict
+from terrapatch.layers import Values
 from terrapatch.legend import load_legend
 from terrapatch.rasters import write_geotiff
 from terrapatch.sections import LayoutsSettings, ReferenceSettings, TrainingSettings
@@ -87,11 +88,14 @@ def make_dataset(
             if hole is not None and modality == "sentinel1" and 0 <= hole - number * count < count:
                 source[hole - number * count, : size // 2, : size // 2] = 0
                 data[hole - number * count, :, : size // 2, : size // 2] = 0
-            value = {"sentinel2": "DN", "sentinel1": "dB" if decibel else "linear power"}[modality]
+            value = {
+                "sentinel2": Values("reflectance", scale=1e-4, nodata=0.0),
+                "sentinel1": Values("dB", decibel=True) if decibel else Values("linear power"),
+            }[modality]
             info = StackInfo(
-                modality=modality, unit=unit, geobox=geobox_to_dict(geobox), bands=tuple(bands),
+                layer=modality, kind=modality, unit=unit, geobox=geobox_to_dict(geobox), bands=tuple(bands),
                 patch_ids=tuple(ids), size_px=size, times=tuple(str(t) for t in range(times)),
-                items=(("scene",),) * times, dtype=data.dtype.name, unit_of_values=value,
+                items=(("scene",),) * times, dtype=data.dtype.name, values=value,
                 shard_patches=shard,
             )  # fmt: skip
             with create_stack(root / "stacks" / unit / f"{modality}.zarr", info) as writer:
@@ -169,4 +173,4 @@ def _statistics(path, pixels, bands, classes):
             "min": data.min(axes).tolist(), "max": data.max(axes).tolist(),
             "log_mean": logs.mean(axes).tolist(), "log_std": logs.std(axes).tolist(),
         }  # fmt: skip
-    path.write_text(json.dumps({"modalities": modalities, "classes": classes}))
+    path.write_text(json.dumps({"layers": modalities, "classes": classes}))

@@ -454,7 +454,7 @@ def test_a_real_map_beside_simulated_scenes_keeps_its_credit():
 # --- deviations ---------------------------------------------------------------------------------
 
 FIGURES = {
-    "modalities": {
+    "layers": {
         "sentinel2": {"bands": ["B02"], "mean": [500.0], "std": [484.33]},
         "sentinel1": {"bands": ["VV"], "mean": [104.879], "std": [79.802]},
     },

@@ -5,6 +5,7 @@ import fnmatch
 import hashlib
 import json
 import re
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import tifffile
 
 from helpers_multisenge import S1_PASSES, S2_DATES, SIZE, STRIDE, TEN, make_tiles
 from terrapatch.errors import IncompleteError, RecipeError, StorageError
+from terrapatch.layers import DECIBEL, Values
 from terrapatch.layouts import layouts
 from terrapatch.layouts.multisenge import to_int16
 from terrapatch.legend import load_legend
@@ -341,13 +343,13 @@ def test_what_does_not_fit_is_refused_with_all_findings(tmp_path):
     for unit in ("31UGQ", "32ULV"):
         for modality, change in (
             ("sentinel2", {"times": ["2020-03-05/2020-09-01"] * 3, "series": False}),
-            ("sentinel1", {"unit_of_values": "dB"}),
+            ("sentinel1", {"values": asdict(Values(DECIBEL, decibel=True))}),
         ):
             attributes = Path(tiles.results.stack(unit, modality)) / "zarr.json"
             plain = json.loads(attributes.read_text("utf-8"))
             plain["attributes"]["terrapatch"] |= change
             attributes.write_text(json.dumps(plain), encoding="utf-8")
-    assert open_stack(tiles.results.stack("31UGQ", "sentinel1")).info.unit_of_values == "dB"
+    assert open_stack(tiles.results.stack("31UGQ", "sentinel1")).info.values.decibel
     with pytest.raises(RecipeError) as caught:
         build(tiles, tmp_path / "out", settings=path)
     for text in ("code 0", "2020-03-05/2020-09-01", "value in dB", "layouts.name: native"):
@@ -371,7 +373,7 @@ def test_without_dates_or_with_those_of_others_nothing_is_written(tiles, tmp_pat
     with pytest.raises(IncompleteError, match="table of dates"):
         build(tiles, tmp_path / "out", dates=None)
     dates = pd.read_parquet(tiles.inputs()["dates"])
-    dates = dates[(dates["patch_id"] != "32ULV_17_17") | (dates["modality"] != "sentinel1")]
+    dates = dates[(dates["patch_id"] != "32ULV_17_17") | (dates["layer"] != "sentinel1")]
     dates.to_parquet(tmp_path / "dates.parquet")
     with pytest.raises(StorageError, match=r"no complete sentinel1 date of patch '32ULV_17_17'"):
         build(tiles, tmp_path / "out", dates=tmp_path / "dates.parquet")

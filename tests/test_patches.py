@@ -278,7 +278,7 @@ def test_mosaics_have_a_row_a_patch_and_modality_in_the_table_of_dates(tmp_path)
     world = World(tmp_path)
     world.run()
     dates = pd.read_parquet(tmp_path / "dates.parquet")
-    assert dates["modality"].tolist() == ["sentinel2", "sentinel1"] * len(world.ids)
+    assert dates["layer"].tolist() == ["sentinel2", "sentinel1"] * len(world.ids)
     assert dates["direction"].isna().all()
     assert dates["incidence_deg"].isna().all()
 

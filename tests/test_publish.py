@@ -118,7 +118,7 @@ def train_pixels(tree, modality, band):
 def test_figures_of_the_train_split_are_those_of_numpy_on_all_its_pixels(
     tree, statistics, modality
 ):
-    figures = statistics["modalities"][modality]
+    figures = statistics["layers"][modality]
     for number, _ in enumerate(figures["bands"]):
         values = train_pixels(tree, modality, number).astype(np.float64)
         logs = np.log(np.maximum(values, 1e-6))
@@ -145,7 +145,7 @@ def test_val_and_test_pixels_do_not_touch_the_figures(tree, statistics, tmp_path
     layouts(*other.inputs(), other.settings("layouts"), Path(other.results.dataset))
     run_publish(other)
     found = json.loads(Path(other.results.statistics).read_text("utf-8"))
-    assert statistics["modalities"] == found["modalities"]
+    assert statistics["layers"] == found["layers"]
 
 
 @settings(max_examples=60, deadline=None)
@@ -332,7 +332,7 @@ def test_deviations_compare_counts_shares_and_values(tree, statistics):
     assert rows["sentinel2 bands"]["verdict"] == "equal"
     assert rows["l2 Pasture, % of pixels"]["published"] == pytest.approx(35.247, abs=5e-4)
     assert rows["l1 Arboreal, % of pixels"]["published"] == pytest.approx(58.434, abs=5e-4)
-    mean = statistics["modalities"]["sentinel2"]["mean"][0]
+    mean = statistics["layers"]["sentinel2"]["mean"][0]
     row = rows["sentinel2 B01 mean"]
     assert row["published"] == 1331.30
     assert row["ours"] == pytest.approx(mean, abs=1e-4)

@@ -91,7 +91,7 @@ def test_statistics_of_multisenge_are_those_of_its_files(tmp_path, dtype, patche
     for sensor, modality, nodata in (("S2", "sentinel2", -10000), ("S1", "sentinel1", 0)):
         names = train.loc[train["sensor"] == sensor, "file"]
         pixels = published_pixels(dataset / sensor.lower(), names, nodata)
-        figures = statistics["modalities"][modality]
+        figures = statistics["layers"][modality]
         if dtype == "uint16" and sensor == "S2":
             stacked = [figures["bands"].index(band) for band in TEN]
             assert stacked == list(range(10))
@@ -113,7 +113,7 @@ def test_statistics_of_native_series_count_complete_dates_alone(tmp_path):
     train = {name: n for n, name in enumerate(table["patch_id"]) if table["split"][n] == "train"}
     for modality in ("sentinel2", "sentinel1"):
         group = zarr.open_group(str(dataset / f"{modality}.zarr"), mode="r")
-        chosen = dates[dates["kept"] & (dates["modality"] == modality)]
+        chosen = dates[dates["kept"] & (dates["layer"] == modality)]
         found = []
         for row in chosen.itertuples():
             if row.patch_id in train:
@@ -121,7 +121,7 @@ def test_statistics_of_native_series_count_complete_dates_alone(tmp_path):
                 pixels = group["data"][place].reshape(group["data"].shape[2], -1)
                 found.append(pixels[:, group["source"][place].ravel() > 0].T)
         pixels = np.concatenate(found)
-        assert_figures(statistics["modalities"][modality], pixels, exact=modality == "sentinel2")
+        assert_figures(statistics["layers"][modality], pixels, exact=modality == "sentinel2")
         observed = sum(int((group["source"][n] > 0).sum()) for n in train.values())
         assert len(pixels) < observed  # what is left out has pixels, too
 
@@ -136,7 +136,7 @@ def test_each_row_of_the_native_dates_points_at_the_image_it_is_about(tmp_path):
         group = zarr.open_group(str(dataset / f"{modality}.zarr"), mode="r")
         info = group.attrs["terrapatch"]
         numbers = {patch: number for number, patch in enumerate(info["patch_ids"])}
-        for row in dates[dates["modality"] == modality].itertuples():
+        for row in dates[dates["layer"] == modality].itertuples():
             assert info["times"][row.step] == row.time
             own = open_stack(tiles.results.stack(row.unit, modality)).info
             place = own.patch_ids.index(row.patch_id), own.times.index(row.time)
@@ -157,7 +157,7 @@ def test_native_steps_of_one_unit_without_its_neighbours(tmp_path):
     tiles = make_tiles(tmp_path / "tree", units=("32ULV",), layouts={"name": "native"})
     dataset, _ = build(tiles)
     dates = pd.read_parquet(dataset / "dates.parquet")
-    assert set(dates.loc[dates["modality"] == "sentinel2", "step"]) == {0, 1}
+    assert set(dates.loc[dates["layer"] == "sentinel2", "step"]) == {0, 1}
 
 
 def test_scenes_days_and_hashes_of_the_manifest_are_those_of_published_dates(tmp_path):
@@ -169,7 +169,7 @@ def test_scenes_days_and_hashes_of_the_manifest_are_those_of_published_dates(tmp
     for modality in ("sentinel2", "sentinel1"):
         group = zarr.open_group(str(dataset / f"{modality}.zarr"), mode="r")
         numbers = {p: n for n, p in enumerate(group.attrs["terrapatch"]["patch_ids"])}
-        for patch, rows in dates[dates["modality"] == modality].groupby("patch_id"):
+        for patch, rows in dates[dates["layer"] == modality].groupby("patch_id"):
             kept = rows[rows["kept"]].sort_values("step")
             scenes = list(dict.fromkeys(s for row in kept["scenes"] for s in row))
             assert list(table.loc[patch, f"sources_{modality}"]) == scenes

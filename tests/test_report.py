@@ -454,6 +454,7 @@ def test_captions_say_which_bands(bands, titles):
 def test_radar_pictures_of_amplitudes_claim_no_decibel(tree, page_text):
     from dataclasses import replace
 
+    from terrapatch.layers import AMPLITUDE, Values
     from terrapatch.publish.quicklooks import _radar_title
     from terrapatch.stacks import open_stack
 
@@ -462,7 +463,7 @@ def test_radar_pictures_of_amplitudes_claim_no_decibel(tree, page_text):
     assert _radar_title(info, 3) == "Radar (VV, VH, VV/VH; dB)"
     assert "Radar (VV, VH, VV/VH; dB)" in page_text
     assert (
-        _radar_title(replace(info, unit_of_values="DN"), 3)
+        _radar_title(replace(info, values=Values(AMPLITUDE)), 3)
         == "Radar (VV, VH, VV/VH; amplitude, logarithmic)"
     )
     assert _radar_title(replace(info, bands=("HH", "local_incidence")), 1) == "Radar (HH; dB)"

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1] / "src" / "terrapatch"
 FLOORS = (
     {"errors", "progress"},
     {"crs"},
-    {"sections", "grid", "legend", "results", "records", "yamlfiles"},
+    {"sections", "grid", "layers", "legend", "results", "records", "yamlfiles"},
     {"recipe"},
     {"tables", "archives", "compiled", "rasterfiles"},
     {"exact"},

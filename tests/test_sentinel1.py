@@ -19,6 +19,7 @@ from helpers_scenes import (
 from helpers_scenes import pixels as placed
 from terrapatch.errors import SceneError
 from terrapatch.grid import geobox_from_dict, snapped_geobox
+from terrapatch.layers import Values
 from terrapatch.rasters import read_header, read_window
 from terrapatch.tables import LockedAsset
 
@@ -49,7 +50,7 @@ def test_linear_power_on_the_same_grid_is_copied_bit_by_bit(tmp_path, unit):
     assets = {band: raster(tmp_path / f"{band}.tif", a) for band, a in arrays.items()}
     stack = unit.build([scene(assets)], polarisations=("VH", "VV"))
     np.testing.assert_array_equal(placed(stack), np.stack([arrays["VH"], arrays["VV"]]))
-    assert stack.info.unit_of_values == "linear power"
+    assert stack.info.values == Values("linear power")
     assert stack.info.bands == ("VH", "VV")
 
 
@@ -86,7 +87,7 @@ def test_decibel_come_out_with_a_floor_and_missing_pixels_as_zero(tmp_path, unit
     assert source[0, :4].tolist() == [0, 0, 0, 1]
     assert found[1, 0] == pytest.approx(-70)
     np.testing.assert_allclose(found[2:], 10 * np.log10(array[2:]), rtol=1e-4, atol=1e-4)
-    assert stack.info.unit_of_values == "dB"
+    assert stack.info.values == Values("dB", decibel=True)
 
 
 def test_zero_and_negative_power_were_not_measured(tmp_path, unit):

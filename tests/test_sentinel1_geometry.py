@@ -196,7 +196,7 @@ def test_amplitudes_equal_brute_force(simulated, tmp_path, direction):
         off = np.abs(found - wanted)[near & np.isfinite(wanted)]
         assert np.median(off) < 0.01 * np.median(numbers)
         assert np.quantile(off, 0.999) < 0.1 * np.median(numbers)
-    assert stack.info.unit_of_values == "DN"
+    assert stack.info.values.unit == "amplitude"
 
 
 @pytest.mark.parametrize("radiometry", ["sigma0", "beta0", "gamma0"])

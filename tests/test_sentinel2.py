@@ -21,6 +21,7 @@ from helpers_scenes import (
 )
 from terrapatch.errors import GridError, RecipeError, SceneError, SourceError
 from terrapatch.grid import geobox_from_dict, snapped_geobox
+from terrapatch.layers import Values
 from terrapatch.rasters import read_header, read_window
 from terrapatch.sentinel2 import sentinel2
 from terrapatch.tables import LockedAsset
@@ -52,7 +53,7 @@ def steps():
 def test_the_products_offset_is_added_and_valid_pixels_stay_above_nodata(tmp_path, unit):
     asset = ten(tmp_path, "B02", steps(), add_offset=-1000)
     stack = unit.build([item("A", {"B02": asset})], bands=("B02",))
-    assert stack.info.unit_of_values == "DN, reflectance = DN / 10000"
+    assert stack.info.values == Values("reflectance", scale=1e-4, nodata=0)
     assert pixels(stack)[0, ::8, 0].tolist() == [0, 1, 1, 1, 1, 2000, 39_000, 64_535]
     assert (pixels(stack, "source")[::8, 0] > 0).tolist() == [False] + 7 * [True]
 
@@ -61,7 +62,8 @@ def test_without_harmonising_the_dn_stay_as_delivered(tmp_path, unit):
     asset = ten(tmp_path, "B02", steps(), add_offset=-1000)
     stack = unit.build([item("A", {"B02": asset})], bands=("B02",), harmonise=False)
     np.testing.assert_array_equal(pixels(stack)[0], steps())
-    assert "offset" in stack.info.unit_of_values
+    assert stack.info.values.offset is None
+    assert "offset" in stack.info.values.text
 
 
 def test_each_asset_has_its_own_offset(tmp_path, unit):
@@ -256,5 +258,5 @@ def test_real_l1c_crops_are_copied_on_their_own_grid(shared_data, tmp_path, day)
 def test_stages_can_be_called_with_plain_paths(tmp_path, unit):
     stack = unit.build([item("A", {"B02": ten(tmp_path, "B02", steps())})], bands=("B02",))
     assert stack.path == Path(unit.folder / "out.zarr")
-    assert stack.info.modality == "sentinel2"
+    assert (stack.info.layer, stack.info.kind) == ("sentinel2", "sentinel2")
     assert stack.info.unit == "b000_000"

@@ -171,7 +171,7 @@ def test_snippets_of_the_native_layout_of_a_series(tmp_path, monkeypatch, wanted
     first = names["patches"].iloc[0]
     unit, modality = first.unit, wanted[0]
     dates = pd.read_parquet(tiles.results.dates)
-    mine = dates[(dates["patch_id"] == first.patch_id) & (dates["modality"] == modality)]
+    mine = dates[(dates["patch_id"] == first.patch_id) & (dates["layer"] == modality)]
     steps = mine.loc[mine["kept"], "step"].to_numpy()
     truth = tiles.data[unit, modality][0, steps]
     np.testing.assert_array_equal(names["images"], truth)
@@ -184,7 +184,7 @@ def test_the_snippet_of_the_native_layout_of_a_mosaic(tmp_path, monkeypatch):
     names, count = tree.kept["patch_id"].tolist(), len(tree.kept)
     columns = {key: [None] * count for key in DATES}
     columns |= {
-        "patch_id": names, "unit": tree.kept["unit"].tolist(), "modality": ["sentinel2"] * count,
+        "patch_id": names, "unit": tree.kept["unit"].tolist(), "layer": ["sentinel2"] * count,
         "step": [0] * count, "time": ["2022"] * count, "valid": [1.0] * count,
         "kept": [True] * count,
     }  # fmt: skip

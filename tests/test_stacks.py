@@ -22,12 +22,14 @@ from hypothesis import strategies as st
 from helpers_patches import utm_geobox
 from terrapatch.errors import StorageError
 from terrapatch.grid import geobox_to_dict
-from terrapatch.stacks import StackInfo, create_stack, open_stack
+from terrapatch.layers import Values
+from terrapatch.stacks import VERSION, StackInfo, create_stack, open_stack
 
 
 def info_of(count=5, *, shard=2, bands=3, size=8, times=1, dtype="uint16", scl=False):
     return StackInfo(
-        modality="sentinel2",
+        layer="sentinel2",
+        kind="sentinel2",
         unit="u1",
         geobox=geobox_to_dict(utm_geobox((64, 64))),
         bands=tuple(f"B{n:02d}" for n in range(bands)),
@@ -36,7 +38,7 @@ def info_of(count=5, *, shard=2, bands=3, size=8, times=1, dtype="uint16", scl=F
         times=tuple(f"2022-0{n + 1}" for n in range(times)),
         items=tuple((f"scene{n}", "other") for n in range(times)),
         dtype=dtype,
-        unit_of_values="DN, reflectance = DN / 10000",
+        values=Values("reflectance", scale=1e-4, nodata=0.0),
         shard_patches=shard,
         scl=scl,
     )
@@ -342,4 +344,35 @@ def test_the_description_is_plain_json(tmp_path):
     fill(tmp_path / "s.zarr", info, random_arrays(info))
     plain = json.loads((tmp_path / "s.zarr" / "zarr.json").read_text())
     recorded = plain["attributes"]["terrapatch"]
-    assert recorded == json.loads(json.dumps(dataclasses.asdict(info)))
+    assert recorded == json.loads(json.dumps({"version": VERSION, **dataclasses.asdict(info)}))
+
+
+@pytest.mark.parametrize("version", [None, 1, 99])
+def test_a_stack_of_another_version_of_the_record_says_so_and_what_to_do(tmp_path, version):
+    path = tmp_path / "results" / "demo" / "stacks" / "u" / "sentinel2.zarr"
+    info = info_of()
+    fill(path, info, random_arrays(info))
+    node = path / "zarr.json"
+    plain = json.loads(node.read_text(encoding="utf-8"))
+    plain["attributes"]["terrapatch"]["version"] = version
+    if version is None:  # before there was one
+        del plain["attributes"]["terrapatch"]["version"]
+    node.write_text(json.dumps(plain), encoding="utf-8")
+    with pytest.raises(StorageError, match=r"another version.*run `terrapatch sentinel2 .*demo u"):
+        open_stack(path)
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [(Values("reflectance", scale=1e-4, nodata=0.0), "DN, reflectance = DN / 10000"),
+     (Values("reflectance", scale=1e-4, offset=None),
+      "DN as delivered, reflectance = (DN + offset of the product) / 10000"),
+     (Values("metres", scale=0.5, offset=-10.0), "DN, metres = DN / 2 - 10"),
+     (Values("dB", decibel=True), "dB")],
+)  # fmt: skip
+def test_values_are_kept_as_data_and_said_in_words(tmp_path, values, text):
+    info = dataclasses.replace(info_of(), values=values)
+    fill(tmp_path / "one.zarr", info, random_arrays(info))
+    stack = open_stack(tmp_path / "one.zarr")
+    assert stack.info.values == values
+    assert values.text == text == stack.as_xarray().attrs["unit_of_values"]

@@ -17,10 +17,13 @@ from terrapatch.errors import (
     StorageError,
     ValidationError,
 )
+from terrapatch.layers import Values
 from terrapatch.legend import load_legend
 from terrapatch.sections import TrainingSettings
 from terrapatch.tables import read_geoparquet
 from terrapatch.training import forest, require_passed, samples, training, validate
+
+DN = Values("reflectance", scale=1e-4, nodata=0.0)
 
 L1 = load_legend("cerradata4mm").level("l1")
 FOREST = {"models": ["forest"], "trees": 12, "pixels_per_class": 200}
@@ -145,9 +148,9 @@ def test_metrics_say_which_classes_their_means_are_over(dataset, tmp_path):
 
 def test_forest_features_are_bands_decibels_and_differences():
     inputs = np.array([[400.0, 800.0, 0.1], [0.0, 0.0, 0.0]], np.float32)
-    channels = (samples.Channel("sentinel2", "B04", False),
-                samples.Channel("sentinel2", "B08", False),
-                samples.Channel("sentinel1", "VV", False))  # fmt: skip
+    channels = (samples.Channel("sentinel2", "B04", DN),
+                samples.Channel("sentinel2", "B08", DN),
+                samples.Channel("sentinel1", "VV", Values("linear power")))  # fmt: skip
     expected = [[400, 800, -10, 1 / 3], [0, 0, -60, 0]]
     assert np.array(expected) == pytest.approx(forest.features(inputs, channels), rel=1e-6)
 

@@ -9,9 +9,12 @@ import pytest
 
 from helpers_training import S1, S2, make_dataset
 from terrapatch.errors import IncompleteError, StorageError
+from terrapatch.layers import Values
 from terrapatch.legend import load_legend
 from terrapatch.training import samples
 from terrapatch.training.scaling import class_figures, scaling
+
+DN = Values("reflectance", scale=1e-4, nodata=0.0)
 
 L1 = load_legend("cerradata4mm").level("l1")
 
@@ -39,7 +42,7 @@ def test_batches_hold_the_pixels_of_their_patches(dataset):
     import zarr
 
     found = opened(dataset)
-    assert [(c.modality, c.band) for c in found.channels] == [
+    assert [(c.layer, c.band) for c in found.channels] == [
         *(("sentinel2", band) for band in S2), *(("sentinel1", band) for band in S1),
     ]  # fmt: skip
     [*_, batch] = samples.read_batches(found, "val")
@@ -162,12 +165,12 @@ def test_a_patch_that_the_stack_lacks_is_a_clear_error(dataset):
 
 
 CHANNELS = (
-    samples.Channel("sentinel2", "B03", False),
-    samples.Channel("sentinel2", "B08", False),
-    samples.Channel("sentinel1", "VV", False),
+    samples.Channel("sentinel2", "B03", DN),
+    samples.Channel("sentinel2", "B08", DN),
+    samples.Channel("sentinel1", "VV", Values("linear power")),
 )
 STATISTICS = {
-    "modalities": {
+    "layers": {
         "sentinel2": {"bands": ["B08", "B03"], "mean": [3000.0, 1400.0], "std": [900.0, 480.0],
                       "min": [200.0, 330.0], "max": [9500.0, 9000.0]},
         "sentinel1": {"bands": ["VV"], "mean": [105.0], "std": [80.0], "min": [0.2],
@@ -221,21 +224,23 @@ def test_pixels_that_were_not_observed_are_zero_in_every_form(tmp_path):
 
 
 def test_decibels_are_not_put_through_a_logarithm_again(tmp_path):
-    table = {"modalities": {"sentinel1": {"bands": ["VV"], "mean": [-10.0], "std": [4.0],
+    table = {"layers": {"sentinel1": {"bands": ["VV"], "mean": [-10.0], "std": [4.0],
                                           "min": [-30.0], "max": [5.0]}}}  # fmt: skip
-    channels = (samples.Channel("sentinel1", "VV", True),)
+    channels = (samples.Channel("sentinel1", "VV", Values("dB", decibel=True)),)
     assert pytest.approx(_scaled(tmp_path, "log", [-14.0], table, channels).item()) == -1.0
 
 
 @pytest.mark.parametrize("form", ["minmax", "standard", "log"])
 def test_bands_without_spread_or_with_unit_spread_stay_finite(tmp_path, form):
-    table = {"modalities": {"sentinel1": {"bands": ["VV", "VH"], "mean": [2.0, 2.0],
+    table = {"layers": {"sentinel1": {"bands": ["VV", "VH"], "mean": [2.0, 2.0],
              "std": [0.0, 1.0], "min": [2.0, 1.0], "max": [2.0, 2.0]}}}  # fmt: skip
-    channels = tuple(samples.Channel("sentinel1", band, False) for band in ("VV", "VH"))
+    channels = tuple(
+        samples.Channel("sentinel1", band, Values("linear power")) for band in ("VV", "VH")
+    )
     assert np.isfinite(_scaled(tmp_path, form, [2.0, 2.0], table, channels)).all()
 
 
-@pytest.mark.parametrize("text", [None, "{", "{}", '{"modalities": {"sentinel2": {"bands": []}}}'])
+@pytest.mark.parametrize("text", [None, "{", "{}", '{"layers": {"sentinel2": {"bands": []}}}'])
 def test_unreadable_statistics_name_file_and_remedy(tmp_path, text):
     path = tmp_path / "dataset" / "statistics.json"
     path.parent.mkdir()

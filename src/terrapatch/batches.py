@@ -241,9 +241,9 @@ def check_series(
 
 def _compare(stack: Stack, batch: Batch, found: Sequence[str]) -> None:
     """Compare the hashes of a batch's pixels with those of the manifest."""
-    if stack.info.modality in batch.hashes:
+    if stack.info.layer in batch.hashes:
         names = [stack.info.patch_ids[number] for number in batch.numbers.tolist()]
-        _same(stack.path, names, batch.hashes[stack.info.modality].tolist(), found)
+        _same(stack.path, names, batch.hashes[stack.info.layer].tolist(), found)
 
 
 def _same(path: Path, names: Sequence[str], wanted: Sequence[Any], found: Sequence[str]) -> None:

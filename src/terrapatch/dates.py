@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of dates: one row a patch, modality and time step, beside the manifest.
+"""The table of dates: one row a patch, layer and time step, beside the manifest.
 
 `time` is the step's label in the stack. `direction`, `relative_orbit` and `platform` are null for
 mosaics of several passes, `incidence_deg` (degrees at the patch's centre) where no annotation says
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DATES: dict[str, str] = {
-    "patch_id": "string", "unit": "string", "modality": "string", "step": "int64",
+    "patch_id": "string", "unit": "string", "layer": "string", "step": "int64",
     "time": "string", "direction": "string", "relative_orbit": "int64", "platform": "string",
     "incidence_deg": "float32", "cloud_percent": "float64", "valid": "float64", "kept": "bool", "scenes": "strings",
 }  # fmt: skip
-"""Columns of the table of dates and their types; one row a patch, modality and date."""
+"""Columns of the table of dates and their types; one row a patch, layer and date."""
 
 
 def write_dates(columns: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
@@ -60,7 +60,7 @@ def join_dates(
         parts: files in the order wanted.
         path: where.
         only: patch ids whose rows are taken; all if absent.
-        step: unit, modality and number of the step in that unit's stack → what to write for it.
+        step: unit, layer and number of the step in that unit's stack → what to write for it.
 
     Raises:
         StorageError: a part is missing or damaged.
@@ -70,7 +70,7 @@ def join_dates(
 
     whole = pa.concat_tables([read_dates(part, only) for part in parts])
     if step is not None:
-        places = (whole[name].to_pylist() for name in ("unit", "modality", "step"))
+        places = (whole[name].to_pylist() for name in ("unit", "layer", "step"))
         there = pa.array([step(*place) for place in zip(*places, strict=True)], pa.int64())
         whole = whole.set_column(whole.column_names.index("step"), "step", there)
     with atomic(path) as temporary:
@@ -112,7 +112,7 @@ def read_dates(
 
 
 def best_of_day(dates: pa.Table) -> NDArray[np.bool_]:
-    """(row,) whether an image is the one of its patch, modality and day that a file is named after.
+    """(row,) whether an image is the one of its patch, layer and day that a file is named after.
 
     The one with most observed pixels; of equals the earliest.
 
@@ -125,7 +125,7 @@ def best_of_day(dates: pa.Table) -> NDArray[np.bool_]:
     days = pc.utf8_slice_codeunits(dates["time"], 0, 10)
     group = np.stack([
         column.combine_chunks().dictionary_encode().indices.to_numpy()
-        for column in (dates["patch_id"], dates["modality"], days)
+        for column in (dates["patch_id"], dates["layer"], days)
     ])  # fmt: skip
     step, valid = (dates[name].to_numpy() for name in ("step", "valid"))
     # Labels begin with the moment, in one form: they sort as text.
@@ -139,14 +139,14 @@ def best_of_day(dates: pa.Table) -> NDArray[np.bool_]:
 
 
 def published_steps(
-    path: str | os.PathLike[str], ids: Sequence[str], modality: str, *, one_a_day: bool
+    path: str | os.PathLike[str], ids: Sequence[str], layer: str, *, one_a_day: bool
 ) -> NDArray[np.bool_]:
     """Which images of some patches are published: (patch, step in the stack of its unit) bool.
 
     Args:
         path: table of dates.
         ids: patches, each once.
-        modality: of the images.
+        layer: of the images.
         one_a_day: whether only one image of a day is (`LayoutsSettings.one_a_day`).
 
     Raises:
@@ -157,7 +157,7 @@ def published_steps(
     import pyarrow.compute as pc
 
     dates = read_dates(path, ids, kept=True)
-    dates = dates.filter(pc.equal(dates["modality"], modality))
+    dates = dates.filter(pc.equal(dates["layer"], layer))
     if one_a_day:
         dates = dates.filter(pa.array(best_of_day(dates)))
     rows = pc.index_in(dates["patch_id"], pa.array(ids, pa.string())).to_numpy()
@@ -167,7 +167,7 @@ def published_steps(
     lost = np.flatnonzero(~found.any(axis=1))
     if lost.size:
         raise StorageError(
-            f"{path}: no complete {modality} date of patch {ids[int(lost[0])]!r}, which the "
+            f"{path}: no complete {layer} date of patch {ids[int(lost[0])]!r}, which the "
             "manifest keeps; it was made with other settings: delete the tables of patches and "
             "build again"
         )

@@ -331,7 +331,7 @@ def _dates(
                 "order": number * len(MODALITIES) + rank,
                 "patch_id": ids[number],
                 "unit": np.full(number.size, unit, object),
-                "modality": np.full(number.size, name, object),
+                "layer": np.full(number.size, name, object),
                 "step": step,
                 "time": np.array(found.info.times, object)[step],
                 **facts,

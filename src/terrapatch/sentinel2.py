@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .layers import REFLECTANCE, Values
 from .recipe import read_settings
 from .sections import coarse_kernel
 
@@ -64,6 +65,14 @@ def layer(settings: Sentinel2Settings) -> Layer:
     )
 
 
+def values(settings: Sentinel2Settings) -> Values:
+    """What the stack's numbers mean."""
+    return Values(
+        REFLECTANCE, scale=1e-4, offset=0.0 if settings.harmonise else None,
+        nodata=None if settings.dtype == "int16" else 0.0,
+    )  # fmt: skip
+
+
 def with_bits(bits: Sequence[int]) -> tuple[int, ...]:
     """Values 0..255 that have one of these bits set; bit 0 is the lowest."""
     wanted = sum(1 << bit for bit in set(bits))
@@ -94,11 +103,8 @@ def sentinel2(
     from . import mosaic
 
     wanted = read_settings(settings).sentinel2
-    meaning = "DN, reflectance = DN / 10000"
-    if not wanted.harmonise:
-        meaning = "DN as delivered, reflectance = (DN + offset of the product) / 10000"
     mosaic.build(
         lock, unit, footprints, MODALITY, layer(wanted), output,
-        meaning=meaning, scl=wanted.scl, threads=threads,
+        values=values(wanted), scl=wanted.scl, threads=threads,
         times=mosaic.Times(wanted.time == "series"),
     )  # fmt: skip

@@ -36,6 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import StorageError
+from .layers import Values
 from .results import remedy
 from .tables import atomic
 
@@ -43,8 +44,10 @@ if TYPE_CHECKING:
     import xarray as xr
     import zarr
 
-LAYERS = frozenset({"local_incidence", "ellipsoid_incidence", "layover_shadow"})
-"""Bands that no sensor measured, see `Sentinel1Settings.layers`."""
+VERSION = 2
+"""Of the record, see `StackInfo`; a stack of another one is made again."""
+EXTRAS = frozenset({"local_incidence", "ellipsoid_incidence", "layover_shadow"})
+"""Bands that no sensor measured: angles and masks."""
 INCIDENCE = "incidence"
 LACKING = "lacking"
 _LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
@@ -58,8 +61,12 @@ _EMPTY = 2**64 - 1
 class StackInfo:
     """All that a reader needs to know about a stack."""
 
-    modality: str
+    layer: str
+    """Its name in the recipe."""
+    kind: str
+    """The family of layers that it is of, for example `sentinel2` or `labels`."""
     unit: str
+    """Id of the unit."""
     geobox: Mapping[str, Any]
     """Geobox of the unit, see `grid.geobox_to_dict`."""
     bands: tuple[str, ...]
@@ -70,8 +77,8 @@ class StackInfo:
     items: tuple[tuple[str, ...], ...]
     """Per time step: ids of the scenes that `source` counts from 1."""
     dtype: str
-    unit_of_values: str
-    """For example `DN, reflectance = DN / 10000`, `linear power`, `dB`."""
+    values: Values
+    """What the numbers mean, but for those of angles and masks."""
     shard_patches: int
     scl: bool = False
     series: bool = False
@@ -81,8 +88,8 @@ class StackInfo:
 
     @property
     def measured(self) -> list[int]:
-        """Numbers of the bands that a sensor measured; layers of angles and masks are the others."""
-        return [number for number, band in enumerate(self.bands) if band not in LAYERS]
+        """Numbers of the bands that a sensor measured; angles and masks are the others."""
+        return [number for number, band in enumerate(self.bands) if band not in EXTRAS]
 
     @property
     def arrays(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
@@ -110,7 +117,7 @@ class StackWriter:
         self.folder = folder
         self.info = info
         folder.mkdir(parents=True)
-        attributes = {"terrapatch": dataclasses.asdict(info)}
+        attributes = {"terrapatch": {"version": VERSION, **dataclasses.asdict(info)}}
         _write_node(folder, {"node_type": "group", "attributes": attributes})
         for name, (chunk, dtype) in info.arrays.items():
             (folder / name).mkdir()
@@ -194,7 +201,7 @@ def create_stack(path: str | Path, info: StackInfo) -> Iterator[StackWriter]:
         InputError: something else than a stack stands there.
         StorageError: the disk is full or the folder cannot be written.
     """
-    with atomic(path, ours=lambda _: _is_part) as temporary:
+    with atomic(path, ours=lambda _: lambda name: _PARTS.fullmatch(name) is not None) as temporary:
         yield StackWriter(temporary, info)
 
 
@@ -282,7 +289,7 @@ class Stack:
         return named.assign_attrs(
             crs=self.info.geobox.get("crs"),
             transform=self.info.geobox.get("transform"),
-            unit_of_values=self.info.unit_of_values,
+            unit_of_values=self.info.values.text,
         )
 
     def _coordinates(self) -> dict[str, Any]:
@@ -297,23 +304,32 @@ def open_stack(path: str | Path) -> Stack:
     """Open a stack for reading.
 
     Raises:
-        StorageError: missing, or not a stack of terrapatch.
+        StorageError: missing, not a stack of terrapatch, or one of another version.
     """
     import zarr
 
     try:
         group = zarr.open_group(str(path), mode="r", zarr_format=3)
         plain: dict[str, Any] = dict(cast("Any", group.attrs["terrapatch"]))
-    except (OSError, KeyError, ValueError) as error:
+        version = plain.pop("version", 1)
+        info = _info_of(plain) if version == VERSION else None
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise StorageError(f"{path}: no readable stack ({error!r}); {remedy(path)}") from error
+    if info is None:
+        raise StorageError(
+            f"{path}: a stack of another version of terrapatch (its record is of version {version}, "
+            f"and {VERSION} is read); {remedy(path)} and build again"
+        )
+    return Stack(Path(path), info, group)
+
+
+def _info_of(plain: dict[str, Any]) -> StackInfo:
+    """The record from its plain form."""
     for key in ("bands", "patch_ids", "times", "passes"):
         plain[key] = tuple(plain.get(key, ()))
     plain["items"] = tuple(tuple(step) for step in plain["items"])
-    return Stack(Path(path), StackInfo(**plain), group)
-
-
-def _is_part(name: str) -> bool:
-    return _PARTS.fullmatch(name) is not None
+    plain["values"] = Values.of(plain["values"])
+    return StackInfo(**plain)
 
 
 def _has_bytes(path: Path) -> bool:

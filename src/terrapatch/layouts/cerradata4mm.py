@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
         "nodata": {layer.folder: layer.nodata for layer in layers.values()},
         "patches": len(names),
         "splits": split_sizes(sources),
-        "units_of_values": {m: infos[m].unit_of_values for m in infos},
+        "values": {m: asdict(infos[m].values) for m in infos},
     }
 
 
@@ -153,7 +153,7 @@ def _layers(infos: dict[str, StackInfo], folders: str) -> dict[str, _Layer]:
     layers = {}
     for modality, info in infos.items():
         # 0 is missing, except in decibel, where it is a value like others.
-        nodata = None if info.unit_of_values.strip().lower().startswith("db") else 0.0
+        nodata = None if info.values.decibel else 0.0
         layers[modality] = _Layer(names[modality], IMAGES[modality], "float32", info.bands, nodata)
     for key, (folder, prefix) in MASKS.items():
         layers[key] = _Layer(folder, prefix, "int32", (key,), NODATA)
@@ -168,10 +168,10 @@ def _common_info(sources: Sources, modality: str) -> StackInfo:
         if first is None:
             first = stack
         here, there = stack.info, first.info
-        if (here.bands, here.unit_of_values) != (there.bands, there.unit_of_values):
+        if (here.bands, here.values) != (there.bands, there.values):
             raise StorageError(
-                f"{stack.path}: bands {here.bands} in {here.unit_of_values!r}, but {first.path} "
-                f"has {there.bands} in {there.unit_of_values!r}; delete the stacks and build again"
+                f"{stack.path}: bands {here.bands} in {here.values.text!r}, but {first.path} "
+                f"has {there.bands} in {there.values.text!r}; delete the stacks and build again"
             )
     assert first is not None
     return first.info

@@ -131,7 +131,7 @@ def built(sources: Sources) -> Form:
         first = infos[0]
         images[modality] = Images(
             bands=first.bands, dtype=first.dtype,
-            decibel=any(i.unit_of_values.strip().lower().startswith("db") for i in infos),
+            decibel=any(info.values.decibel for info in infos),
             series=first.series, times=tuple(info.times for info in infos),
         )  # fmt: skip
     rows, cols = (int(sources.table[name].max()) for name in ("row", "col"))

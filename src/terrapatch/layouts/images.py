@@ -35,16 +35,16 @@ Sen2Cor, SCL."""
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """The kept images of all patches, in the order of patch, modality, time and step."""
+    """The kept images of all patches, in the order of patch, layer, time and step."""
 
     dates: pa.Table
     """(image,) rows of the table of dates."""
     marks: Mapping[str, str]
-    """Modality → its mark in names."""
+    """Layer → its mark in names."""
     rows: NDArray[np.int64]
     """(image,) row of the patch in the manifest's table."""
     ranks: NDArray[np.int64]
-    """(image,) number of the modality."""
+    """(image,) number of the layer."""
     named: NDArray[np.bool_]
     """(image,) whether the image has a file."""
     names: NDArray[np.object_]
@@ -52,9 +52,9 @@ class Images:
     whole: NDArray[np.bool_]
     """(image,) whether all its pixels were observed."""
     at: NDArray[np.int64]
-    """(modality, row, step) number of the image, −1 without."""
+    """(layer, row, step) number of the image, −1 without."""
     starts: NDArray[np.int64]
-    """(row · modality + 1,) where the images of each patch and modality begin."""
+    """(row · layer + 1,) where the images of each patch and layer begin."""
     clouds: NDArray[np.float64]
     """(image,) share of cloud in the patch, NaN where unknown; filled by `set_clouds`."""
 
@@ -63,47 +63,47 @@ class Images:
         """Images whose name another of that day has."""
         return int((~self.named).sum())
 
-    def _numbers(self, modality: str, rows: NDArray[np.int64], step: int) -> NDArray[np.int64]:
+    def _numbers(self, layer: str, rows: NDArray[np.int64], step: int) -> NDArray[np.int64]:
         """(patch,) numbers of images, −1 without."""
-        return np.asarray(self.at[self._rank(modality), rows, step])
+        return np.asarray(self.at[self._rank(layer), rows, step])
 
-    def _rank(self, modality: str) -> int:
-        return list(self.marks).index(modality)
+    def _rank(self, layer: str) -> int:
+        return list(self.marks).index(layer)
 
-    def chosen(self, modality: str, rows: NDArray[np.int64], step: int) -> NDArray[np.bool_]:
+    def chosen(self, layer: str, rows: NDArray[np.int64], step: int) -> NDArray[np.bool_]:
         """(patch,) which of the patches have a file at a step."""
-        numbers = self._numbers(modality, rows, step)
+        numbers = self._numbers(layer, rows, step)
         return (numbers >= 0) & self.named[numbers]
 
-    def all_whole(self, modality: str, rows: NDArray[np.int64], step: int) -> bool:
+    def all_whole(self, layer: str, rows: NDArray[np.int64], step: int) -> bool:
         """Whether these images lack no pixel."""
-        return bool(self.whole[self._numbers(modality, rows, step)].all())
+        return bool(self.whole[self._numbers(layer, rows, step)].all())
 
-    def names_of(self, modality: str, rows: NDArray[np.int64], step: int) -> list[str]:
+    def names_of(self, layer: str, rows: NDArray[np.int64], step: int) -> list[str]:
         """File names of images that are chosen."""
-        return [str(name) for name in self.names[self._numbers(modality, rows, step)]]
+        return [str(name) for name in self.names[self._numbers(layer, rows, step)]]
 
-    def files(self, modality: str, row: int) -> list[str]:
+    def files(self, layer: str, row: int) -> list[str]:
         """File names of a patch, in order of time."""
-        if modality not in self.marks:
+        if layer not in self.marks:
             return []
-        place = row * len(self.marks) + self._rank(modality)
+        place = row * len(self.marks) + self._rank(layer)
         found = self.names[self.starts[place] : self.starts[place + 1]]
         return [str(name) for name in found if name is not None]
 
-    def days(self, modality: str, rows: NDArray[np.int64]) -> int:
+    def days(self, layer: str, rows: NDArray[np.int64]) -> int:
         """Number of days on which any of the patches has a file."""
-        return len({f.split("_")[1] for row in rows.tolist() for f in self.files(modality, row)})
+        return len({f.split("_")[1] for row in rows.tolist() for f in self.files(layer, row)})
 
-    def count(self, modality: str) -> int:
+    def count(self, layer: str) -> int:
         """Number of files."""
-        return int((self.named & (self.ranks == self._rank(modality))).sum())
+        return int((self.named & (self.ranks == self._rank(layer))).sum())
 
     def set_clouds(
-        self, modality: str, rows: NDArray[np.int64], step: int, scl: NDArray[np.uint8]
+        self, layer: str, rows: NDArray[np.int64], step: int, scl: NDArray[np.uint8]
     ) -> None:
         """Note the share of cloud in some patches; `scl` is (patch, y, x)."""
-        self.clouds[self._numbers(modality, rows, step)] = np.isin(scl, CLOUDS).mean(axis=(1, 2))
+        self.clouds[self._numbers(layer, rows, step)] = np.isin(scl, CLOUDS).mean(axis=(1, 2))
 
     def write(self, path: Path, sources: Sources) -> None:
         """Write `images.parquet`."""
@@ -141,7 +141,7 @@ def choose_images(sources: Sources, marks: Mapping[str, str]) -> Images:
     Args:
         sources: with the table of dates; patches of a unit are named by its id and by their place
             in it.
-        marks: modality → its mark in names.
+        marks: layer → its mark in names.
 
     Raises:
         IncompleteError: there is no table of dates.
@@ -157,9 +157,9 @@ def choose_images(sources: Sources, marks: Mapping[str, str]) -> Images:
         )
     ids = sources.table["patch_id"].tolist()
     dates = read_dates(sources.dates, ids, kept=True)
-    dates = dates.filter(pc.is_in(dates["modality"], pa.array(list(marks))))
+    dates = dates.filter(pc.is_in(dates["layer"], pa.array(list(marks))))
     rows = pc.index_in(dates["patch_id"], pa.array(ids, pa.string())).to_numpy().astype(np.int64)
-    ranks = pc.index_in(dates["modality"], pa.array(list(marks))).to_numpy().astype(np.int64)
+    ranks = pc.index_in(dates["layer"], pa.array(list(marks))).to_numpy().astype(np.int64)
     step, valid = (dates[name].to_numpy() for name in ("step", "valid"))
     # Labels begin with the moment, in one form: they sort as text.
     labels, time = np.unique(dates["time"].to_numpy(), return_inverse=True)
@@ -183,13 +183,13 @@ def choose_images(sources: Sources, marks: Mapping[str, str]) -> Images:
 
 
 def _check_whole(
-    sources: Sources, ids: Sequence[str], starts: NDArray[np.int64], modalities: list[str]
+    sources: Sources, ids: Sequence[str], starts: NDArray[np.int64], layers: list[str]
 ) -> None:
     lost = np.flatnonzero(np.diff(starts) == 0)
     if lost.size:
-        row, rank = divmod(int(lost[0]), len(modalities))
+        row, rank = divmod(int(lost[0]), len(layers))
         raise StorageError(
-            f"{sources.dates}: no complete {modalities[rank]} date of patch {ids[row]!r}, which "
+            f"{sources.dates}: no complete {layers[rank]} date of patch {ids[row]!r}, which "
             "the manifest keeps; it was made with other settings: delete the tables of patches "
             "and build again"
         )

@@ -24,7 +24,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -351,7 +351,5 @@ def _summary(
         "same_day": images.lost,
         "splits": split_sizes(sources),
         "tiles": tiles,
-        "units_of_values": {
-            m: _infos(sources, m)[0].unit_of_values for m in sources.settings.modalities
-        },
+        "values": {m: asdict(_infos(sources, m)[0].values) for m in sources.settings.modalities},
     }

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from ..batches import Batch, group, label_layers, locate, read_labels, read_patches
 from ..errors import RecipeError
+from ..layers import Values
 from ..legend import NODATA
 from ..progress import track
 from ..stacks import StackInfo, create_stack, open_stack
@@ -77,18 +78,11 @@ def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
     return {
         "bands": {name: list(info.bands) for name, (info, _) in stacks.items()},
         "files": {f"{name}.zarr": len(parts) for name in stacks},
-        "nodata": {name: _nodata(info) for name, (info, _) in stacks.items()},
+        "nodata": {name: info.values.nodata for name, (info, _) in stacks.items()},
         "patches": len(table),
         "splits": split_sizes(sources),
-        "units_of_values": {name: info.unit_of_values for name, (info, _) in stacks.items()},
+        "values": {name: asdict(info.values) for name, (info, _) in stacks.items()},
     }
-
-
-def _nodata(info: StackInfo) -> int | None:
-    """The value that says missing; None where `source` alone says it: 0 is a value there."""
-    if info.modality == "label":
-        return NODATA
-    return 0 if info.modality == "sentinel2" and info.dtype != "int16" else None
 
 
 def unfit(form: Form) -> list[str]:
@@ -159,7 +153,7 @@ def _modality(
     infos = {unit: stack.info for unit, stack in stacks.items()}
     first = next(iter(infos.values()))
     for unit, info in infos.items():
-        same = ("bands", "dtype", "unit_of_values", "scl")
+        same = ("bands", "dtype", "values", "scl")
         if any(getattr(info, key) != getattr(first, key) for key in same):
             raise RecipeError(
                 f"{modality}: unit {unit} has other bands or units of values than "
@@ -238,8 +232,8 @@ def _labels(sources: Sources) -> tuple[StackInfo, Read]:
         return {"data": codes, "source": seen}
 
     plain = StackInfo(
-        modality="label", unit="", geobox={}, bands=tuple(layers), patch_ids=(), size_px=0,
+        layer="label", kind="labels", unit="", geobox={}, bands=tuple(layers), patch_ids=(), size_px=0,
         times=("reference",), items=(("reference",),), dtype="uint8", shard_patches=SHARD_PATCHES,
-        unit_of_values=f"codes of legend {sources.legend.name}; 255 is nodata",
+        values=Values(f"codes of legend {sources.legend.name}", nodata=NODATA),
     )  # fmt: skip
     return _info(sources, plain), read

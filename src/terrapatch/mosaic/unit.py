@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..layers import POWER, Values
 from ..progress import bar, track
 from ..stacks import Stack, StackInfo, StackWriter, create_stack, open_stack
 from ..sums import check_unchanged
@@ -72,7 +73,7 @@ class Times:
 
 def build(
     lock: Path, unit: str, footprints: Path, modality: str, layer: Layer, output: Path,
-    *, meaning: str, scl: bool = False, threads: int = 1, open_scene: OpenScene = Scene,
+    *, values: Values, scl: bool = False, threads: int = 1, open_scene: OpenScene = Scene,
     times: Times = Times(), image_filter: ImageFilter | None = None,
     series_filter: SeriesFilter | None = None,
     incidence: Callable[[Step, Patches], NDArray[np.float32]] | None = None,
@@ -86,7 +87,7 @@ def build(
         modality: `sentinel2` or `sentinel1`.
         layer: what to make of the scenes.
         output: the stack.
-        meaning: unit of the values, see `StackInfo.unit_of_values`.
+        values: what the stack's numbers mean.
         scl: whether to keep the scene classes.
         threads: see `cut`.
         open_scene: see `cut`; one scene is opened once, with its image's others.
@@ -112,10 +113,10 @@ def build(
     row = max(1, len(set(patches.corners[:, 1].tolist())))
     patch_bytes = len(layer.names) * np.dtype(layer.dtype).itemsize * patches.size_px**2
     info = StackInfo(
-        modality=modality, unit=unit, geobox=locked.geobox, bands=layer.names,
+        layer=modality, kind=modality, unit=unit, geobox=locked.geobox, bands=layer.names,
         patch_ids=patches.ids, size_px=patches.size_px, times=tuple(s.label for s in steps),
         items=tuple(tuple(item.id for item in step.items) for step in steps), dtype=layer.dtype,
-        unit_of_values=meaning, shard_patches=max(1, min(row, SHARD_BYTES // patch_bytes)),
+        values=values, shard_patches=max(1, min(row, SHARD_BYTES // patch_bytes)),
         scl=scl, series=times.series, passes=tuple(step.facts for step in steps),
     )  # fmt: skip
     halo = max((f.halo for f in (image_filter, series_filter) if f is not None), default=0)
@@ -140,7 +141,7 @@ def build(
             cut_all(writer, layer)
         else:
             with TemporaryDirectory(prefix=".series-", dir=output.parent) as folder:
-                raw = replace(info, size_px=wide.size_px, unit_of_values="before the filter")
+                raw = replace(info, size_px=wide.size_px, values=Values(POWER))
                 cut_all(StackWriter(Path(folder) / "raw", raw), replace(layer, decibel=False))
                 advance(1)
                 stack = open_stack(Path(folder) / "raw")

@@ -73,7 +73,7 @@ def publish(
         check_series(train, stacks, modality, dates, threads)
     figures = {
         "split": "train",
-        "modalities": {
+        "layers": {
             modality: statistics.band_statistics(facts.kept, stacks, modality, threads, part)
             for modality, part in shown.items()
         },

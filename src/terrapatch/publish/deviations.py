@@ -60,7 +60,7 @@ def deviations(
         comparison += _sizes(layout)
         comparison += _form(layout)
         comparison += _classes(legend, statistics["classes"])
-        comparison += _bands(settings, statistics["modalities"], lock)
+        comparison += _bands(settings, statistics["layers"], lock)
     if layout["layout"] == "multisenge":
         comparison += _multisenge_sizes(layout)
         comparison += _multisenge_tiles(settings, layout["tiles"])

@@ -18,10 +18,11 @@ import numpy as np
 from .. import __version__
 from ..crs import short_name
 from ..errors import StorageError
+from ..layers import Values
 from ..legend import Legend, load_legend
 from ..recipe import StageSettings, read_settings
 from ..results import remedy
-from ..stacks import LAYERS
+from ..stacks import EXTRAS
 from ..tables import Gap, Lock, read_geoparquet, read_lock
 from .methods import Step, attribution, methods, quantity
 
@@ -263,13 +264,13 @@ class Facts:
 
     def values(self, modality: str) -> list[dict[str, Any]]:
         """Bands of a modality that share a unit, with the numbers of their columns in the statistics."""
-        figures = self.statistics["modalities"][modality]
-        unit = figures["unit_of_values"]
+        figures = self.statistics["layers"][modality]
+        unit = Values.of(figures["values"]).text
         if modality == "sentinel1":
             unit = quantity(self.settings.sentinel1)
         groups: dict[str, list[int]] = {}
         for number, band in enumerate(figures["bands"]):
-            own = ("mask" if band == "layover_shadow" else "degrees") if band in LAYERS else unit
+            own = ("mask" if band == "layover_shadow" else "degrees") if band in EXTRAS else unit
             groups.setdefault(own, []).append(number)
         return [
             {"unit": own, "numbers": numbers, "bands": [figures["bands"][k] for k in numbers]}

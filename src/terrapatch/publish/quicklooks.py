@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..batches import Batch, group, label_layers, locate, published, read_labels, read_patches
+from ..layers import AMPLITUDE
 from ..legend import Legend, Level
 from ..stacks import Stack, open_stack
 from . import pictures
@@ -187,7 +188,7 @@ def image_pictures(
                 limits = pictures.stretch(shown, together=title.startswith("True colour"))
                 _add(rows, names, title, days, shown, limits)
         else:
-            decibel = info.unit_of_values.strip().lower().startswith("db")
+            decibel = info.values.decibel
             # Angles and masks may stand behind the polarisations: they are no backscatter.
             power = info.measured
             shown = [pictures.radar(patch[power], decibel=decibel) for patch in images]
@@ -200,7 +201,7 @@ def _radar_title(info: Any, channels: int) -> str:
     """Bands of a radar picture, and how they are shown: amplitudes are no backscatter."""
     first = [info.bands[k] for k in info.measured[:2]]
     bands = [*first, f"{first[0]}/{first[1]}"] if channels == 3 else first[:1]
-    how = "amplitude, logarithmic" if info.unit_of_values.strip() == "DN" else "dB"
+    how = "amplitude, logarithmic" if info.values.unit == AMPLITUDE else "dB"
     return f"Radar ({', '.join(bands)}; {how})"
 
 

@@ -167,7 +167,7 @@ def _dropped_map(facts: Facts) -> dict[str, Any] | None:
 
 def _ranges(facts: Facts, modality: str) -> list[dict[str, Any]]:
     """A drawing for all bands of one unit of values; masks have no distribution to be drawn."""
-    figures = facts.statistics["modalities"][modality]
+    figures = facts.statistics["layers"][modality]
     return [
         {
             "unit": part["unit"],

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -306,14 +306,13 @@ def band_statistics(
     info = open_stack(stacks / parts[0].unit / f"{modality}.zarr").info
     mine = None if shown is None else shown[chosen]
     found = summarise(over_batches(parts, stacks, modality, mine, threads))
-    decibel = info.unit_of_values.strip().lower().startswith("db")
     figures: dict[str, Any] = {
-        "bands": list(info.bands), "unit_of_values": info.unit_of_values, "dtype": info.dtype,
+        "bands": list(info.bands), "values": asdict(info.values), "dtype": info.dtype,
         "pixels": [band.pixels for band in found],
     }  # fmt: skip
     for key in ("mean", "std", "min", "max", "log_mean", "log_std"):
         # Decibels are logarithms already and have none of their own.
-        hidden = decibel and key.startswith("log")
+        hidden = info.values.decibel and key.startswith("log")
         figures[key] = None if hidden else [significant(getattr(band, key)) for band in found]
     figures["percentiles"] = {
         str(q): [significant(band.percentiles[k]) for band in found]

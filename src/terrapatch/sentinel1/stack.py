@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..layers import AMPLITUDE, DECIBEL, POWER, Values
 from ..recipe import read_settings
 from ..sections import coarse_kernel
 from ..tables import read_lock
@@ -144,12 +145,12 @@ def sentinel1(
     with context:
         mosaic.build(
             lock, unit, footprints, MODALITY, layer(wanted), output,
-            meaning=meaning(wanted), threads=threads, **options,
+            values=values(wanted), threads=threads, **options,
         )  # fmt: skip
 
 
-def meaning(settings: Sentinel1Settings) -> str:
-    """Unit of the stack's values, see `StackInfo.unit_of_values`."""
+def values(settings: Sentinel1Settings) -> Values:
+    """What the stack's numbers mean; 0 may be a value of all of them."""
     if settings.level == "GRD" and settings.radiometry == "amplitude":
-        return "DN"
-    return "dB" if settings.scale == "db" else "linear power"
+        return Values(AMPLITUDE)
+    return Values(DECIBEL, decibel=True) if settings.scale == "db" else Values(POWER)

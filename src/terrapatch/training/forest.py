@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..layers import REFLECTANCE
 from ..progress import track
 from .samples import (
     Batch,
@@ -75,12 +76,10 @@ def features(inputs: NDArray[np.float32], channels: Sequence[Channel]) -> NDArra
         (pixel, feature) float32.
     """
     columns = [
-        power_to_decibel(column)
-        if channel.modality == "sentinel1" and not channel.decibel
-        else column
+        power_to_decibel(column) if channel.values.ratio else column
         for channel, column in zip(channels, inputs.T, strict=True)
     ]
-    optical = {c.band: i for i, c in enumerate(channels) if c.modality == "sentinel2"}
+    optical = {c.band: i for i, c in enumerate(channels) if c.values.unit == REFLECTANCE}
     for first, second in _INDICES:
         if first in optical and second in optical:
             a, b = columns[optical[first]], columns[optical[second]]

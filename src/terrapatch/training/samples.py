@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from ..batches import Batch as Where
 from ..batches import batches, published, read_labels, read_patches
 from ..errors import IncompleteError, StorageError
+from ..layers import Values
 from ..progress import bar
-from ..stacks import Stack, StackInfo, open_stack
+from ..stacks import Stack, open_stack
 from ..tables import read_geoparquet
 from .metrics import IGNORE
 
@@ -45,10 +46,10 @@ _FLOOR = 1e-6
 class Channel:
     """One input of the models."""
 
-    modality: str
+    layer: str
     band: str
-    decibel: bool
-    """Whether the stack holds 10·log10 of the power."""
+    values: Values
+    """What its numbers mean."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +140,8 @@ def _common_channels(
         channels: list[Channel] = []
         for modality in inputs:
             info = open_stack(stacks / unit / f"{modality}.zarr").info
-            decibel = _in_decibel(info)
-            channels += [Channel(modality, info.bands[k], decibel) for k in info.measured]
+            values = info.values
+            channels += [Channel(modality, info.bands[k], values) for k in info.measured]
         found.setdefault(tuple(channels), unit)
     if len(found) > 1:
         raise StorageError(
@@ -148,10 +149,6 @@ def _common_channels(
             "values; delete these stacks and build again"
         )
     return next(iter(found))
-
-
-def _in_decibel(info: StackInfo) -> bool:
-    return info.unit_of_values.strip().lower().startswith("db")
 
 
 def read_batches(
@@ -210,7 +207,7 @@ def _read_batch(
             data = data[:, :, stack.info.measured]
         source = read_patches(stack, where, "source")
         source[~chosen[:, : source.shape[1]]] = 0
-        values, valid = composite(data, source, _in_decibel(stack.info))
+        values, valid = composite(data, source, stack.info.values.decibel)
         layers.append(values)
         observed.append(valid)
     valid = np.logical_and.reduce(observed)

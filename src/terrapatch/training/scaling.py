@@ -61,7 +61,7 @@ def scaling(path: Path, channels: Sequence[Channel], form: str) -> Scaling:
     A band without spread is only shifted.
 
     Args:
-        path: statistics of the train split, `modalities.NAME.{bands,mean,std,min,max}`.
+        path: statistics of the train split, `layers.NAME.{bands,mean,std,min,max}`.
         channels: inputs of the model.
         form: none, minmax, standard or log.
 
@@ -78,7 +78,7 @@ def scaling(path: Path, channels: Sequence[Channel], form: str) -> Scaling:
     mean, std, low, high = (np.array([row[i] for row in known]) for i in range(4))
     if form == "minmax":
         return _safe(np.zeros(count, bool), low, high - low)
-    decibel = np.array([channel.decibel for channel in channels])
+    decibel = np.array([channel.values.decibel for channel in channels])
     logarithm = ~decibel if form == "log" else np.zeros(count, bool)
     log_scale = np.log(np.maximum(std, _CLIP))
     log_scale[np.abs(log_scale) < _LEAST_LOG_SCALE] = 1
@@ -99,15 +99,15 @@ def _safe(
 def _statistics(path: Path, channels: Sequence[Channel]) -> list[tuple[float, float, float, float]]:
     """(mean, std, min, max) of each channel."""
     try:
-        modalities = json.loads(path.read_text(encoding="utf-8"))["modalities"]
+        layers = json.loads(path.read_text(encoding="utf-8"))["layers"]
         found = []
         for channel in channels:
-            table = modalities[channel.modality]
+            table = layers[channel.layer]
             i = list(table["bands"]).index(channel.band)
             mean, std, low, high = (float(table[key][i]) for key in ("mean", "std", "min", "max"))
             found.append((mean, std, low, high))
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        wanted = ", ".join(f"{c.modality}/{c.band}" for c in channels)
+        wanted = ", ".join(f"{c.layer}/{c.band}" for c in channels)
         raise StorageError(
             f"{path}: no readable statistics of {wanted} ({error!r}); {remedy(path)} and run "
             "once more"

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the numbers of a layer mean, as data: nobody reads it out of a text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+REFLECTANCE = "reflectance"
+POWER = "linear power"
+AMPLITUDE = "amplitude"
+DECIBEL = "dB"
+
+
+@dataclass(frozen=True)
+class Values:
+    """What the numbers of a layer mean: number · scale + offset is a measure in `unit`."""
+
+    unit: str
+    """For example `reflectance`, `linear power`, `dB`, `metres`, `codes of legend …`."""
+    scale: float = 1.0
+    offset: float | None = 0.0
+    """None: each scene has its own, and the lock says which."""
+    decibel: bool = False
+    """Whether numbers are 10·log10 of a power."""
+    nodata: float | None = None
+    """The number that says missing; None: it may be a value, and `source` alone tells."""
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Values:
+        """From the plain form that a record holds."""
+        return cls(**plain)
+
+    @property
+    def ratio(self) -> bool:
+        """Whether numbers are read as ratios, that is, on a logarithmic axis: power, amplitude."""
+        return self.unit in (POWER, AMPLITUDE)
+
+    @property
+    def text(self) -> str:
+        """The same in a few words, for people."""
+        if self.offset is None:
+            return (
+                f"DN as delivered, {self.unit} = (DN + offset of the product) / {1 / self.scale:g}"
+            )
+        if self.scale == 1 and self.offset == 0:
+            return self.unit
+        shift = f" {'+' if self.offset > 0 else '-'} {abs(self.offset):g}" if self.offset else ""
+        factor = f" / {1 / self.scale:g}" if self.scale < 1 else f" * {self.scale:g}"
+        return f"DN, {self.unit} = DN{'' if self.scale == 1 else factor}{shift}"

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds that all tests of a run share: each is made once, whichever process asks first.
+
+A shared build is read, never changed: who wants to go on from one takes a copy.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+TERRAPATCH = [sys.executable, "-m", "terrapatch.cli"]
+
+TINY = {
+    "name": "tiny",
+    "extends": "demo",
+    # 0.04 degrees on both sides of the border of two UTM zones, patches of 64 px
+    "area": {"bbox": [-48.02, -6.02, -47.98, -5.98]},
+    "sampling": {"size_px": 64, "unit_patches": 3},
+    "splits": {"block_m": 1300, "buffer_m": 0},
+    "training": {"models": ["forest"], "trees": 20, "required": False},
+    "publish": {"quicklooks": 2},
+}
+"""All stages on four units, in seconds."""
+
+
+def terrapatch(*words, cwd):
+    """Run a command as a person would; its result with output as text."""
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    return subprocess.run(
+        [*TERRAPATCH, *words], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def simulated(settings):
+    """What the embedded archive is made from, by its settings file."""
+    return {key: value for key, value in json.loads(settings.read_text()).items() if key != "mode"}
+
+
+class Builds:
+    """Finished builds of this run of the tests, in a folder that its processes share."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.folder.mkdir(exist_ok=True)
+
+    def build(self, recipe, *words):
+        """Folder in which a recipe was built, with what was said in `stdout.txt`, `stderr.txt`.
+
+        Args:
+            recipe: name of a shipped recipe, or what stands in one of one's own.
+            words: more words for `terrapatch build`.
+        """
+        key = hashlib.sha256(json.dumps([recipe, words]).encode()).hexdigest()[:12]
+        name = recipe if isinstance(recipe, str) else recipe["name"]
+        folder = self.folder / f"{name}-{key}"
+        with self._alone():
+            if not folder.exists():
+                folder.mkdir()
+                self._make(folder, recipe, name, words)
+        failed = folder / "failed.txt"
+        assert not failed.exists(), failed.read_text()
+        return folder
+
+    def copy(self, to, recipe, *words):
+        """The same, as a copy that may be changed."""
+        return Path(shutil.copytree(self.build(recipe, *words), to, symlinks=True))
+
+    def _make(self, folder, recipe, name, words):
+        if isinstance(recipe, dict):
+            (folder / f"{name}.yaml").write_text(yaml.safe_dump(recipe))
+            recipe = f"{name}.yaml"
+        self._take_archive(folder, recipe, name, words)
+        done = terrapatch("build", recipe, "--cores", "2", *words, cwd=folder)
+        (folder / "stdout.txt").write_text(done.stdout)
+        (folder / "stderr.txt").write_text(done.stderr)
+        if done.returncode != 0:
+            (folder / "failed.txt").write_text(
+                f"build {recipe} {' '.join(words)} exited with {done.returncode}:\n"
+                f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+            )
+
+    def _take_archive(self, folder, recipe, name, words):
+        """Copy the archive of another build that was simulated from the same settings."""
+        ours = list(words[: words.index("--")]) if "--" in words else words
+        terrapatch("settings", recipe, *ours, cwd=folder)
+        results = folder / "results" / name
+        wanted = simulated(results / "settings" / "simulate.json")
+        for other in self.folder.glob("*/results/*/archive/catalog.json"):
+            theirs = other.parents[1]
+            if simulated(theirs / "settings" / "simulate.json") == wanted:
+                shutil.copytree(theirs / "archive", results / "archive")
+                (results / "archive" / "catalog.json").touch()
+                return
+
+    @contextmanager
+    def _alone(self):
+        with (self.folder / ".lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
