@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from terrapatch.patchfiles import patch_form
-from terrapatch.sentinel2 import sentinel2
+from terrapatch.stack import stack as make
 from terrapatch.stacks import open_stack
 
 
@@ -20,7 +20,15 @@ def main() -> None:
     lock, footprints, settings, unit, output, threads = sys.argv[1:]
     folder = Path(output)
     folder.mkdir(parents=True)
-    sentinel2(Path(lock), unit, Path(footprints), Path(settings), folder / "s2.zarr", int(threads))
+    make(
+        Path(lock),
+        unit,
+        "sentinel2",
+        Path(footprints),
+        Path(settings),
+        folder / "s2.zarr",
+        int(threads),
+    )
     stack = open_stack(folder / "s2.zarr")
     a, b, left, d, e, top = stack.info.geobox["transform"]
     size = stack.info.size_px

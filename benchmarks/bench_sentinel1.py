@@ -7,8 +7,10 @@ Usage: bench_sentinel1.py LOCK FOOTPRINTS SETTINGS UNIT OUTPUT THREADS
 import sys
 from pathlib import Path
 
-from terrapatch.sentinel1 import sentinel1
+from terrapatch.stack import stack
 
 if __name__ == "__main__":
     lock, footprints, settings, unit, output, threads = sys.argv[1:]
-    sentinel1(Path(lock), unit, Path(footprints), Path(settings), Path(output), int(threads))
+    stack(
+        Path(lock), unit, "sentinel1", Path(footprints), Path(settings), Path(output), int(threads)
+    )

@@ -7,7 +7,7 @@ Usage: bench_sentinel2.py LOCK FOOTPRINTS SETTINGS UNIT OUTPUT THREADS [SHARD_MI
 import sys
 from pathlib import Path
 
-from terrapatch.sentinel2 import sentinel2
+from terrapatch.stack import stack
 
 
 def main() -> None:
@@ -16,7 +16,9 @@ def main() -> None:
         from terrapatch.mosaic import engine
 
         engine.SHARD_BYTES = int(rest[0]) * 2**20
-    sentinel2(Path(lock), unit, Path(footprints), Path(settings), Path(output), int(threads))
+    stack(
+        Path(lock), unit, "sentinel2", Path(footprints), Path(settings), Path(output), int(threads)
+    )
 
 
 if __name__ == "__main__":

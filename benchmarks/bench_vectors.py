@@ -24,7 +24,7 @@ def write(folder: Path, shapes: list, codes: list[int], roads: list, side: int) 
     from terrapatch.catalog.references import find_vectors
     from terrapatch.catalog.scene import Files
     from terrapatch.grid import geobox_to_dict
-    from terrapatch.sections import ReferenceSettings
+    from terrapatch.recipe import LabelsSettings
     from terrapatch.tables import Lock, LockedUnit, write_lock
 
     def placed(lines: list) -> list:
@@ -58,7 +58,7 @@ def write(folder: Path, shapes: list, codes: list[int], roads: list, side: int) 
                   {"step": "closing", "size_m": [40, 50]}, {"step": "networks"}],
         "protect": [5],
     }  # fmt: skip
-    wanted = ReferenceSettings(**plain)
+    wanted = LabelsSettings(**plain)
     geobox = GeoBox((side, side), Affine(10, 0, LEFT, 0, -10, TOP), CRS)
     area = box(LEFT, TOP - 10 * side, LEFT + 10 * side, TOP)
     found = find_vectors(wanted, area, CRS, Files(False), archive=None, unpack_to=folder)
@@ -70,8 +70,8 @@ def write(folder: Path, shapes: list, codes: list[int], roads: list, side: int) 
         Lock(name="bench", source="local", units=(unit,), items=(), vectors=found.vectors),
         folder / "lock.json",
     )
-    stage_settings = {"name": "bench", "mode": "corrected", "modalities": ["sentinel2"]}
-    stage_settings["reference"] = wanted.model_dump(mode="json")
+    layers = {"label": wanted.model_dump(mode="json")}
+    stage_settings = {"name": "bench", "mode": "corrected", "layers": layers}
     (folder / "settings.json").write_text(json.dumps(stage_settings))
 
 

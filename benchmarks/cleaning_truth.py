@@ -80,8 +80,8 @@ def main() -> None:
         truth, at = dataset.read(1), dataset.transform
         truth = np.where(truth == 0, NODATA, truth)
     for mode in ("corrected", "published"):
-        wanted = load_recipe("multisenge-sample", {"mode": mode}).reference
-        given = read_settings(results.settings("reference")).reference
+        wanted = load_recipe("multisenge-sample", {"mode": mode}).label
+        given = read_settings(results.stack_settings("label")).label
         wanted = given.model_copy(update={"clean": wanted.clean, "protect": wanted.protect})
         print(
             f"\n{mode}\n| after | right | without label | mean F1 | least F1 |\n|---|--:|--:|--:|---|"

@@ -90,8 +90,10 @@ class RadarInput:
             level="GRD", radiometry="sigma0", denoise=True, dem=(str(self.dem),),
             polarisations=bands,
         )  # fmt: skip
-        plain = {"name": "bench", "mode": "corrected", "modalities": ["sentinel1"]}
-        plain["sentinel1"] = section.model_dump(mode="json")
+        plain = {
+            "name": "bench", "mode": "corrected",
+            "layers": {"sentinel1": section.model_dump(mode="json")},
+        }  # fmt: skip
         (folder / "settings.json").write_text(json.dumps(plain))
         return Stage(
             folder / "lock.json", folder / "footprints.parquet", folder / "settings.json",

@@ -51,9 +51,9 @@ def prepare(folder: Path) -> Input:
             subprocess.run([sys.executable, "-m", "terrapatch.cli", *map(str, verb)], check=True)
     planned = read_lock(results / "lock.json")
     item = next(i for i in planned.items if i.sensor == "sentinel2")
-    settings = results / "settings" / "sentinel2.json"
+    settings = results / "settings" / "stack" / "sentinel2.json"
     plain = json.loads(settings.read_text())
-    bands = tuple(plain["sentinel2"]["bands"])
+    bands = tuple(plain["layers"]["sentinel2"]["bands"])
     geobox = inner_grid(
         item.assets["B02"], plain["sampling"]["crs"], plain["sampling"]["resolution"]
     )

@@ -10,7 +10,7 @@ import numpy as np
 import rasterio
 from affine import Affine
 
-from terrapatch.recipe import resolve
+from helpers_recipes import resolve
 
 LEVELS = {"L1C": "RADIO_ADD_OFFSET", "L2A": "BOA_ADD_OFFSET"}
 BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
@@ -21,14 +21,14 @@ def settings_file(folder, **recipe):
     """A plan's settings file, from a recipe with the given sections over small defaults."""
     plain = {
         "name": "test",
-        "modalities": ["sentinel2"],
+        "images": ["sentinel2"],
         "area": {"bbox": [3.0, 44.97, 3.02, 44.99]},
         "sampling": {"kind": "mosaic", "crs": "EPSG:32631", "resolution": 10, "size_px": 32},
         "catalog": {"source": "local"},
         "sentinel2": {"bands": ["B02", "B05"]},
     }
     for key, value in recipe.items():
-        merge = isinstance(value, dict) and key not in ("area",)
+        merge = isinstance(value, dict) and key != "area"
         plain[key] = plain.get(key, {}) | value if merge else value
     path = Path(folder) / "plan.json"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,8 @@ import rasterio
 import yaml
 from rasterio.transform import from_origin
 
+from helpers_recipes import with_layers
+
 TERRAPATCH = [sys.executable, "-m", "terrapatch.cli"]
 UGLY = "out put/$(touch pwned); 'x\" `touch pwned` & [a-c]*?#%20ü"
 """A folder whose name no shell must see unquoted."""
@@ -64,7 +66,7 @@ def small_recipe(folder: Path, bands=BANDS, **changes) -> Path:
         merge = isinstance(value, dict) and isinstance(plain.get(key), dict)
         plain[key] = plain[key] | value if merge else value
     path = folder / "small.yaml"
-    path.write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
+    path.write_text(yaml.safe_dump(with_layers(plain), sort_keys=False), encoding="utf-8")
     return path
 
 

@@ -13,11 +13,12 @@ import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
+from helpers_recipes import resolve
 from helpers_scenes import Unit, all_corners, centres
 from terrapatch.catalog import plan
 from terrapatch.catalog.grd import read_product
 from terrapatch.catalog.scene import Files, locked_item
-from terrapatch.recipe import resolve, write_settings
+from terrapatch.recipe import write_settings
 from terrapatch.simulate import grd
 from terrapatch.simulate.landscape import make_landscape
 from terrapatch.simulate.passage import earth_fixed
@@ -167,13 +168,13 @@ def recipe_of(simulated, folder, archive, **radar):
         dataset.write(np.ones((height, width), "uint8"), 1)
     return {
         "name": "raw",
-        "modalities": ["sentinel1"],
+        "images": ["sentinel1"],
         "area": {"bbox": [LON - 0.012, LAT - 0.012, LON + 0.012, LAT + 0.012]},
         "catalog": {"paths": [str(archive)], "period": ["2022-06-01", "2022-06-30"],
                     "hash_files": False},
         "sampling": {"crs": UTM, "resolution": 10, "size_px": 64},
         "sentinel1": simulated.settings(**radar),
-        "reference": {"path": str(folder / "map.tif")},
+        "label": {"path": str(folder / "map.tif")},
     }  # fmt: skip
 
 

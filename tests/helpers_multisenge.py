@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from helpers_recipes import resolve
 from terrapatch.grid import Unit, geobox_to_dict, mgrs_tile_geobox, patch_windows
 from terrapatch.layers import Values
 from terrapatch.legend import load_legend
 from terrapatch.patches import patches
 from terrapatch.rasters import write_geotiff
-from terrapatch.recipe import resolve, write_settings
+from terrapatch.recipe import write_settings
 from terrapatch.results import Results
 from terrapatch.sampling import footprints
 from terrapatch.splits import splits
@@ -67,8 +68,8 @@ def make_tiles(
         "name": "tiles", "area": {"bbox": [6, 48, 7, 49]}, "catalog": {"source": "simulated"},
         "sampling": {"kind": "tiles", "size_px": SIZE, "stride_px": STRIDE},
         "sentinel2": {"bands": list(bands)}, "sentinel1": {"time": "series"},
-        "reference": {"legend": "multisenge", "edges": "none"},
-        "patches": {"min_valid_sentinel1": 0.05},
+        "label": {"legend": "multisenge", "edges": "none"},
+        "patches": {"require": {"sentinel1": {"valid": 0.05}}},
         "splits": {"block_m": 160, "buffer_m": 0} | (split_settings or {}),
         "layouts": {"name": "multisenge"},
         "publish": {"title": "Tiles", "authors": ["A. Person"], "quicklooks": 2},

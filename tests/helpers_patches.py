@@ -8,10 +8,11 @@ import numpy as np
 import shapely
 from odc.geo.geobox import GeoBox
 
+from helpers_recipes import resolve
 from terrapatch.grid import geobox_to_dict
 from terrapatch.layers import Values
 from terrapatch.rasters import read_header, write_geotiff
-from terrapatch.recipe import resolve, write_settings
+from terrapatch.recipe import write_settings
 from terrapatch.stacks import StackInfo, create_stack
 from terrapatch.tables import (
     Lock,

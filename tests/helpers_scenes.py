@@ -68,8 +68,7 @@ class Unit:
 
     def build(self, items, *, threads=1, output="out.zarr", **settings):
         """Write lock, footprints and settings, run the stage, open its stack."""
-        from terrapatch.sentinel1 import sentinel1
-        from terrapatch.sentinel2 import sentinel2
+        from terrapatch.stack import stack
 
         sensor = items[0].sensor if items else settings.pop("sensor", "sentinel2")
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -83,12 +82,10 @@ class Unit:
         write_lock(Lock(name="t", source="local", units=(unit,), items=tuple(items)), lock)
         write_footprints(footprints, self.corners, self.size_px)
         section = Sentinel2Settings if sensor == "sentinel2" else Sentinel1Settings
-        plain = {"name": "t", "mode": "corrected", "modalities": [sensor]}
-        plain[sensor] = section(**settings).model_dump(mode="json")
-        path.write_text(json.dumps(plain))
-        stage = sentinel2 if sensor == "sentinel2" else sentinel1
+        layers = {sensor: section(**settings).model_dump(mode="json")}
+        path.write_text(json.dumps({"name": "t", "mode": "corrected", "layers": layers}))
         target = self.folder / output
-        stage(lock, self.name, footprints, path, target, threads)
+        stack(lock, self.name, sensor, footprints, path, target, threads)
         return open_stack(target)
 
 

@@ -12,6 +12,7 @@ from odc.geo.geobox import GeoBox
 from scipy.ndimage import gaussian_filter
 from shapely.geometry import box
 
+from helpers_recipes import with_layers
 from terrapatch.grid import geobox_to_dict
 from terrapatch.layers import Values
 from terrapatch.legend import load_legend
@@ -50,7 +51,7 @@ def landscape(rng, shape, codes, sigma=6):
 
 def make_dataset(
     root, *, seed=0, size=32, grid=(4, 4), units=2, codes=(0, 1, 3, 5), splits=None,
-    labels="true", decibel=False, times=1, shards=(5, 3), settings=None, modalities=None,
+    labels="true", decibel=False, times=1, shards=(5, 3), settings=None, images=None,
     s2=S2, hole=None,
 ):  # fmt: skip
     """Write a dataset.
@@ -116,19 +117,17 @@ def make_dataset(
     for record in records:
         del record["shown"]
     write_geoparquet(gpd.GeoDataFrame(records, crs="EPSG:32723"), root / "manifest.parquet")
-    write_settings(root / "settings.json", settings or {}, modalities)
+    write_settings(root / "settings.json", settings or {}, images)
     return Dataset(root, root / "manifest.parquet", root / "stacks", root / "labels",
                    root / "statistics.json", root / "settings.json")  # fmt: skip
 
 
-def write_settings(path, training, modalities=None):
+def write_settings(path, training, images=None):
     path.write_text(
         json.dumps(
             {"name": "hand-made", "mode": "corrected",
-             "modalities": modalities or ["sentinel2", "sentinel1"],
-             "training": TrainingSettings(**training).model_dump(mode="json"),
-             "reference": {"legend": ReferenceSettings().legend},
-             "layouts": {"name": LayoutsSettings().name}}
+             "layers": with_layers({}, images or ["sentinel2", "sentinel1"])["layers"],
+             "training": training, "layouts": {}}
         )
     )  # fmt: skip
 

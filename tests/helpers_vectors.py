@@ -52,8 +52,8 @@ class Unit:
 
     def __init__(self, folder, geobox, *, items=(), **wanted):
         self.folder, self.geobox, self.items = folder, geobox, list(items)
-        self.settings = settings_folder(folder / "settings", reference=wanted)
-        self.wanted = read_settings(self.settings / "reference.json").reference
+        self.settings = settings_folder(folder / "settings", label=wanted)
+        self.wanted = read_settings(self.settings / "stack" / "label.json").label
 
     def find(self):
         """What the plan finds."""
@@ -81,7 +81,7 @@ class Unit:
     def build(self, geobox=None, found=None):
         """(band, y, x) uint8, and the record of the stage."""
         output = self.folder / "labels" / "u1.tif"
-        reference(self.lock(geobox, found), "u1", self.settings / "reference.json", output)
+        reference(self.lock(geobox, found), "u1", self.settings / "stack" / "label.json", output)
         with rasterio.open(output) as dataset:
             tag = dataset.tags().get("TERRAPATCH_REFERENCE")
             return dataset.read(), None if tag is None else json.loads(tag)

@@ -10,6 +10,7 @@ from odc.geo.geobox import GeoBox
 
 from helpers_grd import plan_of, recipe_of, simulate
 from helpers_heights import heights_on, write_dem
+from helpers_recipes import resolve
 from helpers_scenes import all_corners, brute_bilinear, centres, write_footprints
 from helpers_scenes import pixels as placed
 from terrapatch.catalog.checks import missing_slices
@@ -18,10 +19,9 @@ from terrapatch.catalog.scene import Scene, Slice
 from terrapatch.errors import GridError, IncompleteError, InputError, RecipeError
 from terrapatch.grid import split_at_antimeridian
 from terrapatch.heights import read_dem
-from terrapatch.recipe import resolve, write_settings
-from terrapatch.sections import AreaSettings
-from terrapatch.sentinel1 import sentinel1
+from terrapatch.recipe import AreaSettings, write_settings
 from terrapatch.simulate import simulate as simulate_archive
+from terrapatch.stack import stack as stack_layer
 from terrapatch.stacks import open_stack
 from terrapatch.tables import unit_geobox
 from terrapatch.vectors import read_area
@@ -164,7 +164,7 @@ def recipe_over(fiji, folder, **radar):
 
 def test_a_pass_over_fiji_is_planned_and_stacked(fiji, tmp_path):
     recipe = recipe_over(fiji, tmp_path, dem=heights_of(fiji, tmp_path), radiometry="amplitude")
-    recipe["catalog"]["orbit_direction"] = "descending"
+    recipe["sentinel1"]["orbit"] = "descending"
     lock = plan_of(recipe, tmp_path)
     (unit,) = lock.units
     items = lock.items_of(unit.id, "sentinel1")
@@ -174,9 +174,9 @@ def test_a_pass_over_fiji_is_planned_and_stacked(fiji, tmp_path):
     geobox = unit_geobox(unit)
     corners = all_corners(geobox.shape, 64)
     write_footprints(tmp_path / "footprints.parquet", corners, 64)
-    sentinel1(
-        tmp_path / "lock.json", unit.id, tmp_path / "footprints.parquet",
-        tmp_path / "settings" / "sentinel1.json", tmp_path / "out.zarr",
+    stack_layer(
+        tmp_path / "lock.json", unit.id, "sentinel1", tmp_path / "footprints.parquet",
+        tmp_path / "settings" / "stack" / "sentinel1.json", tmp_path / "out.zarr",
     )  # fmt: skip
     stack = open_stack(tmp_path / "out.zarr")
     rows, cols = (n // 64 * 64 for n in geobox.shape)

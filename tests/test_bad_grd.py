@@ -30,7 +30,8 @@ from terrapatch.cli import main
 from terrapatch.errors import GridError, IncompleteError, InputError, SceneError, SourceError
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.orbit import read_eof
-from terrapatch.sentinel1 import sentinel1
+from terrapatch.recipe import merged
+from terrapatch.stack import stack
 from terrapatch.stacks import open_stack
 from terrapatch.tables import read_lock, unit_geobox
 from terrapatch.yamlfiles import merged
@@ -60,8 +61,8 @@ def stage(folder, lock):
     geobox = unit_geobox(unit)
     write_footprints(folder / "footprints.parquet", all_corners(geobox.shape, 64), 64)
     out = folder / "stacks" / "out.zarr"
-    settings = folder / "settings" / "sentinel1.json"
-    sentinel1(folder / "lock.json", unit.id, folder / "footprints.parquet", settings, out)
+    settings = folder / "settings" / "stack" / "sentinel1.json"
+    stack(folder / "lock.json", unit.id, "sentinel1", folder / "footprints.parquet", settings, out)
     return open_stack(out)
 
 

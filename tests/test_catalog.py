@@ -34,7 +34,7 @@ def here(tmp_path, monkeypatch):
 
 def settings(here, *, catalog=None, **sections):
     local = {"paths": ["in"], "period": PERIOD} | (catalog or {})
-    return settings_file(here / "s", catalog=local, reference={"path": "map.tif"}, **sections)
+    return settings_file(here / "s", catalog=local, label={"path": "map.tif"}, **sections)
 
 
 def radar(folder):
@@ -48,7 +48,7 @@ def test_a_lock_holds_units_scenes_and_reasons(here):
     make_safe("in", start="20210125T105341")
     zipped(make_safe("in", start="20220120T105341", cloud=80))
     radar(here / "in")
-    path = settings(here, modalities=["sentinel2", "sentinel1"], catalog={"cloud_percent": 50})
+    path = settings(here, images=["sentinel2", "sentinel1"], catalog={"cloud_percent": 50})
     lock = plan(path, here / "lock.json")
     assert read_lock("lock.json") == lock
     (unit,) = lock.units
@@ -168,7 +168,7 @@ def test_scenes_without_tile_lie_on_the_tiles_of_their_zone(shared_data, here):
     lock = plan(
         settings(
             here,
-            modalities=["sentinel2", "sentinel1"],
+            images=["sentinel2", "sentinel1"],
             area={"bbox": [-8.23, 39.35, -8.19, 39.38]},
             sampling={"kind": "tiles", "area_rule": "intersects"},
             catalog={"paths": [str(folder)], "period": ["2017-01-01", "2018-12-31"],
@@ -191,11 +191,11 @@ def test_a_real_plan_of_both_sensors_and_a_label(shared_data, here):
     lock = plan(
         settings_file(
             here / "s",
-            modalities=["sentinel2", "sentinel1"],
+            images=["sentinel2", "sentinel1"],
             area={"bbox": [-0.78189, 38.0829, -0.7359, 38.1288]},
             sampling={"crs": "EPSG:4326", "resolution": 8.983152841195215e-05, "size_px": 128},
-            catalog={"level": "L1C", "rasters": [r | {"date": "2019-09-17"} for r in rasters]},
-            sentinel2={"bands": ["B02", "B8A", "B10", "B12"]},
+            catalog={"rasters": [r | {"date": "2019-09-17"} for r in rasters]},
+            sentinel2={"level": "L1C", "bands": ["B02", "B8A", "B10", "B12"]},
         )
     )
     assert [(i.sensor, len(i.assets)) for i in lock.items] == [
@@ -209,7 +209,7 @@ def test_a_simulated_archive_is_searched_as_a_whole(here):
     make_safe("archive/sentinel2")
     reference_map(here / "archive" / "reference")
     radar(here / "archive" / "sentinel1")
-    path = settings_file(here / "s", modalities=["sentinel2", "sentinel1"],
+    path = settings_file(here / "s", images=["sentinel2", "sentinel1"],
                          catalog={"source": "simulated"})  # fmt: skip
     lock = plan(path, archive=here / "archive")
     assert lock.source == "simulated"
@@ -297,7 +297,7 @@ def test_a_crs_that_does_not_match_stops_the_plan(here):
     ("section", "error", "said"),
     [
         ({"catalog": {"paths": ["nowhere"]}}, InputError, "nowhere: no such file or folder"),
-        ({"reference": {"path": "no.tif"}}, InputError, r"no\.tif: no such file"),
+        ({"label": {"path": "no.tif"}}, InputError, r"no\.tif: no such file"),
         ({"area": {"file": "no.geojson"}}, InputError, r"no\.geojson: no such file"),
         ({"sampling": {"crs": "EPSG:99999"}}, RecipeError, "EPSG:99999"),
         (
@@ -315,7 +315,7 @@ def test_a_crs_that_does_not_match_stops_the_plan(here):
 )
 def test_wrong_entries_are_named(here, section, error, said):
     make_safe("in")
-    plain = {"catalog": {"paths": ["in"], "period": PERIOD}, "reference": {"path": "map.tif"}}
+    plain = {"catalog": {"paths": ["in"], "period": PERIOD}, "label": {"path": "map.tif"}}
     merged = {k: plain.get(k, {}) | section.get(k, {}) for k in plain | section}
     with pytest.raises(error, match=said):
         plan(settings_file(here / "s", **merged))

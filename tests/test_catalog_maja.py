@@ -10,6 +10,7 @@ import rasterio
 import shapely
 
 from helpers_catalog import make_safe, reference_map, settings_file
+from helpers_recipes import resolve
 from helpers_theia import BANDS, CRS, GROUND, NAME, genuine, make_theia, write, zipped
 from terrapatch.catalog import maja, policy
 from terrapatch.catalog.folder import search
@@ -17,8 +18,7 @@ from terrapatch.catalog.plan import plan
 from terrapatch.catalog.scene import Files, locked_item
 from terrapatch.errors import GridError, RecipeError, SceneError
 from terrapatch.grid import reprojected
-from terrapatch.recipe import resolve
-from terrapatch.sections import THEIA_10
+from terrapatch.recipe import THEIA_10
 
 NO_HASH = Files(hash_files=False)
 MASKS = ("EDG", "CLM", "MG2")
@@ -265,11 +265,11 @@ def test_the_recipe_says_whose_products_are_used(shared_data, tmp_path):
         dataset.write(np.ones((1, 300, 300), np.uint8))
     for processor in ("esa", "theia"):
         settings = settings_file(
-            tmp_path, area={"bbox": area}, reference={"path": str(write_map)},
+            tmp_path, area={"bbox": area}, label={"path": str(write_map)},
             catalog={"paths": [str(tmp_path / "s2")], "period": ["2022-01-01", "2022-12-31"],
-                     "processor": processor},
+                     },
             sampling={"size_px": 16},
-            sentinel2={"mask_clm": [1]} if processor == "theia" else {},
+            sentinel2={"processor": processor, "mask_clm": [1] if processor == "theia" else []},
         )  # fmt: skip
         lock = plan(settings, tmp_path / "lock.json")
         (item,) = (i for i in lock.items if i.sensor == "sentinel2")
@@ -283,11 +283,11 @@ def test_the_recipe_says_whose_products_are_used(shared_data, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"catalog": {"processor": "theia"}}, "have no B01, B09; they have B02, B03"),
-        ({"catalog": {"processor": "theia", "level": "L1C"}}, "Theia's products are L2A"),
-        ({"catalog": {"processor": "theia"}, "sentinel2": {"scl": True}}, "use mask_clm"),
+        ({"sentinel2": {"processor": "theia"}}, "have no B01, B09; they have B02, B03"),
+        ({"sentinel2": {"processor": "theia", "level": "L1C"}}, "Theia's products are L2A"),
+        ({"sentinel2": {"processor": "theia", "scl": True}}, "use mask_clm"),
         ({"sentinel2": {"mask_mg2": [2]}}, "masks of Theia; ESA's products have mask_scl"),
-        ({"simulate": {"s2_format": "theia"}}, "theia has no products for catalog.processor esa"),
+        ({"simulate": {"s2_format": "theia"}}, "theia writes no products of esa"),
     ],
 )
 def test_recipes_that_cannot_be_are_refused(changes, says):
@@ -301,11 +301,11 @@ def test_a_recipe_for_theia_can_be():
     recipe = resolve(
         {
             "name": "x", "area": {"bbox": [0, 0, 1, 1]}, "simulate": {"s2_format": "both"},
-            "catalog": {"source": "simulated", "processor": "theia"},
-            "sentinel2": {"bands": list(THEIA_10), "dtype": "int16"},
+            "catalog": {"source": "simulated"},
+            "sentinel2": {"processor": "theia", "bands": list(THEIA_10), "dtype": "int16"},
         }
     )  # fmt: skip
-    assert recipe.sentinel2.mask_edg
+    assert recipe.layers["sentinel2"].mask_edg
     assert {f"B{int(b[1:]):02d}" if b[1:].isdigit() else b for b in BANDS} == set(THEIA_10)
 
 

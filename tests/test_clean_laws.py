@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from helpers_labels import NODATA, components, raster, rasters, small_pixels, text
-from terrapatch.recipe import resolve
+from helpers_recipes import resolve
 from terrapatch.reference.clean import halo_px, run, trace
 from terrapatch.sections import (
     ClosingStep,
     FillStep,
+    LabelsSettings,
     MajorityStep,
     MmuStep,
     NetworksStep,
     OpeningStep,
-    ReferenceSettings,
     SettleStep,
     SieveStep,
 )
@@ -365,7 +365,7 @@ def test_reports_of_a_chain():
 
 
 def test_a_recipe_lists_steps():
-    settings_ = ReferenceSettings(
+    settings_ = LabelsSettings(
         clean=[
             {"step": "mmu", "area_m2": 25_000},
             {"step": "fill", "method": "vote"},
@@ -382,7 +382,7 @@ def test_a_recipe_lists_steps():
         "settle",
         "networks",
     ]
-    assert ReferenceSettings.model_validate_json(settings_.model_dump_json()) == settings_
+    assert LabelsSettings.model_validate_json(settings_.model_dump_json()) == settings_
 
 
 @pytest.mark.parametrize(
@@ -402,7 +402,7 @@ def test_a_recipe_lists_steps():
 )
 def test_wrong_steps_are_findings(steps, message):
     with pytest.raises(ValidationError, match=message):
-        ReferenceSettings(clean=steps)
+        LabelsSettings(clean=steps)
 
 
 def test_a_recipe_names_the_step_that_is_wrong():
@@ -410,6 +410,6 @@ def test_a_recipe_names_the_step_that_is_wrong():
         resolve(
             {
                 "extends": "cerradata4mm", "name": "x",
-                "reference": {"clean": [{"step": "mmu", "area_m2": 0}]},
+                "label": {"clean": [{"step": "mmu", "area_m2": 0}]},
             }
         )  # fmt: skip

@@ -12,7 +12,7 @@ from terrapatch.cli import VERBS, main, parser, split_words
 
 ROOT = Path(__file__).parents[1]
 STAGES = {
-    "simulate", "plan", "sampling", "sentinel2", "sentinel1", "reference", "patches", "splits",
+    "simulate", "plan", "sampling", "stack", "reference", "patches", "splits",
     "layouts", "publish", "training", "report", "validate",
 }  # fmt: skip
 
@@ -49,7 +49,7 @@ def test_recipes_legends_and_schema_print(capsys):
 
 def test_a_wrong_recipe_exits_with_2_and_says_why(tmp_path, capsys):
     file = tmp_path / "r.yaml"
-    file.write_text("name: r\nextends: demo\nsentinel2: {bnads: [B02]}\n")
+    file.write_text("name: r\nextends: demo\nlayers: {sentinel2: {bnads: [B02]}}\n")
     for verb in ("build", "plan", "settings"):
         assert main([verb, str(file), *(["--output", str(tmp_path)])]) == 2
         assert "did you mean 'bands'" in capsys.readouterr().err
@@ -71,7 +71,12 @@ def test_settings_are_changed_from_the_command_line(tmp_path):
     changes = ["--set", "mode=published", "--set", "training.trees=7"]
     assert main(["settings", "demo", "--output", str(tmp_path), *changes]) == 0
     folder = tmp_path / "demo" / "settings"
-    assert json.loads((folder / "sentinel2.json").read_text())["sentinel2"]["harmonise"] is False
+    assert (
+        json.loads((folder / "stack" / "sentinel2.json").read_text())["layers"]["sentinel2"][
+            "harmonise"
+        ]
+        is False
+    )
     assert json.loads((folder / "training.json").read_text())["training"]["trees"] == 7
     assert main(["settings", "demo", "--set", "mode"]) == 2
 

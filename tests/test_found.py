@@ -45,7 +45,7 @@ def here(tmp_path, monkeypatch):
 
 
 def settings(here, *, catalog=None, **recipe):
-    plain = {"reference": {"path": "map.tif"}, "sentinel2": {"bands": ["B02"]}}
+    plain = {"label": {"path": "map.tif"}, "sentinel2": {"bands": ["B02"]}}
     catalog = {"period": ["2022-01-01", "2022-12-31"], "paths": ["in"]} | (catalog or {})
     return settings_file(here, catalog=catalog, **(plain | recipe))
 
@@ -422,7 +422,7 @@ def test_files_of_many_folders_have_one_line_and_those_of_the_recipe_none(here):
     (here / "in/area.json").write_text(json.dumps(area))
     mine = {"sensor": "sentinel2", "path": "in/mine.tif", "bands": ["B02"], "date": "2022-03-01",
             "add_offset": 0}  # fmt: skip
-    lock = plan(settings(here, area={"file": "in/area.json"}, reference={"path": "in/map.tif"},
+    lock = plan(settings(here, area={"file": "in/area.json"}, label={"path": "in/map.tif"},
                          catalog={"paths": ["."], "rasters": [mine]}))  # fmt: skip
     (left,) = lock.excluded
     assert left.id == "in/more"

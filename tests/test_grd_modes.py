@@ -22,7 +22,7 @@ from terrapatch.errors import SceneError
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.luts import read_noise
 from terrapatch.radar.product import read_sidecars
-from terrapatch.sentinel1 import sentinel1
+from terrapatch.stack import stack as make
 from terrapatch.stacks import open_stack
 from terrapatch.tables import unit_geobox
 
@@ -85,10 +85,9 @@ def stacked(simulated, archive, folder, **radar):
     (unit,) = lock.units
     corners = all_corners(unit_geobox(unit).shape, 64)
     write_footprints(folder / "footprints.parquet", corners, 64)
-    settings = folder / "settings" / "sentinel1.json"
-    sentinel1(
-        folder / "lock.json", unit.id, folder / "footprints.parquet", settings, folder / "s.zarr"
-    )
+    settings = folder / "settings" / "stack" / "sentinel1.json"
+    footprints = folder / "footprints.parquet"
+    make(folder / "lock.json", unit.id, "sentinel1", footprints, settings, folder / "s.zarr")
     stack = open_stack(folder / "s.zarr")
     return pixels(stack), pixels(stack, "source")
 

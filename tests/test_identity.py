@@ -32,7 +32,7 @@ def here(tmp_path, monkeypatch):
 
 
 def settings(here, *, catalog=None, **recipe):
-    plain = {"reference": {"path": "map.tif"}, "sentinel2": {"bands": ["B02"]}}
+    plain = {"label": {"path": "map.tif"}, "sentinel2": {"bands": ["B02"]}}
     catalog = {"period": ["2022-01-01", "2022-12-31"]} | (catalog or {})
     return settings_file(here, catalog=catalog, **(plain | recipe))
 
@@ -175,7 +175,7 @@ def test_maps_of_one_name_are_two_maps(here):
         for year in (2020, 2021)
     ]
     catalog = {"rasters": [raster("s2.tif", "2022-06-01"), *maps]}
-    lock = plan(settings(here, catalog=catalog, reference={}))
+    lock = plan(settings(here, catalog=catalog, label={}))
     found = {i.id: i.assets["map"].href for i in lock.items if i.sensor == "reference"}
     assert found == {"map_20200101": "2020/map.tif", "map_20210101": "2021/map.tif"}
 

@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from helpers_multisenge import make_tiles
+from helpers_recipes import resolve
 from helpers_results import make_tree
 from terrapatch.cli import main
 from terrapatch.errors import RecipeError, SceneError
@@ -12,14 +13,14 @@ from terrapatch.layouts import LAYOUTS, UNFIT, check_plan
 from terrapatch.layouts.fit import built, planned
 from terrapatch.layouts.sources import open_sources
 from terrapatch.legend import load_legend
-from terrapatch.recipe import read_settings, resolve, write_settings
+from terrapatch.recipe import read_settings, write_settings
 from terrapatch.tables import Lock, LockedItem, LockedUnit, read_lock
 
 WORLD = {"type": "Polygon", "coordinates": [[[-1, -1], [1, -1], [1, 1], [-1, -1]]]}
 TILES = {"kind": "tiles", "size_px": 256}
 MULTISENGE = {
     "layouts": {"name": "multisenge"}, "sampling": TILES,
-    "reference": {"legend": "multisenge", "edges": "none"},
+    "label": {"legend": "multisenge", "edges": "none"},
     "sentinel2": {"time": "series"}, "sentinel1": {"time": "series"},
 }  # fmt: skip
 CERRADATA = {"layouts": {"name": "cerradata4mm"}}
@@ -68,14 +69,14 @@ EARLY = {
     "mosaic for tiles": (
         recipe(MULTISENGE, sampling={"kind": "mosaic"}), "names begin with an MGRS tile; take tiles"
     ),
-    "class 0": (recipe(MULTISENGE, reference={"legend": "cerradata4mm"}), "class with code 0"),
+    "class 0": (recipe(MULTISENGE, label={"legend": "cerradata4mm"}), "class with code 0"),
     "decibel": (recipe(MULTISENGE, sentinel1={"scale": "db"}), r"sentinel1\.scale: .* take linear"),
     "layover": (
         recipe(MULTISENGE, sentinel1={"level": "GRD", "layers": ["layover_shadow"]}),
         r"sentinel1\.layers: 0 means missing",
     ),
-    "levels": (recipe(CERRADATA, reference={"legend": "multisenge"}), "has no level l1, l2"),
-    "edges": (recipe(CERRADATA, reference={"edges": "none"}), r"reference\.edges"),
+    "levels": (recipe(CERRADATA, label={"legend": "multisenge"}), "has no level l1, l2"),
+    "edges": (recipe(CERRADATA, label={"edges": "none"}), r"reference\.edges"),
     "zero reflectance": (recipe(CERRADATA, sentinel2={"dtype": "int16"}), "is a value in int16"),
     "layover in cerradata": (
         recipe(CERRADATA, sentinel1={"level": "GRD", "layers": ["layover_shadow"]}), "layover_shadow"
@@ -102,7 +103,7 @@ def test_the_plan_refuses_before_it_looks_for_scenes(tmp_path, capsys, name):
 FOUND = {
     "two dates": (
         recipe(CERRADATA, sentinel2={"time": "series"}), lock_of(TWO_DAYS),
-        r"sentinel2: 2 dates a patch; .* set sentinel2\.time: mosaic",
+        r"sentinel2: 2 dates a patch; .* set layers\.sentinel2\.time: single",
     ),
     "two directions": (
         recipe(CERRADATA, sentinel1={"directions": "apart"}), lock_of(BOTH_WAYS),
@@ -115,7 +116,7 @@ FOUND = {
         recipe(CERRADATA), lock_of(ONE_DAY, first=(99_999, 0)), "in 100001 rows and 2 columns"
     ),
     "a period": (
-        recipe(MULTISENGE, sentinel2={"time": "mosaic"}), lock_of(TWO_DAYS, ("31UGQ",)),
+        recipe(MULTISENGE, sentinel2={"time": "single"}), lock_of(TWO_DAYS, ("31UGQ",)),
         r"sentinel2\.time: .*'2022-07-01/2022-07-06' is none; take series",
     ),
 }  # fmt: skip
@@ -141,7 +142,7 @@ def test_the_plan_refuses_what_it_found(tmp_path, name):
         (recipe(CERRADATA, sentinel1={"directions": "apart"}), lock_of(ONE_DAY)),
         (recipe(CERRADATA, sentinel1={"scale": "db"}), lock_of(ONE_DAY)),
         (recipe(MULTISENGE), lock_of([*TWO_DAYS, *BOTH_WAYS[2:]], ("31UGQ", "32ULV"))),
-        (recipe(MULTISENGE, sentinel2={"time": "mosaic"}), lock_of(ONE_DAY, ("31UGQ",))),
+        (recipe(MULTISENGE, sentinel2={"time": "single"}), lock_of(ONE_DAY, ("31UGQ",))),
         (recipe({}), lock_of([*TWO_DAYS, *BOTH_WAYS[2:]])),
     ],
 )  # fmt: skip
@@ -152,7 +153,7 @@ def test_what_fits_is_not_refused(tmp_path, plain, lock):
 
 
 def test_all_that_does_not_fit_is_told_at_once(tmp_path):
-    plain = recipe(MULTISENGE, reference={"legend": "cerradata4mm"}, sentinel1={"scale": "db"},
+    plain = recipe(MULTISENGE, label={"legend": "cerradata4mm"}, sentinel1={"scale": "db"},
                    sampling={"kind": "mosaic"})  # fmt: skip
     with pytest.raises(RecipeError) as caught:
         check_plan(settings_of(tmp_path, plain))

@@ -10,7 +10,7 @@ from rasterio.enums import ColorInterp
 from terrapatch.catalog.geotiff import described_scenes, map_scene
 from terrapatch.errors import RecipeError, SceneError
 from terrapatch.rasters import read_header
-from terrapatch.sections import RasterSource, ReferenceSettings
+from terrapatch.recipe import LabelsSettings, RasterSource
 
 YEARS = ("classification_2020", "classification_2021", "classification_2022")
 
@@ -100,7 +100,7 @@ def test_each_date_is_an_entry_of_its_own(tmp_path):
 
 def test_a_band_belongs_to_a_path():
     with pytest.raises(ValueError, match=r"band chooses a band of reference\.path"):
-        ReferenceSettings(band=2)
+        LabelsSettings(band=2)
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

@@ -34,7 +34,7 @@ def built(tmp_path_factory):
     (folder / "walk.csv").write_text(packaged("crosswalks", "terraclass_cerrado"))
     small_recipe(
         folder, area={"bbox": None, "file": AREA},
-        reference={"legend": "legend.csv", "crosswalk": "walk.csv"},
+        label={"legend": "legend.csv", "crosswalk": "walk.csv"},
     )  # fmt: skip
     done = terrapatch("build", "small.yaml", "--cores", "1", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -102,8 +102,8 @@ TRAIN = ["training", str(ROOT)]
         (Path.unlink, lambda: LABEL, TRAIN),
         (cut, lambda: LABEL, ["report", str(ROOT)]),
         (cut, lambda: ROOT / "lock.json", ["reference", str(ROOT), "b000_000"]),
-        (empty, lambda: ROOT / "settings/sentinel2.json", ["sentinel2", str(ROOT), "b000_000"]),
-        (cut, lambda: ROOT / "footprints/b000_000.parquet", ["sentinel1", str(ROOT), "b000_000"]),
+        (empty, lambda: ROOT / "settings/stack/sentinel2.json", ["stack", str(ROOT), "b000_000", "sentinel2"]),
+        (cut, lambda: ROOT / "footprints/b000_000.parquet", ["stack", str(ROOT), "b000_000", "sentinel1"]),
         (cut, lambda: ROOT / "patches/b000_000.parquet", ["splits", str(ROOT)]),
         (empty, lambda: ROOT / "manifest.parquet", ["layouts", str(ROOT)]),
         (cut, lambda: ROOT / "dates.parquet", ["splits", str(ROOT)]),
@@ -147,7 +147,7 @@ def test_stacks_and_labels_that_were_taken_away_are_made_again_where_they_are_ne
     shutil.rmtree(ROOT / "stacks")
     shutil.rmtree(ROOT / "labels")
     assert planned_jobs() == set()  # nothing asks for them
-    made = {"sentinel2", "sentinel1", "reference"}
+    made = {"stack", "reference"}
     assert made | {"publish", "training", "report"} <= planned_jobs("--set", "publish.title=Other")
     assert made | {"training", "report"} <= planned_jobs("--set", "training.trees=3")
 
@@ -209,17 +209,17 @@ def test_which_stage_reads_which_file(here):
     Path("a.dbf").touch()
     changes = {
         "area": {"file": "a.shp"},
-        "reference": {
+        "layers": {"label": {
             "vectors": [{"path": "v.gpkg", "fields": ["code"], "crosswalk": "own.csv"}],
             "networks": [{"path": "n.gpkg", "code": 7, "rules": "rules.csv"},
                          {"path": "m.gpkg", "code": 7, "product": "bdtopo-roads", "rules": None}],
-        },
+        }},
     }  # fmt: skip
     recipe = load_recipe("small.yaml", changes)
     tables = ("legend.csv", "walk.csv", "own.csv", "rules.csv")
     assert named_files(recipe, "plan") == ("a.shp", "a.dbf", *tables)
-    assert named_files(recipe, "reference") == tables
+    assert named_files(recipe, "stack") == tables
     assert named_files(recipe, "sampling") == named_files(recipe, "simulate") == ("a.shp", "a.dbf")
     for stage in ("patches", "layouts", "publish", "training"):
         assert named_files(recipe, stage) == ("legend.csv",)
-    assert named_files(recipe, "sentinel2") == named_files(recipe, "splits") == ()
+    assert named_files(recipe, "splits") == ()

@@ -5,15 +5,16 @@ from typing import get_args
 
 import pytest
 
+from helpers_recipes import resolve
 from terrapatch.legend import load_legend
 from terrapatch.publish.deviations import deviations
 from terrapatch.publish.methods import attribution, keeps_offset, methods, quantity
-from terrapatch.recipe import StageSettings, load_recipe, resolve
+from terrapatch.recipe import StageSettings, load_recipe, merged
 from terrapatch.sections import (
     CleanStep,
+    LabelsSettings,
     NetworkSource,
     PatchesSettings,
-    ReferenceSettings,
     SamplingSettings,
     Sentinel1Settings,
     Sentinel2Settings,
@@ -26,7 +27,7 @@ from terrapatch.yamlfiles import merged
 BASE = {
     "name": "here", "area": {"bbox": [-48.1, -6.1, -48.0, -6.0]},
     "catalog": {"source": "local", "paths": ["x"], "period": ["2022-01-01", "2022-12-31"]},
-    "sentinel1": {"dem": ["/data/dem/north.tif"]}, "reference": {"path": "/maps/map_2022.tif"},
+    "sentinel1": {"dem": ["/data/dem/north.tif"]}, "label": {"path": "/maps/map_2022.tif"},
 }  # fmt: skip
 GRD = {"sentinel1": {"level": "GRD"}}
 
@@ -60,7 +61,7 @@ def lock_of(*items, source="local", **facts):
     found = items or (
         item("sentinel2", "a", processor="esa", processing_baseline="04.00", add_offset=-1000.0),
         item("sentinel2", "b", processor="esa", processing_baseline="02.09"),
-        item("sentinel1", "c", band="VV"), item("reference", "map_2022", band="map"),
+        item("sentinel1", "c", band="VV"), item("label", "map_2022", band="map"),
     )  # fmt: skip
     facts = {"heights": (LockedFile(href="/data/dem/north.tif"),)} | facts
     return Lock(name="here", source=source, units=(), items=found, **facts)
@@ -74,7 +75,7 @@ def vector(entry, layer="ocsge2", href="/data/ocsge2.gpkg"):
 
 def said(settings, lock=None, nodata=None):
     """Name of a step → its text."""
-    legend = load_legend(settings.reference.legend)
+    legend = load_legend(settings.label.legend)
     steps = methods(settings, lock or lock_of(), legend, nodata or {"sentinel2": 0, "label": 255})
     return {step.name: step.text for step in steps}
 
@@ -101,9 +102,11 @@ def sample_lock(settings, simulated=True):
             vector("networks.0.0", "troncon_de_route", "/x/bdtopo_2020.gpkg"),
             vector("networks.1.0", "troncon_de_voie_ferree", "/x/bdtopo_2020.gpkg"),
         )
-    maps = [] if theia else [item("reference", "terraclass_2022", band="map")]
+    maps = [] if theia else [item("label", "terraclass_2022", band="map")]
     heights = (
-        () if settings.sentinel1.geometry == "gcp" else (LockedFile(href="/x/dem/heights.tif"),)
+        ()
+        if settings.layers["sentinel1"].geometry == "gcp"
+        else (LockedFile(href="/x/dem/heights.tif"),)
     )
     return lock_of(
         *optical, item("sentinel1", "s", band="VV"), *maps, source="simulated", vectors=vectors,
@@ -225,8 +228,8 @@ def test_offsets_are_those_of_the_products():
         assert "**not**" not in text
     left = settings_of({"sentinel2": {"harmonise": False}})
     assert "**not** applied" in said(left)["Sentinel-2"]
-    assert keeps_offset(left.sentinel2, lock_of()) == {0.0, -1000.0}
-    assert keeps_offset(settings_of().sentinel2, lock_of()) == {0.0}
+    assert keeps_offset(left.layers["sentinel2"], lock_of()) == {0.0, -1000.0}
+    assert keeps_offset(settings_of().layers["sentinel2"], lock_of()) == {0.0}
     scaled = lock_of(item("sentinel2", "b", quantification=1000.0))
     assert (
         "quantification value 1000 are brought to 10000"
@@ -234,7 +237,7 @@ def test_offsets_are_those_of_the_products():
     )
     assert "quantification" not in said(settings_of(), old)["Sentinel-2"]
     raw = lock_of(item("sentinel2", "b", level="L1C", processor="esa"))
-    made = settings_of({"catalog": {"level": "L1C"}})
+    made = settings_of({"sentinel2": {"level": "L1C"}})
     assert "top-of-atmosphere" in said(made, raw)["Sentinel-2"]
 
 
@@ -250,9 +253,9 @@ def test_missing_pixels_are_those_of_the_layout():
 
 # Changes that are no other pixels, or that the lock or another test answers for.
 SILENT = {
-    "sentinel2": {"version"},
-    "sentinel1": {"version", "level", "dem", "geoid", "orbit_files"},
-    "reference": {"version", "path", "vectors", "networks", "clean"},
+    "sentinel2": {"version", "kind", "level", "processor"},
+    "sentinel1": {"version", "kind", "orbit", "level", "dem", "geoid", "orbit_files"},
+    "label": {"version", "kind", "path", "vectors", "networks", "clean"},
     "patches": {"version"},
     "splits": {"version"},
     "sampling": {"version", "unit_patches", "stride_px"},
@@ -264,24 +267,25 @@ OTHER = {
     ("sentinel1", "polarisations"): ["VH"], ("sentinel1", "layers"): ["layover_shadow"],
     ("sentinel1", "speckle_radius"): 3, ("sentinel1", "looks"): 2.5,
     ("sentinel1", "border_cut_range_px"): 10, ("sentinel1", "border_cut_azimuth_px"): 10,
-    ("reference", "crosswalk"): "ocsge2_multisenge", ("reference", "legend"): "multisenge",
-    ("reference", "ignore_codes"): [7], ("reference", "band"): 2, ("reference", "background"): 3, ("reference", "protect"): [2],
+    ("label", "crosswalk"): "ocsge2_multisenge", ("label", "legend"): "multisenge",
+    ("label", "ignore_codes"): [7], ("label", "band"): 2, ("label", "background"): 3, ("label", "protect"): [2],
+    ("patches", "require"): {"sentinel2": {"valid": 0.5, "dates": 2}},
     ("splits", "fractions"): [0.6, 0.2, 0.2], ("splits", "tile_priority"): ["31UGQ"],
     ("sampling", "crs"): "EPSG:32722", ("sampling", "size_px"): 64,
 }  # fmt: skip
 SECTIONS = {
-    "sentinel2": Sentinel2Settings, "sentinel1": Sentinel1Settings, "reference": ReferenceSettings,
+    "sentinel2": Sentinel2Settings, "sentinel1": Sentinel1Settings, "label": LabelsSettings,
     "patches": PatchesSettings, "splits": SplitsSettings, "sampling": SamplingSettings,
 }  # fmt: skip
+LAYERS = ("sentinel2", "sentinel1", "label")
 # Under which other settings one matters.
 GIVEN = {
     ("sentinel1", "speckle_radius"): {"speckle": "lee"}, ("sentinel1", "looks"): {"speckle": "lee"},
     ("sentinel1", "border_cut_range_px"): {"border_cut": "s1tiling"},
     ("sentinel1", "border_cut_azimuth_px"): {"border_cut": "s1tiling"},
-    ("reference", "protect"): {"clean": [{"step": "majority", "radius_m": 20}]},
+    ("label", "protect"): {"clean": [{"step": "majority", "radius_m": 20}]},
     ("splits", "tile_priority"): {"overlap": "polygons"},
     ("splits", "val_seed"): {"method": "published"}, ("sentinel1", "coarser"): {"level": "RTC"},
-    ("patches", "min_dates_sentinel2"): {}, ("patches", "min_dates_sentinel1"): {},
 }  # fmt: skip
 
 
@@ -317,14 +321,19 @@ def test_a_setting_that_changes_pixels_changes_a_sentence(name, field):
         base = merged(base, part)
     theia = (
         item("sentinel2", "a", processor="theia", add_offset=-5.0), item("sentinel1", "c", band="VV"),
-        item("reference", "m", band="map"),
+        item("label", "m", band="map"),
     )  # fmt: skip
     lock = lock_of(*theia)
     # Rules between sections (masks of Theia's for products of ESA) do not matter here.
     plain = resolve(base).stage_settings("publish")
-    before = StageSettings.of(plain)
-    after = StageSettings.of(merged(plain, {name: {field: value}}))
+    before = StageSettings.model_validate(plain)
+    after = StageSettings.model_validate(merged(plain, in_place(name, {field: value})))
     assert said(before, lock) != said(after, lock)
+
+
+def in_place(name, change):
+    """A change of a section, or of a layer, as the settings have it."""
+    return {"layers": {name: change}} if name in LAYERS else {name: change}
 
 
 STEPS = {
@@ -343,10 +352,10 @@ STEPS = {
 @pytest.mark.parametrize("step", STEPS)
 def test_each_parameter_of_a_cleaning_step_is_said(step):
     base, changes = STEPS[step]
-    texts = {said(settings_of({"reference": {"clean": [{"step": step, **base}]}}))["Labels"]}
+    texts = {said(settings_of({"label": {"clean": [{"step": step, **base}]}}))["Labels"]}
     for field, value in changes.items():
         entry = {"step": step, **base, field: value}
-        texts.add(said(settings_of({"reference": {"clean": [entry]}}))["Labels"])
+        texts.add(said(settings_of({"label": {"clean": [entry]}}))["Labels"])
     assert len(texts) == 1 + len(changes)
     assert all(f"`{step}`" in text and "not cleaned" not in text for text in texts)
 
@@ -358,14 +367,12 @@ def test_every_cleaning_step_has_its_sentence():
     assert kinds == {*STEPS, "settle"}
     majority = {"step": "majority", "radius_m": 20}
     texts = {
-        said(settings_of({"reference": {"clean": [majority, {"step": "settle", **more}]}}))[
-            "Labels"
-        ]
+        said(settings_of({"label": {"clean": [majority, {"step": "settle", **more}]}}))["Labels"]
         for more in ({}, {"passes": 3}, {"unsettled": "keep"})
     }
     assert len(texts) == 3
     votes = [{"step": "fill", "method": "vote", "neighbours": n} for n in (5, 9)]
-    first, second = (said(settings_of({"reference": {"clean": [v]}}))["Labels"] for v in votes)
+    first, second = (said(settings_of({"label": {"clean": [v]}}))["Labels"] for v in votes)
     assert "9 nearest pixels" in second != first
 
 
@@ -387,7 +394,7 @@ def test_each_setting_of_vectors_and_networks_is_said():
         reference = {"path": None, "vectors": [source], "legend": "multisenge"}
         if network is not None:
             reference["networks"] = [network]
-        return said(settings_of({"reference": reference}), lock)["Labels"]
+        return said(settings_of({"label": reference}), lock)["Labels"]
 
     texts = {text(plain), *(text(plain | {field: value}) for field, value in changes.items())}
     assert len(texts) == 1 + len(changes)
@@ -407,7 +414,7 @@ def test_each_setting_of_vectors_and_networks_is_said():
 
 
 def test_metres_of_a_grid_in_degrees_name_their_latitude():
-    cleaned = settings_of({"reference": {"clean": [{"step": "majority", "radius_m": 20}]}})
+    cleaned = settings_of({"label": {"clean": [{"step": "majority", "radius_m": 20}]}})
     assert "at latitude -6.025" in said(cleaned, lock_of(latitude=-6.025))["Labels"]
     assert "latitude" not in said(cleaned)["Labels"]
     assert "latitude" not in said(settings_of(), lock_of(latitude=-6.025))["Labels"]
@@ -430,7 +437,7 @@ def test_real_sources_are_credited_with_their_terms():
     settings = settings_of(GRD, {"publish": {"reference_licence": "Map: CC-BY-4.0."}})
     lock = lock_of(
         item("sentinel2", "a", licence="Terms | of A"), item("sentinel1", "b", band="VV"),
-        item("reference", "m", band="map"),
+        item("label", "m", band="map"),
     )  # fmt: skip
     assert attribution(settings, lock, ["2021", "2022"]) == [
         "Contains modified Copernicus Sentinel data [2021, 2022].",
@@ -484,7 +491,7 @@ def test_deviations_compare_amplitudes_with_amplitudes_alone(radar, wanted):
     found = verdicts({"sentinel1": radar})
     assert wanted in found["sentinel1 VV mean"]
     assert (
-        quantity(settings_of({"sentinel1": radar}).sentinel1)
+        quantity(settings_of({"sentinel1": radar}).layers["sentinel1"])
         in wanted.replace("both ", "") + " (DN)"
     )
 

@@ -276,7 +276,7 @@ def test_compressions_hold_the_same_pixels(tiles, dataset, tmp_path, compression
 
 @pytest.mark.parametrize("dtype", ["int16", "float32"])
 def test_other_number_types_of_the_stack(tmp_path, dtype):
-    tiles = make_tiles(tmp_path / "tree", dtype=dtype, patches={"min_valid_sentinel2": 0.5, "min_valid_sentinel1": 0.05})  # fmt: skip
+    tiles = make_tiles(tmp_path / "tree", dtype=dtype, patches={"require": {"sentinel2": {"valid": 0.5}, "sentinel1": {"valid": 0.05}}})  # fmt: skip
     output = build(tiles, tmp_path / "out")
     unit, x, y, number = "31UGQ", 17, 0, 1
     with rasterio.open(output / "s2" / f"{unit}_20200305_S2_{x}_{y}.tif") as file:

@@ -108,13 +108,13 @@ def card_and_report_say_what_was_done(results, mode):
     for step in facts.methods:
         assert step.text in card, step.name
         assert str(prose(step.text)) in page, step.name
-    radar = settings.sentinel1
+    radar = settings.layers["sentinel1"]
     assert f"kernel {radar.kernel}, on linear power" in card
     assert (radar.radiometry, "Calibrated to σ⁰" in card) == ("sigma0", True)
     assert (radar.speckle, radar.border_cut == "s1tiling") == ("multitemporal", mode == "published")
     assert "multitemporal (Quegan and Yu), 3 × 3 px" in card
     assert ("S1Tiling's fixed cuts" in card) is (mode == "published")
-    assert [f"`{entry.step}`: " in card for entry in settings.reference.clean].count(False) == 0
+    assert [f"`{entry.step}`: " in card for entry in settings.label.clean].count(False) == 0
     assert "simulated" in card
     assert "IGN" not in card
 

@@ -173,7 +173,10 @@ def test_drop_reasons_are_all_given_and_rounded_down(tmp_path):
 
 
 def test_thresholds_of_the_recipe_decide(tmp_path):
-    world = World(tmp_path, patches={"min_valid_sentinel2": 0.9, "min_valid_label": 0.0})
+    world = World(
+        tmp_path,
+        patches={"require": {"sentinel2": {"valid": 0.9}, "label": {"valid": 0.0}}},
+    )
     world.source["sentinel2"][0, 0].reshape(-1)[:25] = 0  # 90.2 %
     world.source["sentinel2"][1, 0].reshape(-1)[:26] = 0  # 89.8 %
     world.labels[0] = NODATA

@@ -7,10 +7,10 @@ import pytest
 import shapely
 
 from helpers_catalog import make_safe, reference_map, settings_file
+from helpers_recipes import resolve
 from helpers_vectors import table_of, write_vectors
 from terrapatch.catalog import changes, describe, plan
 from terrapatch.errors import IncompleteError, LegendError, RecipeError, SceneError
-from terrapatch.recipe import resolve
 from terrapatch.reference import reference
 from terrapatch.tables import read_lock
 
@@ -39,7 +39,7 @@ def settings(here, **wanted):
         here / "results" / "settings", catalog=CATALOG,
         sampling={"kind": "mosaic", "crs": "EPSG:32631", "resolution": 10, "size_px": 32,
                   "unit_patches": 2},
-        reference={"vectors": [source]} | wanted,
+        label={"vectors": [source]} | wanted,
     )  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def test_the_lock_holds_files_layers_and_where_the_polygons_are(here):
         ["b000_000", "b001_000", "b002_000", "b003_000"][: len(lock.units)], ("vectors.0.0",)
     )
     assert lock.units
-    assert set(lock.units_left_out.values()) == {"no polygon of reference.vectors lies here"}
+    assert set(lock.units_left_out.values()) == {"no polygon of vectors lies here"}
     assert "vectors.0.0  parcels.gpkg  parcels  EPSG:4674  3 features" in describe(lock)
     assert not [item for item in lock.items if item.sensor == "reference"]
 
@@ -67,11 +67,12 @@ def test_the_lock_holds_files_layers_and_where_the_polygons_are(here):
 def test_the_stage_reads_what_the_plan_found(here):
     path = settings(here)
     lock = plan(path, here / "results" / "lock.json")
-    stage = here / "results" / "settings" / "reference.json"
+    stage = here / "results" / "settings" / "label.json"
     resolved = json.loads(path.read_text())
     stage.write_text(
         json.dumps(
-            {k: resolved[k] for k in ("name", "mode", "modalities", "sampling", "reference")}
+            {k: resolved[k] for k in ("name", "mode", "sampling")}
+            | {"layers": {"label": resolved["layers"]["label"]}}
         )
     )
     unit = lock.units[0].id
@@ -151,8 +152,8 @@ def test_recipes_with_vectors(tmp_path):
     with pytest.raises(RecipeError, match=r"needs a reference map, or reference\.vectors"):
         resolve(plain)
     found = resolve(
-        plain | {"reference": {"vectors": [{"path": "v.gpkg", "where": {"a": [1, "b", True]}}]}}
+        plain | {"label": {"vectors": [{"path": "v.gpkg", "where": {"a": [1, "b", True]}}]}}
     )
     assert found.reference.vectors[0].where == {"a": (1, "b", True)}
     with pytest.raises(RecipeError, match=r"reference\.vectors\.0\.prority: unknown key"):
-        resolve(plain | {"reference": {"vectors": [{"path": "v.gpkg", "prority": 2}]}})
+        resolve(plain | {"label": {"vectors": [{"path": "v.gpkg", "prority": 2}]}})

@@ -563,7 +563,7 @@ def test_damaged_predictions_are_named(tree, tmp_path):
 
 
 def test_the_report_shows_the_dataset_of_a_single_modality(tmp_path):
-    tree = make_tree(tmp_path, recipe={"layouts": {"name": "native"}, "modalities": ["sentinel2"]})
+    tree = make_tree(tmp_path, recipe={"layouts": {"name": "native"}, "images": ["sentinel2"]})
     layouts(*tree.inputs(), tree.settings("layouts"), Path(tree.results.dataset))
     run_publish(tree)
     page = run_report(tree, Path(tree.results.report))

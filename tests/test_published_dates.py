@@ -74,9 +74,15 @@ def published_pixels(folder, names, nodata):
 @pytest.mark.parametrize(
     ("dtype", "patches"),
     [
-        ("uint16", {"min_valid_sentinel1": 0.05}),
-        ("int16", {"min_valid_sentinel2": 0.5, "min_valid_sentinel1": 0.5}),
-        ("uint16", {"min_valid_sentinel2": 0.99, "min_dates_sentinel2": 2}),
+        ("uint16", {"require": {"sentinel1": {"valid": 0.05}}}),
+        (
+            "int16",
+            {"require": {"sentinel2": {"valid": 0.5}, "sentinel1": {"valid": 0.5}}},
+        ),
+        (
+            "uint16",
+            {"require": {"sentinel2": {"valid": 0.99, "dates": 2}}},
+        ),
     ],
 )
 def test_statistics_of_multisenge_are_those_of_its_files(tmp_path, dtype, patches):

@@ -12,32 +12,31 @@ import pytest
 import rasterio
 import yaml
 
+from helpers_recipes import resolve
 from terrapatch.catalog import plan
-from terrapatch.recipe import resolve, write_settings
+from terrapatch.recipe import write_settings
 from terrapatch.results import Results
 from terrapatch.sampling import sampling
-from terrapatch.sentinel1 import sentinel1
-from terrapatch.sentinel2 import sentinel2
+from terrapatch.stack import stack
 from terrapatch.stacks import open_stack
 from terrapatch.tables import read_geoparquet, write_lock
 
 
 def stacks(folder, recipe, modalities=("sentinel2",)):
     """Plan, place and stack: results folder, lock, and per modality a list of opened stacks."""
-    resolved = resolve({"name": "real", "modalities": list(modalities), **recipe})
+    resolved = resolve({"name": "real", "images": list(modalities), **recipe})
     r = Results(f"{folder}/real")
     write_settings(resolved, Path(r.root) / "settings")
     lock = plan(Path(r.settings("plan")))
     write_lock(lock, r.lock)
-    stage = {"sentinel2": sentinel2, "sentinel1": sentinel1}
     found = {modality: [] for modality in modalities}
     for unit in lock.units:
         footprints = Path(r.footprints(unit.id))
         sampling(Path(r.lock), unit.id, Path(r.settings("sampling")), footprints)
         for modality in modalities:
             output = Path(r.stack(unit.id, modality))
-            settings = Path(r.settings(modality))
-            stage[modality](Path(r.lock), unit.id, footprints, settings, output, threads=2)
+            settings = Path(r.stack_settings(modality))
+            stack(Path(r.lock), unit.id, modality, footprints, settings, output, threads=2)
             found[modality].append(open_stack(output))
     return r, lock, found
 
@@ -82,13 +81,13 @@ def test_l1c_safe_of_two_dates_keeps_its_pixels_on_the_native_grid(shared_data, 
     recipe = {
         "area": {"bbox": bbox},
         "catalog": {
-            "source": "local", "level": "L1C", "cloud_percent": 100,
+            "source": "local", "cloud_percent": 100,
             "paths": [str(p) for p in folder.glob("S2?_MSIL1C_2024*.SAFE")],
             "period": ["2024-01-01", "2024-12-31"],
         },
         "sampling": {"crs": "EPSG:32631", "resolution": 10, "size_px": 8, "area_rule": "intersects"},
-        "sentinel2": {"bands": bands, "harmonise": True},
-        "reference": {"path": constant_map(tmp_path, bbox)},
+        "sentinel2": {"level": "L1C", "bands": bands, "harmonise": True},
+        "label": {"path": constant_map(tmp_path, bbox)},
     }  # fmt: skip
     r, lock, found = stacks(tmp_path, recipe)
     scenes = [item for item in lock.items if item.sensor == "sentinel2"]
@@ -116,11 +115,11 @@ def test_a_whole_downscaled_product_in_a_zip_keeps_its_swath_edge(shared_data, t
     bbox = [152.0, -30.7, 153.1, -29.8]
     recipe = {
         "area": {"bbox": bbox},
-        "catalog": {"source": "local", "level": "L1C", "paths": [str(path)],
+        "catalog": {"source": "local", "paths": [str(path)],
                     "period": ["2018-01-01", "2018-12-31"]},
         "sampling": {"crs": "EPSG:32756", "resolution": 250, "size_px": 64},
-        "sentinel2": {"bands": ["B02", "B03", "B04", "B08", "B11"]},
-        "reference": {"path": constant_map(tmp_path, bbox)},
+        "sentinel2": {"level": "L1C", "bands": ["B02", "B03", "B04", "B08", "B11"]},
+        "label": {"path": constant_map(tmp_path, bbox)},
     }  # fmt: skip
     _, lock, found = stacks(tmp_path, recipe)
     assert lock.items[0].processing_baseline.replace(".", "") == "0206"
@@ -143,7 +142,7 @@ def test_a_cog_set_with_its_stac_item_is_stacked(shared_data, tmp_path):
                     "period": ["2020-02-01", "2020-02-28"]},
         "sampling": {"crs": "EPSG:32629", "resolution": 100, "size_px": 128},
         "sentinel2": {"bands": ["B02", "B03", "B04", "B08"], "scl": True, "kernel": "nearest"},
-        "reference": {"path": constant_map(tmp_path, bbox)},
+        "label": {"path": constant_map(tmp_path, bbox)},
     }  # fmt: skip
     r, lock, found = stacks(tmp_path, recipe)
     stack = found["sentinel2"][0]
@@ -165,15 +164,15 @@ def test_bands_of_three_resolutions_nest_exactly(shared_data, tmp_path):
     recipe = {
         "area": {"bbox": bbox},
         "catalog": {
-            "source": "local", "level": "L1C",
+            "source": "local",
             "rasters": [{
                 "sensor": "sentinel2", "level": "L1C", "date": "2017-02-16", "add_offset": 0,
                 "path": str(folder / "T33UUU_20170216T102101_{band}.jp2"), "bands": bands,
             }],
         },
         "sampling": {"crs": "EPSG:32633", "resolution": 10, "size_px": 96},
-        "sentinel2": {"bands": bands, "kernel": "bilinear", "dtype": "float32"},
-        "reference": {"path": constant_map(tmp_path, bbox)},
+        "sentinel2": {"level": "L1C", "bands": bands, "kernel": "bilinear", "dtype": "float32"},
+        "label": {"path": constant_map(tmp_path, bbox)},
     }  # fmt: skip
     r, lock, found = stacks(tmp_path, recipe)
     stack = found["sentinel2"][0]
@@ -209,7 +208,7 @@ def test_sentinel1_and_sentinel2_of_bigearthnet_lie_on_each_other(shared_data, t
                     "period": ["2017-06-01", "2017-06-30"]},
         "sampling": {"crs": "EPSG:32629", "resolution": 10, "size_px": 32},
         "sentinel2": {"bands": ["B02", "B08", "B11"]},
-        "reference": {"path": constant_map(tmp_path, bbox)},
+        "label": {"path": constant_map(tmp_path, bbox)},
     }  # fmt: skip
     r, lock, found = stacks(tmp_path, recipe, ("sentinel2", "sentinel1"))
     unit = lock.units[0].id
@@ -236,7 +235,7 @@ def test_a_radar_series_of_two_bursts_keeps_to_its_own_ground(shared_data, tmp_p
         "catalog": {"source": "local", "paths": [str(folder)],
                     "period": ["2021-01-01", "2025-12-31"]},
         "sampling": {"crs": "EPSG:32611", "resolution": 30, "size_px": 32},
-        "reference": {"path": constant_map(tmp_path, bbox)},
+        "label": {"path": constant_map(tmp_path, bbox)},
     }  # fmt: skip
     _, lock, found = stacks(tmp_path, recipe, ("sentinel1",))
     used = lock.items_of(lock.units[0].id, "sentinel1")
@@ -277,7 +276,7 @@ def test_a_real_flood_becomes_a_dataset_with_a_report(shared_data, tmp_path):
         "name": "flood",
         "area": {"bbox": [-0.782, 38.083, -0.736, 38.129]},
         "catalog": {
-            "source": "local", "level": "L1C",
+            "source": "local",
             "rasters": [
                 {"sensor": "sentinel2", "path": str(folder / "Spain_7370579_S2Hand.tif"),
                  "level": "L1C", "add_offset": 0, "bands": bands, **common},
@@ -288,9 +287,9 @@ def test_a_real_flood_becomes_a_dataset_with_a_report(shared_data, tmp_path):
             ],
         },
         "sampling": {"size_px": 64},
-        "sentinel2": {"bands": bands},
-        "reference": {"legend": "water.csv", "crosswalk": "codes.csv"},
-        "patches": {"min_valid_label": 0.5},
+        "sentinel2": {"level": "L1C", "bands": bands},
+        "label": {"legend": "water.csv", "crosswalk": "codes.csv"},
+        "patches": {"require": {"label": {"valid": 0.5}}},
         "splits": {"block_m": 1150, "buffer_m": 0},
         "training": {"models": ["forest"], "trees": 20},
         "publish": {"title": "Flood of the Segura", "quicklooks": 4},
@@ -331,7 +330,7 @@ def test_a_degree_grid_over_utm_scenes_agrees_with_gdal_on_real_pixels(
                     "period": ["2020-02-01", "2020-02-28"]},
         "sampling": {"resolution": 0.001, "size_px": 64, "unit_patches": 4},
         "sentinel2": {"bands": ["B08"], "kernel": kernel, "dtype": "float32"},
-        "reference": {"path": constant_map(tmp_path, bbox)},
+        "label": {"path": constant_map(tmp_path, bbox)},
     }  # fmt: skip
     r, lock, found = stacks(tmp_path, recipe)
     stack = found["sentinel2"][0]

@@ -176,16 +176,16 @@ def test_the_stage_adds_no_shift(shared_data, spain, tmp_path):
     common = {"date": "2019-09-18"}
     recipe = {
         "area": {"bbox": bbox},
-        "catalog": {"source": "local", "level": "L1C", "rasters": [
+        "catalog": {"source": "local", "rasters": [
             {"sensor": "sentinel2", "path": str(folder / "Spain_7370579_S2Hand.tif"),
              "level": "L1C", "add_offset": 0, "bands": bands, **common},
             {"sensor": "sentinel1", "path": str(folder / "Spain_7370579_S1Hand.tif"),
              "scale": "db", "bands": ["VV", "VH"], **common},
         ]},
         "sampling": {"crs": "EPSG:32630", "resolution": 10, "size_px": 32},
-        "sentinel2": {"bands": list(S2_BANDS), "kernel": "cubic"},
+        "sentinel2": {"level": "L1C", "bands": list(S2_BANDS), "kernel": "cubic"},
         "sentinel1": {"scale": "db", "kernel": "bilinear"},
-        "reference": {"path": constant_map(tmp_path, bbox)},
+        "label": {"path": constant_map(tmp_path, bbox)},
     }  # fmt: skip
     r, lock, found = stacks(tmp_path, recipe, ("sentinel2", "sentinel1"))
     assert len(lock.units) == 1

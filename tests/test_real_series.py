@@ -311,12 +311,12 @@ def test_described_rasters_of_radar_alone_become_a_dataset(shared_data, tmp_path
     )
     (tmp_path / "codes.csv").write_text("source_code,source_name,code\n1,West,0\n2,East,1\n")
     recipe = {
-        "name": "antwerp", "modalities": ["sentinel1"],
+        "name": "antwerp", "images": ["sentinel1"],
         "area": {"bbox": [5.05125, 51.21562, 5.06067, 51.22171]},
         "catalog": {"source": "local", "rasters": rasters},
         "sampling": {"crs": "EPSG:32631", "resolution": 10, "size_px": 16},
         "sentinel1": {"time": "series", "speckle": "multitemporal"},
-        "reference": {"path": "map.tif", "legend": "legend.csv", "crosswalk": "codes.csv"},
+        "label": {"path": "map.tif", "legend": "legend.csv", "crosswalk": "codes.csv"},
         "splits": {"block_m": 160, "buffer_m": 0},
         "training": {"models": ["forest"], "trees": 5, "required": False},
     }  # fmt: skip

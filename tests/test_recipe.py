@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers_recipes import resolve, with_layers
 from terrapatch.build import workflow_recipe
 from terrapatch.errors import RecipeError
 from terrapatch.recipe import (
@@ -17,19 +18,20 @@ from terrapatch.recipe import (
     load_recipe,
     read_settings,
     recipe_schema,
-    resolve,
     shipped_recipes,
     write_settings,
 )
-from terrapatch.sections import SECTIONS, STAGES, Sections
-from terrapatch.sections.views import ALL, stages_of, view_of
-from terrapatch.yamlfiles import merged
+from terrapatch.recipe import resolve as resolve_plain
+from terrapatch.sections import KINDS
 
 SMALL = {
     "name": "x",
     "area": {"bbox": [1, 2, 3, 4]},
     "catalog": {"source": "simulated"},
 }
+
+
+LAYERED = with_layers(SMALL)
 
 
 def shipped():
@@ -54,15 +56,21 @@ def test_all_findings_stand_in_one_message_with_the_place_and_a_hint():
     bad = {
         "name": "X!",
         "area": {"bbox": [1, 2, 3]},
-        "sentinel2": {"kernle": "cubic", "kernel": "lanczos"},
+        "layers": {
+            "sentinel2": {"kind": "sentinel2", "kernle": "cubic", "kernel": "lanczos"},
+            "aerial": {"kind": "ratser"},
+            "dem": {"bands": ["z"]},
+            "A b": {"kind": "labels"},
+        },
         "patchs": {},
     }
     with pytest.raises(RecipeError) as caught:
-        resolve(bad)
+        resolve_plain(bad)
     text = str(caught.value)
     for part in (
-        "5 finding(s)", "name:", "area.bbox", "sentinel2.kernel: ", "did you mean 'kernel'",
-        "did you mean 'patches'",
+        "8 finding(s)", "name:", "area.bbox", "layers.sentinel2.kernel: ", "did you mean 'kernel'",
+        "layers.aerial.kind: no kind of layers 'ratser'", "layers.dem.kind: is missing; kinds of",
+        "layers.A b.", "did you mean 'patches'",
     ):  # fmt: skip
         assert part in text
     assert caught.value.exit_code == 2
@@ -74,15 +82,22 @@ def test_all_findings_stand_in_one_message_with_the_place_and_a_hint():
         ({"sentinel2": {"bands": ["B02", "B10"]}}, "B10 is not in Level-2A"),
         ({"sentinel2": {"bands": ["B02", "B13"]}}, "no Sentinel-2 bands: ['B13']"),
         ({"sentinel2": {"bands": ["B02", "B02"]}}, "unique"),
-        ({"sentinel2": {"scl": True}, "catalog": {"level": "L1C"}}, "no scene classification"),
+        ({"sentinel2": {"scl": True, "level": "L1C"}}, "no scene classification"),
         ({"catalog": {"source": "local", "paths": ["a"]}}, "period"),
         ({"catalog": {"source": "local"}}, "needs paths or rasters"),
         ({"area": {"bbox": [3, 2, 1, 4]}}, "not west < east"),
         ({"area": {}}, "either bbox"),
         ({"splits": {"fractions": [0.5, 0.5, 0.5]}}, "sum to 1"),
-        ({"layouts": {"name": "cerradata4mm"}, "modalities": ["sentinel2"]}, "needs both"),
-        ({"patches": {"min_valid_label": 1.5}}, "less than or equal to 1"),
+        ({"layouts": {"name": "cerradata4mm"}, "images": ["sentinel2"]}, "needs both"),
+        ({"patches": {"require": {"label": {"valid": 1.5}}}}, "less than or equal to 1"),
         ({"simulate": {"seed": -1}}, "simulate.seed"),
+        ({"sentinel2": {"level": "L1C"}}, "layers.sentinel2.level: the embedded archive holds"),
+        ({"images": []}, "at least one layer of images"),
+        ({"patches": {"require": {"sentinel3": {}}}}, "require.sentinel3: no layer 'sentinel3'"),
+        ({"patches": {"require": {"label": {"dates": 2}}}}, "labels have no dates"),
+        ({"training": {"inputs": ["sentinel2", "dem"]}}, "training.inputs: no layer 'dem'"),
+        ({"training": {"inputs": ["label"]}}, "training.inputs: no layer 'label'"),
+        ({"training": {"target": "lable"}}, "training.target: no layer 'lable' of that kind; did"),
     ],
 )
 def test_impossible_values_stop_before_any_work(change, part):
@@ -94,12 +109,16 @@ def test_impossible_values_stop_before_any_work(change, part):
 
 
 def test_a_level_1c_recipe_may_ask_for_b10():
-    plain = merged(SMALL, {"catalog": {"level": "L1C"}, "sentinel2": {"bands": ["B10"]}})
-    assert resolve(plain).sentinel2.bands == ("B10",)
+    local = {
+        "catalog": {"source": "local", "paths": ["in"], "period": ["2022-01-01", "2022-12-31"]}
+    }
+    plain = merged(SMALL | local, {"sentinel2": {"level": "L1C", "bands": ["B10"]}})
+    plain |= {"label": {"path": "map.tif"}, "images": ["sentinel2"]}
+    assert resolve(plain).layers["sentinel2"].bands == ("B10",)
 
 
 def test_extends_is_looked_up_beside_the_file_and_among_the_shipped(tmp_path):
-    (tmp_path / "base.yaml").write_text(yaml.safe_dump(merged(SMALL, {"name": "base"})))
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(merged(LAYERED, {"name": "base"})))
     (tmp_path / "child.yaml").write_text(
         "name: child\nextends: base\nsampling: {size_px: 64}\narea: {file: a.geojson}\n"
     )
@@ -132,14 +151,17 @@ def test_a_file_that_is_no_yaml_mapping_is_named(tmp_path):
 def test_published_mode_applies_the_recipes_own_list_of_changes():
     corrected = load_recipe("cerradata4mm")
     published = load_recipe("cerradata4mm", {"mode": "published"})
-    assert (corrected.sentinel2.harmonise, published.sentinel2.harmonise) == (True, False)
+    assert (corrected.layers["sentinel2"].harmonise, published.layers["sentinel2"].harmonise) == (
+        True,
+        False,
+    )
     assert (corrected.splits.method, published.splits.method) == ("blocks", "published")
-    assert corrected.sentinel2.bands == published.sentinel2.bands
+    assert corrected.layers["sentinel2"].bands == published.layers["sentinel2"].bands
 
 
 def test_the_workflow_ignores_the_default_recipe_where_a_recipe_is_given(tmp_path):
     file = tmp_path / "mine.yaml"
-    plain = merged(SMALL, {"name": "mine"})
+    plain = merged(LAYERED, {"name": "mine"})
     file.write_text(yaml.safe_dump(plain))
     recipe, output = workflow_recipe({"recipe": "demo", **plain, "output": "out"}, [file])
     assert (recipe.name, output) == ("mine", "out")
@@ -150,38 +172,54 @@ def test_the_workflow_ignores_the_default_recipe_where_a_recipe_is_given(tmp_pat
 def test_settings_round_trip_and_keep_their_time_when_nothing_changed(tmp_path):
     recipe = load_recipe("demo")
     paths = write_settings(recipe, tmp_path)
-    assert [p.stem for p in paths] == list(STAGES)
+    names = [p.relative_to(tmp_path).as_posix() for p in paths]
+    stages = [s for s in STAGES if s != "stack"]
+    assert [n for n in names if "/" not in n] == [f"{stage}.json" for stage in stages]
+    assert [n for n in names if "/" in n] == [f"stack/{layer}.json" for layer in recipe.layers]
     times = [p.stat().st_mtime_ns for p in paths]
     assert times == [p.stat().st_mtime_ns for p in write_settings(recipe, tmp_path)]
     for path in paths:
         settings = read_settings(path)
-        for section, keys in view_of(Sections, path.stem).items():
-            read, whole = getattr(settings, section), getattr(recipe, section)
-            for key in [] if keys == ALL else keys:
-                assert getattr(read, key) == getattr(whole, key)
-            assert keys != ALL or read == whole
-
-
-def test_a_key_that_a_stage_does_not_read_cannot_be_touched(tmp_path):
-    write_settings(load_recipe("demo"), tmp_path)
-    settings = read_settings(tmp_path / "sampling.json")
-    assert settings.sampling.step_px == settings.sampling.size_px == 128
-    for touch in (
-        lambda: settings.catalog,
-        lambda: settings.sampling.resolution,
-        lambda: settings.mode,
-    ):
-        with pytest.raises(LookupError, match="is not in the settings of this stage"):
-            touch()
-    with pytest.raises(AttributeError):
-        _ = settings.sampling.size
+        stage = "stack" if path.parent.name == "stack" else path.stem
+        for section in STAGES[stage]:
+            if (stage, section) == ("stack", "layers"):
+                assert settings.layers == {path.stem: recipe.layers[path.stem]}
+            else:
+                assert getattr(settings, section) == getattr(recipe, section)
 
 
 def test_a_changed_section_touches_the_settings_of_its_stages_alone(tmp_path):
-    before = {p.stem: p.read_text() for p in write_settings(load_recipe("demo"), tmp_path)}
+    before = {p.name: p.read_text() for p in write_settings(load_recipe("demo"), tmp_path)}
     changed = load_recipe("demo", {"training": {"trees": 7}})
-    after = {p.stem: p.read_text() for p in write_settings(changed, tmp_path)}
-    assert {stage for stage in STAGES if before[stage] != after[stage]} == {"training"}
+    after = {p.name: p.read_text() for p in write_settings(changed, tmp_path)}
+    assert {name for name in before if before[name] != after[name]} == {"training.json"}
+    faster = load_recipe("demo", {"layers": {"sentinel1": {"speckle": "lee"}}})
+    after = {p.name: p.read_text() for p in write_settings(faster, tmp_path)}
+    changed = {name for name in before if before[name] != after[name]}
+    assert "sentinel1.json" in changed
+    assert not changed & {"sentinel2.json", "label.json", "sampling.json", "splits.json"}
+
+
+def test_layers_are_merged_by_name_taken_out_and_turned_into_another_kind(tmp_path):
+    demo = load_recipe("demo")
+    changed = load_recipe("demo", {"layers": {"sentinel1": {"speckle": "lee"}}})
+    assert list(changed.layers) == list(demo.layers) == ["sentinel2", "sentinel1", "label"]
+    assert changed.layers["sentinel1"].radiometry == demo.layers["sentinel1"].radiometry
+    native = {"layouts": {"name": "native"}}
+    less = load_recipe("demo", {"layers": {"sentinel1": None}, **native})
+    assert list(less.layers) == ["sentinel2", "label"]
+    again = resolve_plain(less.model_dump(mode="json", exclude_unset=True))
+    assert list(again.layers) == ["sentinel2", "label"]
+    more = load_recipe("demo", {"layers": {"late": {"kind": "sentinel2"}}, **native})
+    assert list(more.layers) == ["sentinel2", "sentinel1", "label", "late"]
+    turned = {"layers": {"sentinel1": {"kind": "sentinel2", "bands": ["B02"]}}, **native}
+    assert load_recipe("demo", turned).layers["sentinel1"].bands == ("B02",)
+
+
+def test_a_recipe_without_layers_is_a_finding():
+    with pytest.raises(RecipeError, match="at least one layer of images") as caught:
+        resolve_plain(SMALL)
+    assert "one layer of labels" in str(caught.value)
 
 
 def test_a_settings_file_that_is_missing_or_not_ours_is_an_error(tmp_path):
@@ -193,19 +231,16 @@ def test_a_settings_file_that_is_missing_or_not_ours_is_an_error(tmp_path):
 
 
 def test_every_field_of_every_section_is_explained():
-    for name, section in {**SECTIONS, "recipe": Recipe}.items():
+    for name, section in {**SECTIONS, **KINDS, "recipe": Recipe}.items():
         for field, info in section.model_fields.items():
             if field != "version" and field not in SECTIONS:
                 assert info.description, f"{name}.{field}"
 
 
 def test_every_section_but_area_has_a_version_and_a_stage():
-    assert stages_of(Sections) == set(STAGES)
-    read = {section for stage in STAGES for section in view_of(Sections, stage)}
-    assert set(Sections.model_fields) == read
-    for stage in STAGES:  # every key of a row is one of its section
-        for section, keys in view_of(Sections, stage).items():
-            assert keys == ALL or set(keys) <= set(SECTIONS[section].model_fields)
+    seen = {section for sections in STAGES.values() for section in sections}
+    assert {*SECTIONS, "layers"} == seen
+    assert all("version" in kind.model_fields for kind in KINDS.values())
     assert {n for n, s in SECTIONS.items() if "version" not in s.model_fields} == {"area"}
 
 

@@ -34,7 +34,7 @@ def build(tmp_path, geobox, items, **changes):
     """Run the stage; gives (band, y, x) and the band names."""
     folder = settings_folder(tmp_path / "settings", **changes)
     output = tmp_path / "labels" / "u1.tif"
-    reference(small_lock(tmp_path, geobox, items), "u1", folder / "reference.json", output)
+    reference(small_lock(tmp_path, geobox, items), "u1", folder / "stack" / "label.json", output)
     with rasterio.open(output) as dataset:
         assert dataset.nodata == NODATA
         assert dataset.block_shapes[0] == (256, 256) or min(geobox.shape) < 256
@@ -343,18 +343,18 @@ def test_distance_layers_see_across_units_and_end_at_254(tmp_path):
     codes[:, :5] = 1
     write_map(tmp_path / "map.tif", codes, grid)
     item = map_item(tmp_path / "map.tif")
-    whole, names = build(tmp_path, grid, [item], reference={"edges": "distance"})
+    whole, names = build(tmp_path, grid, [item], label={"edges": "distance"})
     assert names[2] == "edge_l2"
     expected = np.minimum(np.rint(distance_transform_edt(np.arange(700) != 4)), 254)
     np.testing.assert_array_equal(whole[2, 20], expected)
-    right, _ = build(tmp_path, grid[10:30, 100:400], [item], reference={"edges": "distance"})
+    right, _ = build(tmp_path, grid[10:30, 100:400], [item], label={"edges": "distance"})
     np.testing.assert_array_equal(right, whole[:, 10:30, 100:400])
 
 
 def test_no_edges_means_no_edge_bands(tmp_path):
     write_map(tmp_path / "map.tif", np.full((4, 4), 11, "uint8"), utm_geobox((4, 4)))
     layers, names = build(
-        tmp_path, utm_geobox((4, 4)), [map_item(tmp_path / "map.tif")], reference={"edges": "none"}
+        tmp_path, utm_geobox((4, 4)), [map_item(tmp_path / "map.tif")], label={"edges": "none"}
     )
     assert names == ("l2", "l1")
     assert len(layers) == 2
@@ -383,7 +383,7 @@ def prodes_recipe(tmp_path, codes):
     crosswalk = tmp_path / f"prodes_{len(codes)}_crosswalk.csv"
     lines = [f"{code},source {code},{PRODES_CODES.index(code)}" for code in codes]
     crosswalk.write_text("source_code,source_name,code\n" + "\n".join(lines) + "\n")
-    return {"reference": {"legend": str(legend), "crosswalk": str(crosswalk)}}
+    return {"label": {"legend": str(legend), "crosswalk": str(crosswalk)}}
 
 
 def test_a_genuine_map_in_sirgas_reaches_a_grid_in_utm_and_one_in_degrees(tmp_path, shared_data):
@@ -435,8 +435,8 @@ def test_an_unknown_code_of_a_genuine_map_is_counted(tmp_path, shared_data):
 
 
 def test_settings_and_lock_are_those_that_the_stage_reads(tmp_path):
-    folder = settings_folder(tmp_path / "s", reference={"edges": "thick"})
-    assert read_settings(folder / "reference.json").reference.edges == "thick"
+    folder = settings_folder(tmp_path / "s", label={"edges": "thick"})
+    assert read_settings(folder / "stack" / "label.json").label.edges == "thick"
     lock = small_lock(tmp_path, utm_geobox((4, 4)), [])
     assert read_lock(lock).items_of("u1", "reference") == []
 
@@ -461,7 +461,7 @@ def test_cleaned_labels_of_a_grid_in_degrees_do_not_depend_on_units(tmp_path, st
     grid = snapped_geobox((10, 55, 10.1, 60.12), "EPSG:4326", 2e-3)
     random_map(tmp_path / "map.tif", grid.pad(400), side=3)
     item = map_item(tmp_path / "map.tif")
-    settings_ = settings_folder(tmp_path / "settings", reference={"clean": steps})
+    settings_ = settings_folder(tmp_path / "settings", label={"clean": steps})
 
     def labels(unit_patches):
         units = mosaic_units(grid, size_px=10, stride_px=10, unit_patches=unit_patches)
@@ -479,7 +479,7 @@ def test_cleaned_labels_of_a_grid_in_degrees_do_not_depend_on_units(tmp_path, st
         whole = np.zeros(grid.shape, np.uint8)
         for unit in units:
             output = tmp_path / f"{unit.id}.tif"
-            reference(tmp_path / "lock.json", unit.id, settings_ / "reference.json", output)
+            reference(tmp_path / "lock.json", unit.id, settings_ / "stack" / "label.json", output)
             with rasterio.open(output) as dataset:
                 part = dataset.read(1)
             top, left = unit.first_row * 10, unit.first_col * 10

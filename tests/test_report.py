@@ -274,7 +274,7 @@ def foreign(tmp_path_factory):
     path = root / "legend.csv"
     path.write_text("\n".join(rows) + "\n", "utf-8")
     recipe = {
-        "reference": {"legend": str(path)}, "layouts": {"name": "native"},
+        "label": {"legend": str(path)}, "layouts": {"name": "native"},
         "publish": {"title": "T | <i>*x*</i>", "authors": ["A_B|C <c>"], "quicklooks": 2},
     }  # fmt: skip
     tree = make_tree(root / "tree", recipe=recipe)

@@ -17,9 +17,11 @@ FLOORS = (
     {"exact"},
     {"rasters", "sums", "stacks", "resample", "patchfiles", "radar", "dates", "vectors"},
     {"mosaic", "heights", "batches", "dropping"},
+    {"sentinel2", "sentinel1", "reference"},
+    {"kinds"},
     {
-        "simulate", "catalog", "sampling", "sentinel2", "sentinel1", "reference", "patches",
-        "splits", "layouts", "publish", "training",
+        "simulate", "catalog", "sampling", "stack", "patches", "splits", "layouts", "publish",
+        "training",
     },
     {"cli", "build", "faults", "screen"},
 )  # fmt: skip

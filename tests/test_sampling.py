@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import Transformer
 
+from helpers_recipes import resolve
 from terrapatch.errors import GridError, IncompleteError, InputError
 from terrapatch.grid import (
     Unit,
@@ -23,7 +24,6 @@ from terrapatch.grid import (
     tile_units,
     windows_in_area,
 )
-from terrapatch.recipe import resolve
 from terrapatch.sampling import footprints, patch_id, sampling
 from terrapatch.tables import Lock, LockedUnit, read_geoparquet, write_lock
 from terrapatch.vectors import read_area

@@ -14,6 +14,7 @@ from odc.geo.geobox import GeoBox
 from helpers_grd import TARGETS, UTM, copy_of, simulate
 from helpers_heights import heights_on, write_dem
 from helpers_orbits import write_orbit
+from helpers_recipes import resolve
 from helpers_scenes import all_corners, brute_bilinear
 from helpers_scenes import pixels as placed
 from terrapatch.catalog.grd import read_product
@@ -22,8 +23,7 @@ from terrapatch.errors import GridError, InputError, RecipeError, SceneError
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.doppler import ecef, image_coordinates, locate
 from terrapatch.radar.luts import read_calibration, read_noise
-from terrapatch.recipe import resolve
-from terrapatch.sections import Sentinel1Settings
+from terrapatch.recipe import Sentinel1Settings, merged
 from terrapatch.sentinel1.dem import Dem, read_dem
 from terrapatch.sentinel1.geometry import Ground, Heights, coordinates, ground_control, terrain
 from terrapatch.sentinel1.radiometry import calibrate
@@ -543,10 +543,10 @@ def test_settings_that_cannot_be_are_refused(settings, says):
 def test_a_recipe_without_heights_for_raw_products_is_refused():
     plain = {
         "name": "t",
-        "modalities": ["sentinel1"],
+        "images": ["sentinel1"],
         "area": {"bbox": [8, 48, 9, 49]},
         "catalog": {"source": "local", "paths": ["a"], "period": ["2022-06-01", "2022-06-30"]},
-        "reference": {"path": "map.tif"},
+        "label": {"path": "map.tif"},
         "sentinel1": {"level": "GRD"},
     }
     with pytest.raises(RecipeError, match=r"sentinel1\.dem: terrain correction needs"):

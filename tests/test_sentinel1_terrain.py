@@ -491,7 +491,7 @@ def test_a_recipe_with_flattening_and_layers_becomes_a_dataset(tmp_path):
 
     recipe = {
         "name": "rtc",
-        "modalities": ["sentinel1"],
+        "images": ["sentinel1"],
         "area": {"bbox": [-48.01, -6.01, -47.99, -5.99]},
         "catalog": {"source": "simulated"},
         "simulate": {"passes": 1, "margin_m": 3500, "s1_format": "grd"},

@@ -17,11 +17,11 @@ from pyproj import Transformer
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.warp import Resampling, reproject
 
+from helpers_recipes import resolve
 from terrapatch import grid
 from terrapatch.errors import InputError
 from terrapatch.legend import load_crosswalk
-from terrapatch.recipe import resolve, write_settings
-from terrapatch.sections import SimulateSettings
+from terrapatch.recipe import SimulateSettings, write_settings
 from terrapatch.simulate import archive as archive_module
 from terrapatch.simulate import landscape as ground
 from terrapatch.simulate import (
@@ -745,7 +745,6 @@ def test_crops_of_two_zones_cover_the_area_only_together():
 @pytest.mark.parametrize(
     ("bbox", "catalog", "message"),
     [
-        (SMALL, {"level": "L1C"}, "catalog.level"),
         ((179.98, 10.0, 179.9999, 10.02), {}, "antimeridian"),
     ],
 )

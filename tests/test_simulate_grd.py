@@ -14,13 +14,13 @@ import rasterio
 import shapely
 from scipy.interpolate import RegularGridInterpolator
 
+from helpers_recipes import resolve
 from terrapatch import grid
 from terrapatch.errors import InputError
 from terrapatch.radar import doppler
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.orbit import Orbit
-from terrapatch.recipe import resolve, write_settings
-from terrapatch.sections import SimulateSettings
+from terrapatch.recipe import SimulateSettings, write_settings
 from terrapatch.simulate import grd, passage, references
 from terrapatch.simulate.archive import simulate
 from terrapatch.simulate.facts import covers

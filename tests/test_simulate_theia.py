@@ -8,14 +8,14 @@ import pytest
 import rasterio
 import shapely
 
+from helpers_recipes import resolve
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.plan import plan
 from terrapatch.grid import mgrs_tile_geobox
-from terrapatch.recipe import resolve, write_settings
+from terrapatch.recipe import THEIA_10, write_settings
 from terrapatch.sampling import sampling
-from terrapatch.sections import THEIA_10
-from terrapatch.sentinel2 import sentinel2
 from terrapatch.simulate import simulate, theia
+from terrapatch.stack import stack as make
 from terrapatch.stacks import open_stack
 from test_simulate import settings_file
 
@@ -92,12 +92,11 @@ def stacks(archive, folder, processor, **options):
     """The stacks of all units of a series on tile grids, made of one processor's products."""
     recipe = resolve(
         {
-            "name": "tiles", "modalities": ["sentinel2"], "area": {"bbox": list(AREA)},
-            "catalog": {"source": "simulated", "processor": processor, "hash_files": False,
-                        **options},
+            "name": "tiles", "images": ["sentinel2"], "area": {"bbox": list(AREA)},
+            "catalog": {"source": "simulated", "hash_files": False, **options},
             "simulate": {"s2_format": "both"},
             "sampling": {"kind": "tiles", "size_px": 64, "stride_px": 65},
-            "sentinel2": {"bands": list(THEIA_10), "dtype": "int16", "time": "series",
+            "sentinel2": {"processor": processor, "bands": list(THEIA_10), "dtype": "int16", "time": "series",
                           "kernel": "cubic"},
         }
     )  # fmt: skip
@@ -108,9 +107,9 @@ def stacks(archive, folder, processor, **options):
         footprints = folder / f"{unit.id}.parquet"
         sampling(folder / "lock.json", unit.id, folder / "settings" / "sampling.json", footprints)
         target = folder / f"{unit.id}.zarr"
-        sentinel2(
-            folder / "lock.json", unit.id, footprints, folder / "settings" / "sentinel2.json",
-            target, threads=2,
+        make(
+            folder / "lock.json", unit.id, "sentinel2", footprints,
+            folder / "settings" / "stack" / "sentinel2.json", target, threads=2,
         )  # fmt: skip
         found[unit.id] = open_stack(target)
     return lock, found
@@ -173,8 +172,7 @@ def test_full_cover_leaves_out_the_dates_at_the_edge(archive, tmp_path):
 
 def test_the_archive_can_hold_theias_products_alone_with_the_same_bytes(archive, tmp_path):
     settings = settings_file(
-        tmp_path / "s", passes=3, s2_format="theia", catalog={"processor": "theia"},
-        sentinel2={"bands": list(THEIA_10)},
+        tmp_path / "s", passes=3, s2_format="theia", sentinel2={"processor": "theia", "bands": list(THEIA_10)},
     )  # fmt: skip
     simulate(settings, tmp_path / "out", threads=1)
     assert not (tmp_path / "out" / "sentinel2").exists()

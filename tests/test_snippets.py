@@ -140,8 +140,8 @@ def test_snippets_of_cerradata4mm(tmp_path, monkeypatch, folders):
 @pytest.mark.usefixtures("terratorch")
 def test_snippets_of_multisenge(tmp_path, monkeypatch, wanted):
     _, dataset = made_tiles(
-        tmp_path / "tree", modalities=list(wanted),
-        patches={"min_valid_sentinel2": 0.5, "min_valid_sentinel1": 0.05},
+        tmp_path / "tree", images=list(wanted),
+        patches={"require": {"sentinel2": {"valid": 0.5}, "sentinel1": {"valid": 0.05}}},
     )  # fmt: skip
     (plain,), (generic,) = snippets(dataset)
     names = run(plain, dataset, monkeypatch)
@@ -162,7 +162,7 @@ def test_snippets_of_multisenge(tmp_path, monkeypatch, wanted):
 @pytest.mark.parametrize("wanted", [("sentinel2", "sentinel1"), ("sentinel1",)])
 def test_snippets_of_the_native_layout_of_a_series(tmp_path, monkeypatch, wanted):
     tiles, dataset = made_tiles(
-        tmp_path / "tree", modalities=list(wanted), layouts={"name": "native"},
+        tmp_path / "tree", images=list(wanted), layouts={"name": "native"},
         units=("32ULV", "31UGQ"),
     )  # fmt: skip
     (plain,), generic = snippets(dataset)

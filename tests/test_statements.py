@@ -160,7 +160,7 @@ def _planned(folder, codes, nodata):
     (folder / "cw.csv").write_text("source_code,source_name,code\n" + codes)
     return plan(
         settings_file(
-            folder, reference={"path": str(path), "crosswalk": str(folder / "cw.csv")},
+            folder, label={"path": str(path), "crosswalk": str(folder / "cw.csv")},
             catalog={"paths": [str(folder / "archive")], "period": ["2022-01-01", "2022-12-31"]},
         )
     )  # fmt: skip

@@ -206,7 +206,7 @@ def settings(here, reference="map.vrt", **recipe):
     return settings_file(
         here / "results" / "settings",
         catalog={"paths": ["in"], "period": ["2022-01-01", "2022-12-31"]},
-        reference={"path": reference, "edges": "none"}, **recipe,
+        label={"path": reference, "edges": "none"}, **recipe,
     )  # fmt: skip
 
 
@@ -221,10 +221,10 @@ def alter(path):
 
 
 def make_labels(here):
-    stage = here / "results" / "settings" / "reference.json"
+    stage = here / "results" / "settings" / "label.json"
     plain = json.loads((here / "results" / "settings" / "plan.json").read_text())
-    keys = ("name", "mode", "modalities", "sampling", "reference")
-    stage.write_text(json.dumps({key: plain[key] for key in keys}))
+    kept = {key: plain[key] for key in ("name", "mode", "sampling")}
+    stage.write_text(json.dumps({**kept, "layers": {"label": plain["layers"]["label"]}}))
     lock = here / "results" / "lock.json"
     reference(lock, "b000_000", stage, here / "labels.tif")
 

@@ -6,7 +6,7 @@ import pytest
 from terrapatch.errors import LegendError
 from terrapatch.legend import NODATA, load_crosswalk, load_legend, table_rows
 from terrapatch.reference.label import _with_ignored
-from terrapatch.sections import ReferenceSettings
+from terrapatch.sections import LabelsSettings
 from terrapatch.vectors import FieldCrosswalk, network_rules
 
 WALK = "source_code;source_name;code\n11;Forêt, dense;1\n12;Eau;\n"
@@ -119,8 +119,8 @@ def test_packaged_tables_are_read_as_before():
 
 def test_codes_of_maps_are_listed_or_ignored_too(tmp_path):
     write(tmp_path / "w.csv", "source_code,code\n11,0\n")
-    wanted = ReferenceSettings(crosswalk=str(tmp_path / "w.csv"), ignore_codes=(11, "CS1"))
+    wanted = LabelsSettings(crosswalk=str(tmp_path / "w.csv"), ignore_codes=(11, "CS1"))
     with pytest.raises(LegendError, match=r"code\(s\) \[11\] have a row there"):
         _with_ignored(wanted)
-    wanted = ReferenceSettings(crosswalk=str(tmp_path / "w.csv"), ignore_codes=("12.0", "CS1"))
+    wanted = LabelsSettings(crosswalk=str(tmp_path / "w.csv"), ignore_codes=("12.0", "CS1"))
     assert _with_ignored(wanted).codes == {11: 0, 12: NODATA}

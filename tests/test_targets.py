@@ -260,7 +260,7 @@ def test_the_record_is_the_same_on_any_number_of_threads(tree, tmp_path):
     [
         ("results/demo/lock.json", "plan --results results/demo"),
         ("results/my demo/lock.json", "plan --results 'results/my demo'"),
-        ("-r/demo/stacks/b000_000/sentinel2.zarr", "sentinel2 ./-r/demo b000_000"),
+        ("-r/demo/stacks/b000_000/sentinel2.zarr", "stack ./-r/demo b000_000 sentinel2"),
         ("results/demo/stacks/31TCJ/sentinel1.zarr/data/c/0", "sentinel1 results/demo 31TCJ"),
         ("/abs/demo/labels/b000_000.tif", "reference /abs/demo b000_000"),
         ("results/demo/dates/u.parquet", "patches results/demo u"),
@@ -269,7 +269,7 @@ def test_the_record_is_the_same_on_any_number_of_threads(tree, tmp_path):
         ("results/demo/dataset/.layout.json", "layouts results/demo"),
         ("results/demo/dataset/msi_images/x.tif", "layouts results/demo"),
         ("results/demo/validation/metrics.json", "training results/demo"),
-        ("results/demo/settings/sentinel2.json", "settings demo --output results"),
+        ("results/demo/settings/stack/sentinel2.json", "settings demo --output results"),
         ("lock.json", "plan --results ."),
     ],
 )

@@ -322,7 +322,7 @@ def test_the_table_of_dates_says_how_cloudy_the_scenes_were(tmp_path):
     write_geotiff(tmp_path / "l.tif", np.zeros((len(layers), *geobox.shape), np.uint8), geobox,
                   nodata=255, descriptions=layers)  # fmt: skip
     settings = settings_folder(
-        tmp_path / "settings", modalities=["sentinel2"], sentinel2={"time": "series"}
+        tmp_path / "settings", images=["sentinel2"], sentinel2={"time": "series"}
     )
     patches(lock, "u1", tmp_path / "f.parquet", {"sentinel2": tmp_path / "s.zarr"},
             tmp_path / "l.tif", settings / "patches.json", tmp_path / "p.parquet",

@@ -37,11 +37,11 @@ def dataset(tmp_path_factory):
     return make_dataset(tmp_path_factory.mktemp("dataset"))
 
 
-def run(dataset, folder, settings, *, modalities=None, threads=1):
+def run(dataset, folder, settings, *, images=None, threads=1):
     """Run the stage with these settings; returns its two files."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "settings.json"
-    write_settings(path, settings, modalities)
+    write_settings(path, settings, images)
     out, pictures = folder / "metrics.json", folder / "predictions.npz"
     training(*dataset.paths()[:4], path, out, pictures, threads=threads)
     return out, pictures
@@ -103,7 +103,7 @@ def test_levels_and_inputs_that_are_not_there_fail_nothing_where_training_is_not
 ):
     assert "no level 'l9'" in _nothing(dataset, tmp_path, {**OPTIONAL, "level": "l9"})
     wanted = {**OPTIONAL, "inputs": ["sentinel1"]}
-    assert "training.inputs" in _nothing(dataset, tmp_path, wanted, modalities=["sentinel2"])
+    assert "training.inputs" in _nothing(dataset, tmp_path, wanted, images=["sentinel2"])
 
 
 def test_one_class_alone_fails_nothing_where_training_is_not_required(tmp_path):
@@ -276,7 +276,7 @@ def test_the_finest_level_can_be_learned_too(dataset, tmp_path):
 
 @pytest.mark.parametrize("modality", ["sentinel2", "sentinel1"])
 def test_one_modality_is_enough(dataset, tmp_path, modality):
-    out, _ = run(dataset, tmp_path, FOREST, modalities=[modality])
+    out, _ = run(dataset, tmp_path, FOREST, images=[modality])
     report = json.loads(out.read_text())
     assert [modality] == report["inputs"]
     assert report["passed"]
@@ -284,7 +284,7 @@ def test_one_modality_is_enough(dataset, tmp_path, modality):
 
 def test_inputs_that_the_dataset_lacks_are_a_recipe_error(dataset, tmp_path):
     with pytest.raises(RecipeError, match=r"training\.inputs \['sentinel1'\]"):
-        run(dataset, tmp_path, {**FOREST, "inputs": ["sentinel1"]}, modalities=["sentinel2"])
+        run(dataset, tmp_path, {**FOREST, "inputs": ["sentinel1"]}, images=["sentinel2"])
 
 
 def test_damaged_metrics_are_a_storage_error(tmp_path):
@@ -386,7 +386,7 @@ def test_unet_passes_and_has_the_same_bytes_for_one_and_two_threads(dataset, tmp
 def test_unet_trains_with_every_scaling_and_with_class_weights(dataset, tmp_path, form):
     pytest.importorskip("torch")
     settings = {**UNET, "epochs": 2, "normalisation": form, "class_weights": True}
-    found = json.loads(run(dataset, tmp_path, settings, modalities=["sentinel2"])[0].read_text())
+    found = json.loads(run(dataset, tmp_path, settings, images=["sentinel2"])[0].read_text())
     assert 0 <= found["models"]["unet"]["macro_f1"] <= 1
 
 

@@ -75,7 +75,7 @@ def test_the_build_leaves_what_the_contract_names(built):
     for name in (
         "lock.json", "manifest.parquet", "splits.json", "deviations.json",
         "dataset/README.md", "dataset/statistics.json", "dataset/SHA256SUMS",
-        "report/index.html", "validation/metrics.json", "settings/sentinel2.json",
+        "report/index.html", "validation/metrics.json", "settings/stack/sentinel2.json",
     ):  # fmt: skip
         assert (root / name).stat().st_size > 0, name
     for name in ("footprints", "stacks", "labels", "logs"):
@@ -185,7 +185,7 @@ def test_a_killed_build_resumes_to_the_same_bytes(built, tmp_path):
 
 def test_plan_check_says_by_exit_code_whether_the_archive_changed(built, tmp_path):
     assert run([*TERRAPATCH, "plan", "tiny.yaml", "--check"], built).returncode == 0
-    changes = ["--set", "catalog.orbit_direction=ascending"]
+    changes = ["--set", "layers.sentinel1.orbit=ascending"]
     done = run([*TERRAPATCH, "plan", "tiny.yaml", "--check", *changes], built, check=False)
     assert done.returncode == 10
     assert "S1A" in done.stdout

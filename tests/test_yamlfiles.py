@@ -7,10 +7,11 @@ import pytest
 import yaml
 
 from helpers_door import small_recipe
+from helpers_recipes import resolve
 from terrapatch import cli
 from terrapatch.build import workflow_recipe
 from terrapatch.errors import InputError, RecipeError
-from terrapatch.recipe import CLAIMS, load_recipe, resolve, shipped_recipes
+from terrapatch.recipe import CLAIMS, load_recipe, shipped_recipes
 from terrapatch.yamlfiles import changes, merged, parse, read
 
 BASE = "name: mine\nextends: demo\n"
@@ -112,10 +113,10 @@ def test_a_setting_that_is_none_is_one_line(pair, capsys):
 
 @pytest.mark.parametrize(
     "pair",
-    ["area=3", "sentinel2.bands=7", "sentinel2=null", "mode=other", "training.trees=many",
+    ["area=3", "layers.sentinel2.bands=7", "layers=null", "mode=other", "training.trees=many",
      "catalog.period=[2022-01-01]", "splits.fractions={a: 1}", "name=7", "name=Not Allowed",
      "name=../x", f"name={'n' * 101}", "published=1", "published.x=1", "mode.x=1", "7=1",
-     "reference.clean=[{step: nosuch}]", "extends=nosuch", "extends=[demo]"],
+     "layers.label.clean=[{step: nosuch}]", "extends=nosuch", "extends=[demo]"],
 )  # fmt: skip
 def test_a_setting_of_a_wrong_kind_is_a_finding(pair, capsys, tmp_path):
     words = ["settings", "demo", "--output", str(tmp_path), "--set", pair]
@@ -181,7 +182,7 @@ def test_what_a_recipe_says_of_its_very_dataset_is_not_inherited(tmp_path):
 def test_another_map_takes_the_licence_of_the_map_along(tmp_path):
     published(tmp_path)
     (tmp_path / "mine.yaml").write_text(
-        "name: mine\nextends: released\nreference: {crosswalk: ocsge2_multisenge}\n"
+        "name: mine\nextends: released\nlayers: {label: {crosswalk: ocsge2_multisenge}}\n"
     )
     assert load_recipe(tmp_path / "mine.yaml").publish.reference_licence == ""
 
@@ -203,7 +204,8 @@ def test_claims_pass_through_a_fragment_and_stop_at_the_next_name(tmp_path):
     assert titles == ["Released", "B", ""]
     (tmp_path / "mine.yaml").write_text("publish: {authors: [Me]}\n")
     (tmp_path / "d.yaml").write_text("name: d\nextends: mine\narea: {bbox: [1, 2, 3, 4]}\n"
-                                     "catalog: {source: simulated}\n")  # fmt: skip
+                                     "catalog: {source: simulated}\n"
+                                     "layers: {s2: {kind: sentinel2}, label: {kind: labels}}\n")  # fmt: skip
     assert load_recipe(tmp_path / "d.yaml").publish.authors == ("Me",)
 
 

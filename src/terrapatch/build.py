@@ -42,8 +42,8 @@ _ASKS = re.compile(
 """Options of Snakemake whose answer is its own words, not a dataset."""
 
 
-UNIT_STAGES = ("sampling", "sentinel2", "sentinel1", "reference", "patches")
-"""Stages that have a job a unit."""
+UNIT_STAGES = ("sampling", "stack", "reference", "patches")
+"""Stages that have a job a unit; `stack` has one a unit and layer of images."""
 
 
 def workflow_folder() -> Path:
@@ -112,7 +112,8 @@ def build(
         read_lock(results.lock)  # a damaged one is told here, in one line
     if any(_ASKS.match(word) for word in extra):
         return _run([*command, *extra])
-    return _Build(results, [*command, *extra], verbose).go(_names(recipe, output))
+    layers = len(resolved.images)
+    return _Build(results, [*command, *extra], verbose, layers).go(_names(recipe, output))
 
 
 def workflow_recipe(
@@ -148,6 +149,11 @@ def _names(recipe: str, output: str) -> str:
     """The words that name this build on a command line."""
     folder = "" if output == "results" else f" {shlex.quote(f'--output={output}')}"
     return f"{shlex.quote(recipe)}{folder}"
+
+
+def _command(verb: str, unit: str) -> str:
+    """The command of a job, by its unit (and layer, behind a slash)."""
+    return " ".join(["terrapatch", verb, *filter(None, unit.split("/"))])
 
 
 def _environment() -> dict[str, str]:
@@ -197,8 +203,11 @@ def _waited(process: subprocess.Popen[bytes], look: Callable[[], None]) -> int:
 class _Build:
     """One run of Snakemake, watched by the lines that verbs write about themselves."""
 
-    def __init__(self, results: Results, command: Sequence[str], verbose: bool) -> None:
+    def __init__(
+        self, results: Results, command: Sequence[str], verbose: bool, layers: int
+    ) -> None:  # fmt: skip
         self.results, self.command, self.verbose = results, command, verbose
+        self.layers = layers
         self.words = Path(results.log("build", "snakemake"))
         self.events = Path(results.log("build", f"events-{os.getpid()}")).absolute()
         self.screen = Screen(sys.stderr, quiet=verbose)
@@ -250,7 +259,8 @@ class _Build:
             if (event["verb"], event["state"]) == ("plan", "done"):  # jobs that it brings about
                 units = json.loads(Path(self.results.lock).read_text(encoding="utf-8"))["units"]
                 for stage in UNIT_STAGES:
-                    self.screen.expect(stage, len(units))
+                    each = self.layers if stage == "stack" else 1
+                    self.screen.expect(stage, len(units) * each)
         self.screen.draw()
 
     def _words_since(self, begin: int) -> str:
@@ -263,11 +273,11 @@ class _Build:
         """Say which stages failed, or else what Snakemake said; the exit code."""
         for failure in self.failures:
             verb, unit = failure["verb"], failure["unit"]
-            self._say(f"terrapatch {verb}{f' {unit}' if unit else ''}: {failure['message']}")
+            self._say(f"{_command(verb, unit)}: {failure['message']}")
             self._say(f"log: {self.results.log(verb, unit or 'all')}")
         for verb, unit in self.screen.silent():
             self._say(
-                f"terrapatch {verb}{f' {unit}' if unit else ''}: was ended from outside without a "
+                f"{_command(verb, unit)}: was ended from outside without a "
                 "word, as a system does that runs out of memory; fewer --cores need less of it"
             )
             self._say(f"log: {self.results.log(verb, unit or 'all')}")

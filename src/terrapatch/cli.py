@@ -57,6 +57,7 @@ def _cores(text: str) -> str:
 
 _RESULTS = _argument("results", help="folder of the recipe's results, for example results/demo")
 _UNIT = _argument("unit", help="unit of the lock, for example b000_000")
+_LAYER = _argument("layer", help="layer of the recipe, for example sentinel2")
 _THREADS = _argument("--threads", type=_count, default=1, help="threads to use (default 1)")
 _RECIPE = _argument("recipe", help="path of a recipe, or the name of a shipped one")
 _OUTPUT = _argument("--output", default="results", help="folder of all results (default results)")
@@ -179,34 +180,26 @@ def _sampling(args: argparse.Namespace) -> None:
     _say(output)
 
 
-def _sentinel2(args: argparse.Namespace) -> None:
-    from .sentinel2 import sentinel2
+def _stack(args: argparse.Namespace) -> None:
+    from .stack import stack
 
-    _stack(args, "sentinel2", sentinel2)
-
-
-def _sentinel1(args: argparse.Namespace) -> None:
-    from .sentinel1 import sentinel1
-
-    _stack(args, "sentinel1", sentinel1)
-
-
-def _stack(args: argparse.Namespace, modality: str, stage: Callable[..., None]) -> None:
     r = Results(args.results)
-    output = r.stack(args.unit, modality)
-    stage(
-        Path(r.lock), args.unit, Path(r.footprints(args.unit)), Path(r.settings(modality)),
-        Path(output), threads=args.threads,
+    output = r.stack(args.unit, args.layer)
+    stack(
+        Path(r.lock), args.unit, args.layer, Path(r.footprints(args.unit)),
+        Path(r.stack_settings(args.layer)), Path(output), threads=args.threads,
     )  # fmt: skip
     _say(output)
 
 
 def _reference(args: argparse.Namespace) -> None:
+    from .recipe import read_settings
     from .reference import reference
 
     r = Results(args.results)
     output = r.label(args.unit)
-    reference(Path(r.lock), args.unit, Path(r.settings("reference")), Path(output))
+    (label,) = read_settings(r.settings("patches")).labels
+    reference(Path(r.lock), args.unit, Path(r.stack_settings(label)), Path(output))
     _say(output)
 
 
@@ -216,7 +209,7 @@ def _patches(args: argparse.Namespace) -> None:
 
     r = Results(args.results)
     settings = Path(r.settings("patches"))
-    stacks = {m: Path(r.stack(args.unit, m)) for m in read_settings(settings).modalities}
+    stacks = {m: Path(r.stack(args.unit, m)) for m in read_settings(settings).images}
     output = r.patches(args.unit)
     patches(
         Path(r.lock), args.unit, Path(r.footprints(args.unit)), stacks,
@@ -321,12 +314,9 @@ VERBS: tuple[Verb, ...] = (
                     help=f"write nothing; exit with {CHANGED} where the lock would change"))),
     Verb("sampling", "Place the patches of a unit.",
          "terrapatch sampling results/demo b000_000", _sampling, (_RESULTS, _UNIT)),
-    Verb("sentinel2", "Stack the Sentinel-2 scenes of a unit.",
-         "terrapatch sentinel2 results/demo b000_000 --threads 2", _sentinel2,
-         (_RESULTS, _UNIT, _THREADS)),
-    Verb("sentinel1", "Stack the Sentinel-1 scenes of a unit.",
-         "terrapatch sentinel1 results/demo b000_000 --threads 2", _sentinel1,
-         (_RESULTS, _UNIT, _THREADS)),
+    Verb("stack", "Stack the scenes of a unit for one layer.",
+         "terrapatch stack results/demo b000_000 sentinel2 --threads 2", _stack,
+         (_RESULTS, _UNIT, _LAYER, _THREADS)),
     Verb("reference", "Make the label raster of a unit.",
          "terrapatch reference results/demo b000_000", _reference, (_RESULTS, _UNIT)),
     Verb("patches", "Judge the patches of a unit and describe them.",
@@ -392,7 +382,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show a letter shows "?"
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    unit = getattr(args, "unit", "")
+    unit = "/".join(filter(None, (getattr(args, "unit", ""), getattr(args, "layer", ""))))
     progress.begin(args.verb, unit)
     try:
         code = args.run(args) or 0

@@ -49,14 +49,14 @@ def drop_reasons(
     Args:
         shares: layer (`sentinel2`, `sentinel1`, `label`) → (patch, date) or (patch,) observed
             share, 0..1.
-        settings: has a `min_valid_…` for each layer, and `min_dates_…` for layers of dates.
+        settings: what is required of each layer.
         lacking: layer → a patch's bands that lack more than others, see `lacking_bands`.
     """
     reasons: list[list[str]] = []
     for layer, share in shares.items():
         by_date = share if share.ndim > 1 else share[:, None]
-        least = getattr(settings, f"min_valid_{layer}")
-        dates = getattr(settings, f"min_dates_{layer}", 1)
+        required = settings.of(layer)
+        least, dates = required.valid, required.dates
         best = by_date.max(axis=1, initial=0.0)
         enough = (by_date >= least).sum(axis=1)
         found = np.full(len(by_date), "", object)

@@ -267,11 +267,11 @@ def patches(
     import geopandas as gpd
 
     wanted = read_settings(settings)
-    absent = [name for name in wanted.modalities if name not in stacks]
+    absent = [name for name in wanted.images if name not in stacks]
     if absent:
         raise IncompleteError(
-            f"unit {unit!r}: no stack of {', '.join(absent)}; build it, or leave the modality "
-            "out under modalities"
+            f"unit {unit!r}: no stack of {', '.join(absent)}; build it, or take the layer "
+            "out of the recipe"
         )
     plan = read_lock(lock)
     check_named(named_files(wanted, "patches"), plan, lock)
@@ -279,7 +279,7 @@ def patches(
     places = read_geoparquet(footprints)
     size = int(places["size_px"].iloc[0]) if len(places) else 1
     _check_labels(labels, geobox)
-    legend = load_legend(wanted.reference.legend)
+    legend = load_legend(wanted.label.legend)
     columns: dict[str, Any] = {
         name: places[name].to_numpy() for name in ("patch_id", "unit", "row", "col")
     }
@@ -290,10 +290,10 @@ def patches(
         for y, x in zip(columns["y_px"].tolist(), columns["x_px"].tolist(), strict=True)
     ]
     seen: dict[str, Observed] = {}
-    for modality in wanted.modalities:
+    for modality in wanted.images:
         stack = open_stack(stacks[modality])
         _check_stack(stack, places, geobox, size)
-        seen[modality] = observe(stack, getattr(wanted.patches, f"min_valid_{modality}"))
+        seen[modality] = observe(stack, wanted.patches.of(modality).valid)
     label = look_at_labels(labels, legend, columns["y_px"], columns["x_px"], size)
     shares = {name: seen[name].shares for name in MODALITIES if name in seen}
     reasons = drop_reasons(

@@ -10,6 +10,7 @@ Laws:
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -21,16 +22,71 @@ from pydantic import Field, ValidationError, model_validator
 from .errors import InputError, RecipeError
 from .results import remedy
 from .sections import (
+    KINDS,
+    L2A_12,
+    S2_BANDS,
     SECTIONS,
     STAGES,
     THEIA_10,
-    Sections,
+    AnyLayer,
+    AreaSettings,
+    CatalogSettings,
+    Kernel,
+    LabelsSettings,
+    Layered,
+    LayerName,
+    LayoutsSettings,
+    PatchesSettings,
+    PublishSettings,
+    RasterSource,
+    SamplingSettings,
+    Section,
+    Sentinel1Settings,
+    Sentinel2Settings,
+    SimulateSettings,
+    SplitsSettings,
+    TrainingSettings,
+    findings,
     hashes_of,
     named_files,
     narrowed,
     seen,
 )
 from .yamlfiles import merged, read
+
+__all__ = [
+    "L2A_12",
+    "S2_BANDS",
+    "SECTIONS",
+    "STAGES",
+    "THEIA_10",
+    "AreaSettings",
+    "CatalogSettings",
+    "Kernel",
+    "LabelsSettings",
+    "LayoutsSettings",
+    "PatchesSettings",
+    "PublishSettings",
+    "RasterSource",
+    "Recipe",
+    "SamplingSettings",
+    "Section",
+    "Sentinel1Settings",
+    "Sentinel2Settings",
+    "SimulateSettings",
+    "SplitsSettings",
+    "StageSettings",
+    "TrainingSettings",
+    "load_recipe",
+    "merged",
+    "named_files",
+    "read_settings",
+    "recipe_schema",
+    "resolve",
+    "shipped_recipes",
+    "write_settings",
+]
+
 
 CLAIMS = ("title", "description", "authors", "deviations")
 """Keys of `publish` that speak of one dataset; `reference_licence` speaks of the map, and goes where
@@ -42,93 +98,48 @@ NAMELESS = (
 )
 
 
-class Recipe(Sections):
+class Recipe(Section, Layered):
     """A whole dataset: what, where, from which scenes, in which form."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=100)]
+    """Name of the dataset and of its folder under results/."""
+    mode: Literal["published", "corrected"] = "corrected"
+    """`published` repeats what the paper's release did, defects included."""
+    area: AreaSettings
+    simulate: SimulateSettings = SimulateSettings()
+    catalog: CatalogSettings = CatalogSettings()
+    sampling: SamplingSettings = SamplingSettings()
+    layers: dict[LayerName, AnyLayer] = Field(default_factory=dict)
+    """The rasters of a sample by name; their order is that of stacks, tables and pages."""
+    patches: PatchesSettings = PatchesSettings()
+    splits: SplitsSettings = SplitsSettings()
+    layouts: LayoutsSettings = LayoutsSettings()
+    publish: PublishSettings = PublishSettings()
+    training: TrainingSettings = TrainingSettings()
+    published: dict[str, Any] = Field(default_factory=dict)
+    """What `mode: published` changes, in the form of a recipe; each entry is reported."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
-        findings = []
-        if "B10" in self.sentinel2.bands and self.catalog.level == "L2A":
-            findings.append(
-                "sentinel2.bands: B10 is not in Level-2A products; leave it out or set "
-                "catalog.level: L1C"
-            )
-        if (self.sentinel2.scl or self.sentinel2.mask_scl) and self.catalog.level == "L1C":
-            findings.append("sentinel2.scl: Level-1C products have no scene classification")
-        if "sentinel2" in self.modalities:
-            findings += self._processor_findings()
-        if self.catalog.source == "local":
-            if not self.catalog.paths and not self.catalog.rasters:
-                findings.append("catalog.paths: the source 'local' needs paths or rasters")
-            if self.catalog.paths and self.catalog.period is None:
-                findings.append("catalog.period: give first and last day for folders of scenes")
-            has_reference = (
-                self.reference.path
-                or self.reference.vectors
-                or any(r.sensor == "reference" for r in self.catalog.rasters)
-            )
-            if not has_reference:
-                findings.append(
-                    "reference.path: the source 'local' needs a reference map, or reference.vectors"
-                )
-        if self.catalog.period and self.catalog.period[0] > self.catalog.period[1]:
-            findings.append("catalog.period: the first day is after the last")
-        if self.layouts.name == "cerradata4mm" and set(self.modalities) != {
-            "sentinel2",
-            "sentinel1",
-        }:
-            findings.append("layouts.name: cerradata4mm needs both sentinel2 and sentinel1")
-        radar = self.sentinel1
-        if (
-            "sentinel1" in self.modalities
-            and (radar.level, radar.geometry) == ("GRD", "terrain")
-            and not radar.dem
-            and self.catalog.source != "simulated"
-        ):
-            findings.append(
-                "sentinel1.dem: terrain correction needs a height model; name its files, or set "
-                "sentinel1.geometry: gcp"
-            )
-        if not self.modalities:
-            findings.append("modalities: give at least one of sentinel2, sentinel1")
-        if findings:
-            raise ValueError("\n".join(findings))
+        if found := findings(self):
+            raise ValueError("\n".join(found))
         return self
 
-    def _processor_findings(self) -> list[str]:
-        """What does not fit to the processor of Sentinel-2 products."""
-        catalog, wanted, found = self.catalog, self.sentinel2, []
-        written = self.simulate.s2_format
-        if catalog.source == "simulated" and written not in (
-            "both", "theia" if catalog.processor == "theia" else "safe"
-        ):  # fmt: skip
-            found.append(
-                f"simulate.s2_format: {written} has no products for catalog.processor "
-                f"{catalog.processor}; set both to the same, or simulate.s2_format: both"
-            )
-        if catalog.processor == "esa":
-            if wanted.mask_clm or wanted.mask_mg2:
-                found.append(
-                    "sentinel2.mask_clm, mask_mg2: masks of Theia; ESA's products have mask_scl"
-                )
-            return found
-        if catalog.level == "L1C":
-            found.append("catalog.level: Theia's products are L2A")
-        if wanted.scl or wanted.mask_scl:
-            found.append(
-                "sentinel2.scl, mask_scl: Theia's products have no scene classification; use "
-                "mask_clm and mask_mg2"
-            )
-        if lacking := [band for band in wanted.bands if band not in THEIA_10]:
-            found.append(
-                f"sentinel2.bands: Theia's products have no {', '.join(lacking)}; they have "
-                f"{', '.join(THEIA_10)}"
-            )
-        return found
+    def stage_settings(self, stage: str, layer: str | None = None) -> dict[str, Any]:
+        """What a stage may see: its sections, and the dataset's name and mode.
 
-    def stage_settings(self, stage: str) -> dict[str, Any]:
-        """What the stage may see: the keys that it reads."""
-        return narrowed(self.model_dump(mode="json"), Sections, stage)
+        Args:
+            stage: for example `plan`.
+            layer: the one layer that a job of the stage `stack` sees.
+        """
+        data = self.model_dump(mode="json")
+        seen: dict[str, Any] = {key: data[key] for key in ("name", "mode")}
+        seen.update({key: data[key] for key in STAGES[stage]})
+        if layer is not None:
+            seen["layers"] = {layer: data["layers"][layer]}
+        if stage == "publish":
+            seen["published"] = data["published"]
+        return seen
 
 
 def shipped_recipes() -> Path:
@@ -172,30 +183,54 @@ def resolve(data: Mapping[str, Any], folders: Sequence[Path] = ()) -> Recipe:
         seen.append(name)
         chain.append(read(_find(name, [*folders, shipped_recipes()])))
     plain: dict[str, Any] = {}
-    for layer in reversed(chain):
+    for change in reversed(chain):
         # An area is replaced as a whole: a box and a file cannot be merged.
-        if "area" in layer:
+        if "area" in change:
             plain.pop("area", None)
-        if plain.get("name") not in (None, layer.get("name", plain.get("name"))):
-            _drop_claims(plain, layer)
-        plain = merged(plain, layer)
+        if plain.get("name") not in (None, change.get("name", plain.get("name"))):
+            _drop_claims(plain, change)
+        plain = overlaid(plain, change)
     if plain.get("mode") == "published":
         changes = plain.get("published", {})
         if isinstance(changes, Mapping):
-            plain = merged(plain, changes)
+            plain = overlaid(plain, changes)
+    if isinstance(plain.get("layers"), Mapping):  # NAME: null takes a layer out
+        kept = {n: layer for n, layer in plain["layers"].items() if layer is not None}
+        plain = {**plain, "layers": kept}
     try:
         return Recipe.model_validate(plain)
     except ValidationError as error:
         raise RecipeError(_findings(str(plain.get("name", "?")), error)) from None
 
 
-def _drop_claims(plain: dict[str, Any], layer: Mapping[str, Any]) -> None:
+def overlaid(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """A plain recipe with changes over it: mappings are merged key by key, layers by their names.
+
+    A layer that is given another kind is replaced as a whole: keys of one kind mean nothing to
+    another.
+    """
+    before, after = base.get("layers"), change.get("layers")
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        turned = {
+            name
+            for name, layer in after.items()
+            if isinstance(layer, Mapping)
+            and isinstance(before.get(name), Mapping)
+            and layer.get("kind", before[name].get("kind")) != before[name].get("kind")
+        }
+        kept = {name: {} if name in turned else layer for name, layer in before.items()}
+        base = {**base, "layers": kept}
+    return merged(base, change)
+
+
+def _drop_claims(plain: dict[str, Any], change: Mapping[str, Any]) -> None:
     """Take from a base what it says about its own dataset, before another one is built on it."""
-    about, reference = plain.get("publish"), layer.get("reference")
+    about, layers = plain.get("publish"), change.get("layers")
     if not isinstance(about, Mapping):
         return
     dropped = set(CLAIMS)
-    if isinstance(reference, Mapping) and "crosswalk" in reference:  # another map
+    given = layers.values() if isinstance(layers, Mapping) else ()
+    if any(isinstance(layer, Mapping) and "crosswalk" in layer for layer in given):  # another map
         dropped.add("reference_licence")
     plain["publish"] = {key: value for key, value in about.items() if key not in dropped}
 
@@ -203,10 +238,15 @@ def _drop_claims(plain: dict[str, Any], layer: Mapping[str, Any]) -> None:
 def _findings(name: str, error: ValidationError) -> str:
     lines = []
     for finding in error.errors():
-        where = ".".join(str(part) for part in finding["loc"])
+        place = finding["loc"]
+        if place[:1] == ("layers",) and len(place) > 2 and place[2] in KINDS:
+            place = (*place[:2], *place[3:])  # the kind is none of the recipe's keys
+        where = ".".join(str(part) for part in place)
         message = finding["msg"].removeprefix("Value error, ")
         if finding["type"] == "extra_forbidden":
             message = f"unknown key{_suggestion(finding['loc'])}"
+        elif finding["type"].startswith("union_tag"):
+            where, message = f"{where}.kind", _kinds(finding["input"])
         elif finding["type"] not in ("missing", "value_error"):
             message += f" (got {finding['input']!r})"
         prefix = f"  {where}: " if where else "  "
@@ -214,10 +254,22 @@ def _findings(name: str, error: ValidationError) -> str:
     return f"recipe {name!r} has {len(lines)} finding(s):\n" + "\n".join(lines)
 
 
-def _suggestion(location: tuple[int | str, ...]) -> str:
-    import difflib
+def _kinds(layer: Any) -> str:
+    """That a layer is of no kind that there is."""
+    given = layer.get("kind") if isinstance(layer, Mapping) else None
+    if given is None:
+        return f"is missing; kinds of layers are {', '.join(KINDS)}"
+    near = difflib.get_close_matches(str(given), KINDS, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"no kind of layers {given!r}; {hint}Kinds are {', '.join(KINDS)}"
 
-    section = SECTIONS.get(str(location[0])) if len(location) > 1 else Recipe
+
+def _suggestion(location: tuple[int | str, ...]) -> str:
+    section: type[Section] | None = Recipe
+    if len(location) > 2 and location[0] == "layers":
+        section = KINDS.get(str(location[2]))
+    elif len(location) > 1:
+        section = SECTIONS.get(str(location[0]))
     if section is None:
         return ""
     near = difflib.get_close_matches(str(location[-1]), list(section.model_fields), n=1)
@@ -235,14 +287,14 @@ def load_recipe(name: str | os.PathLike[str], changes: Mapping[str, Any] | None 
         RecipeError: no such recipe, or findings in it.
     """
     path = _find(os.fspath(name), [shipped_recipes()])
-    plain = merged(read(path), changes or {})
+    plain = overlaid(read(path), changes or {})
     if "name" not in plain:
         raise RecipeError(f"{path}: {NAMELESS}")
     return resolve(plain, [path.parent])
 
 
 def write_settings(recipe: Recipe, folder: Path) -> list[Path]:
-    """Write one settings file a stage; a file whose text is unchanged keeps its time.
+    """Write one settings file a stage (and layer, for `stack`); a file whose text is unchanged keeps its time.
 
     Snakemake compares times: an untouched file means that its stage need not run again. Files that
     the recipe names stand in it with their hashes, so an edit of one is a change of settings.
@@ -250,11 +302,17 @@ def write_settings(recipe: Recipe, folder: Path) -> list[Path]:
     Raises:
         InputError: the folder of results cannot be written.
     """
-    paths = [folder / f"{stage}.json" for stage in STAGES]
+    # One file a stage; the stage `stack` has one a layer, so that none sees another's.
+    views: list[tuple[Path, str, str | None]] = []
+    for stage in STAGES:
+        if stage == "stack":
+            views += [(folder / stage / f"{name}.json", stage, name) for name in recipe.layers]
+        else:
+            views.append((folder / f"{stage}.json", stage, None))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for stage, path in zip(STAGES, paths, strict=True):
-            plain = recipe.stage_settings(stage)
+        for path, stage, layer in views:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            plain = recipe.stage_settings(stage, layer)
             if named := named_files(recipe, stage):
                 plain["files"] = hashes_of(named)
             text = json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
@@ -267,12 +325,27 @@ def write_settings(recipe: Recipe, folder: Path) -> list[Path]:
             f"{folder.parent}: no folder that results can be written to ({error.strerror}: "
             f"{error.filename}); give another one with --output"
         ) from error
-    return paths
+    return [path for path, *_ in views]
 
 
-class StageSettings(Sections):
-    """What a stage reads back: the keys of its row in `Sections`; touching others is an error."""
+class StageSettings(BaseModel, Layered):
+    """What a stage reads back: the sections named in STAGES; asking for others is an error."""
 
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    mode: str
+    area: AreaSettings = None  # type: ignore[assignment]
+    simulate: SimulateSettings = None  # type: ignore[assignment]
+    catalog: CatalogSettings = None  # type: ignore[assignment]
+    sampling: SamplingSettings = None  # type: ignore[assignment]
+    layers: dict[LayerName, AnyLayer] = Field(default_factory=dict)
+    patches: PatchesSettings = None  # type: ignore[assignment]
+    splits: SplitsSettings = None  # type: ignore[assignment]
+    layouts: LayoutsSettings = None  # type: ignore[assignment]
+    publish: PublishSettings = None  # type: ignore[assignment]
+    training: TrainingSettings = None  # type: ignore[assignment]
+    published: dict[str, Any] = Field(default_factory=dict)
     files: dict[str, str | None] = Field(default_factory=dict)
     """Hashes of `named_files` when the settings were written."""
 
@@ -317,4 +390,8 @@ def recipe_schema() -> dict[str, Any]:
         "description": "Recipe (shipped name or path) that this one builds on.",
     }
     schema["required"] = ["name"]
+    # What a recipe says of a layer may be a change of its base's: without kind, or null.
+    (layer,) = schema["properties"]["layers"]["patternProperties"].values()
+    layer["anyOf"] = [*layer.pop("oneOf"), {"type": "null"}]
+    del layer["discriminator"]
     return schema

@@ -71,8 +71,12 @@ class Results:
         return f"./{self.root}" if self.root.startswith("-") else self.root
 
     def settings(self, stage: str) -> str:
-        """Resolved settings of a stage."""
+        """Resolved settings of a stage; `stack/LAYER` are those of one layer's stacks."""
         return f"{self.root}/settings/{stage}.json"
+
+    def stack_settings(self, layer: str) -> str:
+        """Resolved settings of one layer's stacks."""
+        return self.settings(f"stack/{layer}")
 
     @property
     def archive(self) -> str:
@@ -98,9 +102,9 @@ class Results:
         """Folder of all stacks."""
         return f"{self.root}/stacks"
 
-    def stack(self, unit: str, modality: str) -> str:
-        """Zarr store of a unit's modality."""
-        return f"{self.stacks}/{unit}/{modality}.zarr"
+    def stack(self, unit: str, layer: str) -> str:
+        """Zarr store of a unit's layer."""
+        return f"{self.stacks}/{unit}/{layer}.zarr"
 
     @property
     def labels(self) -> str:
@@ -186,12 +190,11 @@ class Results:
 
 _UNIT = r"(?P<unit>[^/]+)"
 _MAKERS = {
-    rf"settings/{_UNIT}\.json": "settings {settings}",
+    r"settings/(stack/)?[^/]+\.json": "settings {settings}",
     r"archive(/.*)?": "simulate {root}",
     r"lock\.json": "plan --results {root}",
     rf"footprints/{_UNIT}\.parquet": "sampling {root} {unit}",
-    rf"stacks/{_UNIT}/sentinel2\.zarr(/.*)?": "sentinel2 {root} {unit}",
-    rf"stacks/{_UNIT}/sentinel1\.zarr(/.*)?": "sentinel1 {root} {unit}",
+    rf"stacks/{_UNIT}/(?P<layer>[^/]+)\.zarr(/.*)?": "stack {root} {unit} {layer}",
     rf"labels/{_UNIT}\.tif": "reference {root} {unit}",
     rf"(patches|dates)/{_UNIT}\.parquet": "patches {root} {unit}",
     r"(manifest\.parquet|dates\.parquet|splits\.json)": "splits {root}",
@@ -222,6 +225,7 @@ def remedy(path: str | os.PathLike[str]) -> str:
         words = {
             "root": shlex.quote(root.argument),
             "unit": shlex.quote(found.groupdict().get("unit") or ""),
+            "layer": shlex.quote(found.groupdict().get("layer") or ""),
             "settings": _settings_words(root),
         }
         return f"run `terrapatch {command.format_map(words)}`"

@@ -15,20 +15,17 @@ Laws:
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .layers import REFLECTANCE, Values
-from .recipe import read_settings
 from .sections import coarse_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .mosaic import Layer
-    from .sections import Sentinel2Settings
-
-MODALITY = "sentinel2"
+    from .mosaic import CutPlan, Layer
+    from .recipe import Sentinel2Settings
+    from .tables import Lock, LockedItem
 
 LIMITS = {
     "uint16": (1.0, 65_535.0),
@@ -79,32 +76,16 @@ def with_bits(bits: Sequence[int]) -> tuple[int, ...]:
     return tuple(value for value in range(256) if value & wanted)
 
 
-def sentinel2(
-    lock: Path, unit: str, footprints: Path, settings: Path, output: Path, threads: int = 1
-) -> None:
-    """Cut the Sentinel-2 patches of a unit and write them as a stack.
+def plan(settings: Sentinel2Settings, _lock: Lock, _items: Sequence[LockedItem]) -> CutPlan:
+    """How the stack of a unit is made.
+
+    `data` is (patch, time, band, y, x) in DN, reflectance = DN / 10000, 0 missing (int16: see
+    law 3); time has one step, or one a pass.
 
     Args:
-        lock: `lock.json`; names the scenes of the unit, best first.
-        unit: id of the unit.
-        footprints: `footprints/UNIT.parquet`.
-        settings: `settings/sentinel2.json`.
-        output: the stack, `stacks/UNIT/sentinel2.zarr`; `data` is (patch, time, band, y, x) in DN,
-            reflectance = DN / 10000, 0 missing (int16: see law 3); time has one step, or one a
-            pass.
-        threads: threads that decode, sample and encode; does not change a byte.
-
-    Raises:
-        SceneError: a band is missing or a file is damaged.
-        SourceError: a file is not as planned.
-        GridError: grids do not fit together.
-        StorageError: the stack cannot be written, or lock or footprints cannot be read.
+        settings: of the layer; nothing else is asked for.
     """
-    from . import mosaic
+    from .mosaic import CutPlan, Times
 
-    wanted = read_settings(settings).sentinel2
-    mosaic.build(
-        lock, unit, footprints, MODALITY, layer(wanted), output,
-        values=values(wanted), scl=wanted.scl, threads=threads,
-        times=mosaic.Times(wanted.time == "series"),
-    )  # fmt: skip
+    times = Times(settings.time == "series")
+    return CutPlan("sentinel2", layer(settings), values(settings), times, scl=settings.scl)

@@ -12,7 +12,7 @@ write_settings(recipe, Path(R.root) / "settings")
 
 wildcard_constraints:
     unit=r"[A-Za-z0-9_]+",
-    modality="|".join(recipe.modalities),
+    layer="|".join(recipe.layers),
 
 
 def results_folder(wildcards):
@@ -28,11 +28,11 @@ def planned_units(wildcards):
 
 
 def all_stacks(wildcards):
-    """Stacks of all units and modalities."""
+    """Stacks of all units and layers."""
     return [
-        f"{R.stack(unit, modality)}/zarr.json"
+        f"{R.stack(unit, layer)}/zarr.json"
         for unit in planned_units(wildcards)
-        for modality in recipe.modalities
+        for layer in recipe.images
     ]
 
 

@@ -8,7 +8,7 @@ rule patches:
     input:
         lock=R.lock,
         footprints=R.footprints("{unit}"),
-        stacks=[f"{R.stack('{unit}', m)}/zarr.json" for m in recipe.modalities],
+        stacks=[f"{R.stack('{unit}', layer)}/zarr.json" for layer in recipe.images],
         label=R.label("{unit}"),
         settings=R.settings("patches"),
     output:

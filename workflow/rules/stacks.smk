@@ -20,15 +20,15 @@ rule sampling:
         "terrapatch sampling {params.root:q} {wildcards.unit:q} 2> {log:q}"
 
 
-rule sentinel2:
+rule stack:
     input:
         lock=R.lock,
         footprints=R.footprints("{unit}"),
-        settings=R.settings("sentinel2"),
+        settings=R.stack_settings("{layer}"),
     output:
-        f"{R.stack('{unit}', 'sentinel2')}/zarr.json",
+        f"{R.stack('{unit}', '{layer}')}/zarr.json",
     log:
-        R.log("sentinel2", "{unit}"),
+        R.log("stack", "{unit}/{layer}"),
     conda:
         "../../envs/terrapatch.yaml"
     threads: 2
@@ -37,33 +37,14 @@ rule sentinel2:
     params:
         root=results_folder,
     shell:
-        "terrapatch sentinel2 {params.root:q} {wildcards.unit:q} --threads {threads} 2> {log:q}"
-
-
-rule sentinel1:
-    input:
-        lock=R.lock,
-        footprints=R.footprints("{unit}"),
-        settings=R.settings("sentinel1"),
-    output:
-        f"{R.stack('{unit}', 'sentinel1')}/zarr.json",
-    log:
-        R.log("sentinel1", "{unit}"),
-    conda:
-        "../../envs/terrapatch.yaml"
-    threads: 2
-    resources:
-        mem_mb=2500,
-    params:
-        root=results_folder,
-    shell:
-        "terrapatch sentinel1 {params.root:q} {wildcards.unit:q} --threads {threads} 2> {log:q}"
+        "terrapatch stack {params.root:q} {wildcards.unit:q} {wildcards.layer:q} "
+        "--threads {threads} 2> {log:q}"
 
 
 rule reference:
     input:
         lock=R.lock,
-        settings=R.settings("reference"),
+        settings=R.stack_settings(next(iter(recipe.labels))),
     output:
         R.label("{unit}"),
     log:

@@ -13,7 +13,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import (
     IncompleteError,
@@ -22,8 +22,13 @@ from ..errors import (
     TerrapatchError,
 )
 from ..heights import HeightModel
-from ..recipe import StageSettings, read_settings
-from ..sections import named_files
+from ..recipe import (
+    Sentinel1Settings,
+    Sentinel2Settings,
+    StageSettings,
+    named_files,
+    read_settings,
+)
 from ..sums import Sums
 from ..tables import (
     Exclusion,
@@ -56,6 +61,8 @@ from .unused import left_over, printable
 SENSORS = ("sentinel2", "sentinel1", "reference")
 """In the order of the lock."""
 
+_Layer = TypeVar("_Layer", Sentinel2Settings, Sentinel1Settings)
+
 
 def plan(settings: Path, output: Path | None = None, archive: Path | None = None) -> Lock:
     """Find scenes, choose among them, and say which units they make.
@@ -80,22 +87,23 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
     named = _named(resolved, sums)
     files = Files(resolved.catalog.hash_files, sums)
     vectors = find_vectors(
-        resolved.reference, area, area_crs, files, archive=archive,
+        resolved.label, area, area_crs, files, archive=archive,
         unpack_to=settings.parent.parent / "unpacked",
     )  # fmt: skip
     outline = degrees(area, area_crs)
     found = _found(resolved, archive, ours=settings.parent.parent)
-    wanted = [s for s in SENSORS if s == "reference" or s in resolved.modalities]
+    optical, radar = _layer(resolved, Sentinel2Settings), _layer(resolved, Sentinel1Settings)
+    wanted = [s for s in SENSORS if s == "reference" or s in resolved.images]
     chosen, excluded = choose(
         [scene for scene in found.scenes if scene.sensor in wanted],
         resolved.catalog,
         outline,
-        resolved.sentinel1.polarisations,
-        resolved.sentinel1.level,
+        optical,
+        radar,
     )
     excluded += left_over(found, wanted, _named_elsewhere(resolved, found, vectors))
     for sensor in wanted:
-        if sensor == "reference" and resolved.reference.vectors:
+        if sensor == "reference" and resolved.label.vectors:
             continue  # polygons stand in for maps
         hints = (
             []
@@ -105,12 +113,12 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         _require(sensor, [s.id for s in chosen if s.sensor == sensor], excluded, hints)
     items, errors = _locked(chosen, _bands(resolved), files)
     errors += shared_pixels(items)
-    errors += wrong_codes(items, resolved.reference.crosswalk)
+    errors += wrong_codes(items, resolved.label.crosswalk)
     beside = _Auxiliary()
-    if "sentinel1" in wanted and resolved.sentinel1.level == "GRD":
+    if "sentinel1" in wanted and radar.level == "GRD":
         if resolved.catalog.missing_slices == "error":
             errors += missing_slices(chosen, found.scenes, excluded, outline)
-        items, beside, faults = _beside(resolved, archive, items, files)
+        items, beside, faults = _beside(radar, archive, items, files)
         errors += faults
     sums.save()
     if errors:
@@ -126,7 +134,7 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
         reasons = [f"unit {unit}: {reason}" for unit, reason in left_out.items()]
         raise _empty("no unit has scenes of all sensors", excluded, reasons)
     if beside.model is not None:
-        errors = check_heights(beside.model, boxes, sea=resolved.sentinel1.dem_sea)
+        errors = check_heights(beside.model, boxes, sea=radar.dem_sea)
         if errors:
             raise together(errors)
     items = [item for item in items if (item.sensor, item.id) in used]
@@ -175,8 +183,12 @@ def _named(settings: StageSettings, sums: Sums) -> tuple[LockedFile, ...]:
 def _series(settings: StageSettings) -> list[str]:
     """Sensors whose passes make a series; the best few dates a tile are none."""
     few = {"sentinel2"} if settings.catalog.scenes_per_tile is not None else set()
-    times = {"sentinel2": settings.sentinel2.time, "sentinel1": settings.sentinel1.time}
-    return [s for s in settings.modalities if times[s] == "series" and s not in few]
+    return [n for n, layer in settings.images.items() if layer.time == "series" and n not in few]
+
+
+def _layer(settings: StageSettings, kind: type[_Layer]) -> _Layer:
+    """The layer of a kind; its defaults where the recipe has none."""
+    return next(iter(settings.of_kind(kind).values()), kind())
 
 
 @dataclass(frozen=True)
@@ -191,10 +203,9 @@ class _Auxiliary:
 
 
 def _beside(
-    settings: StageSettings, archive: Path | None, items: Sequence[LockedItem], files: Files
+    radar: Sentinel1Settings, archive: Path | None, items: Sequence[LockedItem], files: Files
 ) -> tuple[list[LockedItem], _Auxiliary, list[TerrapatchError]]:
     """The items with their orbit files, all files beside them, and what is wrong."""
-    radar = settings.sentinel1
     placed, orbits, errors = check_raw(items, radar, files)
     found = _Auxiliary(orbits=tuple(orbits))
     if radar.geometry == "gcp":
@@ -216,22 +227,23 @@ def _beside(
 
 def _locked_file(path: Path, what: str, field: str, files: Files) -> LockedFile:
     if not path.is_file():
-        raise InputError(f"{path}: no such {what}; correct sentinel1.{field} in the recipe")
+        raise InputError(f"{path}: no such {what}; correct {field} of the layer in the recipe")
     found = files.locked(path, str(path))
     return found.model_copy(update={"beside": files.beside(str(path))})
 
 
 def _found(settings: StageSettings, archive: Path | None, ours: Path) -> Found:
     """All that the source offers, the reference among it; nothing of our own results."""
-    catalog, reference = settings.catalog, settings.reference.path
-    described = described_scenes(catalog.rasters, catalog.level)
+    catalog, reference = settings.catalog, settings.label.path
+    optical, radar = _layer(settings, Sentinel2Settings), _layer(settings, Sentinel1Settings)
+    described = described_scenes(catalog.rasters, optical.level)
     how: dict[str, Any] = {
         "described": {
             file for scene in described if scene.sensor != "reference" for file in scene.named
         },
         "besides": ours,
-        "raw": "sentinel1" in settings.modalities and settings.sentinel1.level == "GRD",
-        "reflectance": settings.sentinel2.reflectance,
+        "raw": "sentinel1" in settings.images and radar.level == "GRD",
+        "reflectance": optical.reflectance,
     }
     if catalog.source == "simulated":
         if archive is None or not archive.is_dir():
@@ -247,15 +259,16 @@ def _found(settings: StageSettings, archive: Path | None, ours: Path) -> Found:
         found, maps = search([Path(path) for path in catalog.paths], **how), []
     scenes = [*found.scenes, *described]
     # The archive's own map stands in where the recipe names no reference at all.
-    own = [] if settings.reference.vectors else [str(path) for path in maps]
+    own = [] if settings.label.vectors else [str(path) for path in maps]
     names = [reference] if reference is not None else own
-    scenes += [map_scene(name, band=settings.reference.band) for name in names]
+    scenes += [map_scene(name, band=settings.label.band) for name in names]
     return replace(found, scenes=tuple(scenes))
 
 
 def _named_elsewhere(settings: StageSettings, found: Found, vectors: FoundVectors) -> set[str]:
     """Absolute paths of files that are used, and no scene of the catalogue."""
-    names = [settings.area.file, settings.sentinel1.geoid, *settings.sentinel1.dem]
+    radar = _layer(settings, Sentinel1Settings)
+    names = [settings.area.file, radar.geoid, *radar.dem]
     names += [file for s in found.scenes if s.sensor == "reference" for file in s.named]
     for vector in vectors.vectors:
         names += [vector.href, *(file.href for file in vector.files)]
@@ -264,12 +277,12 @@ def _named_elsewhere(settings: StageSettings, found: Found, vectors: FoundVector
 
 def _bands(settings: StageSettings) -> dict[str, tuple[str, ...]]:
     """Bands that each sensor's stage will read, and the `masks` of Theia's products."""
-    sentinel2 = settings.sentinel2
+    sentinel2 = _layer(settings, Sentinel2Settings)
     bits = {"EDG": sentinel2.mask_edg, "CLM": sentinel2.mask_clm, "MG2": sentinel2.mask_mg2}
     classes = ("SCL",) if sentinel2.scl or sentinel2.mask_scl else ()
     return {
         "sentinel2": (*sentinel2.bands, *classes),
-        "sentinel1": settings.sentinel1.polarisations,
+        "sentinel1": _layer(settings, Sentinel1Settings).polarisations,
         "reference": ("map",),
         "masks": tuple(name for name, used in bits.items() if used),
     }
@@ -298,9 +311,8 @@ def _require(
     out = [e for e in excluded if e.sensor == sensor]
     if out and all("wrong level" in e.reason for e in out):
         raise SceneError(
-            f"no product of {sensor} of the level that the recipe asks for; set "
-            f"{'sentinel1' if sensor == 'sentinel1' else 'catalog'}.level or "
-            f"fetch other products:\n{_list(out)}"
+            f"no product of {sensor} of the level that the recipe asks for; set level of the layer "
+            f"or fetch other products:\n{_list(out)}"
         )
     out += [e for e in excluded if e.sensor == "other"]
     raise _empty(f"no scene of {sensor} is left", out, hints)

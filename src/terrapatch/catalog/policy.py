@@ -18,7 +18,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from ..grid import share_surface
-from ..sections import CatalogSettings
+from ..recipe import CatalogSettings, Sentinel1Settings, Sentinel2Settings
 from ..tables import Exclusion
 from .scene import Scene
 
@@ -29,8 +29,8 @@ def choose(
     scenes: Sequence[Scene],
     settings: CatalogSettings,
     area: BaseGeometry,
-    polarisations: Sequence[str] = (),
-    radar_level: str = "RTC",
+    optical: Sentinel2Settings,
+    radar: Sentinel1Settings,
 ) -> Sieved:
     """Apply the whole policy.
 
@@ -38,8 +38,8 @@ def choose(
         scenes: what a source offers.
         settings: the recipe's section.
         area: the dataset's area in EPSG:4326.
-        polarisations: what Sentinel-1 scenes must have.
-        radar_level: level of Sentinel-1 scenes to use, RTC or GRD.
+        optical: what is asked of Sentinel-2 scenes: level and processor.
+        radar: what is asked of Sentinel-1 scenes: level, polarisations and orbit.
 
     Returns:
         Scenes to use, best first (see `best_first`), and the others with their reasons, by id.
@@ -48,13 +48,13 @@ def choose(
         lambda s: (distinct(s), []),
         usable,
         once,
-        lambda s: of_level(s, settings.level, radar_level),
-        lambda s: of_processor(s, settings.processor),
+        lambda s: of_level(s, optical.level, radar.level),
+        lambda s: of_processor(s, optical.processor),
         lambda s: in_period(s, settings.period),
         lambda s: in_area(s, area),
-        lambda s: with_polarisations(s, polarisations),
+        lambda s: with_polarisations(s, radar.polarisations),
         lambda s: newest_versions(s, area),
-        lambda s: in_direction(s, settings.orbit_direction),
+        lambda s: in_direction(s, radar.orbit),
         lambda s: clear_enough(s, settings.cloud_percent, below=settings.cloud_limit == "below"),
         lambda s: covering(s, area if settings.require_full_cover else None),
         lambda s: best_of_tiles(s, settings.scenes_per_tile),
@@ -192,7 +192,7 @@ def of_processor(scenes: Sequence[Scene], processor: str) -> Sieved:
     def reason(scene: Scene) -> str | None:
         if scene.sensor != "sentinel2" or scene.processor in (None, processor):
             return None
-        return f"product of {scene.processor}, the recipe asks for {processor} (catalog.processor)"
+        return f"product of {scene.processor}, the recipe asks for {processor} (processor)"
 
     return _split(scenes, reason)
 

@@ -22,7 +22,8 @@ from ..crs import short_name
 from ..errors import LegendError, TerrapatchError
 from ..grid import reprojected
 from ..legend import load_legend
-from ..sections import NetworkSource, ReferenceSettings, VectorSource
+from ..recipe import LabelsSettings
+from ..sections import NetworkSource, VectorSource
 from ..tables import LockedVector
 from ..vectors import (
     IGNORE,
@@ -68,7 +69,7 @@ class FoundVectors:
 
 
 def find_vectors(
-    reference: ReferenceSettings,
+    reference: LabelsSettings,
     area: BaseGeometry,
     area_crs: str,
     files: Files,

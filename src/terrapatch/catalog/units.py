@@ -93,10 +93,10 @@ def locked_units(
 
 def _lacks(sensors: Sequence[str], settings: StageSettings) -> str:
     """Why a unit is left out."""
-    scenes = [s for s in sensors if s != "reference" or not settings.reference.vectors]
+    scenes = [s for s in sensors if s != "reference" or not settings.label.vectors]
     reasons = [f"no scene of {', '.join(scenes)}"] if scenes else []
     if len(scenes) < len(sensors):
-        reasons.append("no polygon of reference.vectors lies here")
+        reasons.append("no polygon of vectors lies here")
     return "; ".join(reasons)
 
 

@@ -49,7 +49,7 @@ def left_over(found: Found, wanted: Collection[str], used: Collection[str]) -> l
     others.update(e.sensor for e in found.excluded if e.sensor != "other")
     for sensor, count in sorted(others.items()):
         if sensor not in wanted:
-            reason = f"the recipe asks for no {sensor} (modalities)"
+            reason = f"the recipe asks for no {sensor} (layers)"
             kept.append(Exclusion(id=f"{count} product(s)", sensor=sensor, reason=reason))
     return kept + _unknown(found.unknown, used)
 

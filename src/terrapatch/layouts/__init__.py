@@ -103,7 +103,7 @@ def layouts(
         changed = wanted.layouts.model_copy(update={"folders": folders})
         wanted = wanted.model_copy(update={"layouts": changed})
     sources = open_sources(manifest, stacks, labels, wanted, dates, lock)
-    for modality in wanted.modalities if dates is not None else ():
+    for modality in wanted.images if dates is not None else ():
         check_series(sources.table, stacks, modality, dates, threads)
     with atomic(output, ours=_ours) as folder:
         folder.mkdir(parents=True)

@@ -192,8 +192,8 @@ def unfit(form: Form) -> list[str]:
         if most != 1:
             findings.append(
                 f"{modality}: {most} dates a patch; the layout holds one image each: set "
-                f"{modality}.time: mosaic"
-                + (" and sentinel1.directions: together" if modality == "sentinel1" else "")
+                f"layers.{modality}.time: single"
+                + (" and directions: together" if modality == "sentinel1" else "")
             )
         if "layover_shadow" in images.bands and not images.decibel:
             findings.append(
@@ -202,7 +202,7 @@ def unfit(form: Form) -> list[str]:
             )
         if images.dtype == "int16":
             findings.append(
-                f"{modality}.dtype: 0 means missing in this layout, and is a value in int16; take "
+                f"layers.{modality}.dtype: 0 means missing in this layout, and is a value in int16; take "
                 "uint16 or float32"
             )
     if form.repeats:

@@ -72,21 +72,19 @@ def planned(settings: StageSettings, lock: Lock | None) -> Form:
     Raises:
         SceneError: directions are to be kept apart, and scenes do not say theirs.
     """
-    sampling, optical, radar = settings.sampling, settings.sentinel2, settings.sentinel1
-    series = {"sentinel2": optical.time == "series", "sentinel1": radar.time == "series"}
+    sampling = settings.sampling
     units = () if lock is None else lock.units
     images = {
-        modality: Images(
-            bands=optical.bands if modality == "sentinel2" else (*radar.polarisations, *radar.layers),
-            dtype=optical.dtype if modality == "sentinel2" else "float32",
-            decibel=modality == "sentinel1" and radar.scale == "db",
-            series=series[modality],
+        name: Images(
+            bands=layer.stack_bands,
+            dtype=layer.stack_dtype,
+            decibel=layer.decibel,
+            series=layer.time == "series",
             times=() if lock is None else _times(
-                lock, modality, series[modality],
-                apart=modality == "sentinel1" and radar.directions == "apart",
+                lock, name, layer.time == "series", apart=layer.apart
             ),
         )
-        for modality in settings.modalities
+        for name, layer in settings.images.items()
     }  # fmt: skip
     ends = [
         [
@@ -99,7 +97,7 @@ def planned(settings: StageSettings, lock: Lock | None) -> Form:
     ]
     last = max((row for row, _ in ends), default=0), max((col for _, col in ends), default=0)
     return Form(
-        legend=load_legend(settings.reference.legend), edges=settings.reference.edges != "none",
+        legend=load_legend(settings.label.legend), edges=settings.label.edges != "none",
         tiles=sampling.kind == "tiles", repeats=sampling.kind == "tiles" and len(units) > 1,
         units=tuple(unit.id for unit in units), last=last, images=images,
     )  # fmt: skip
@@ -126,7 +124,7 @@ def built(sources: Sources) -> Form:
     """
     units = tuple(str(unit) for unit in dict.fromkeys(sources.table["unit"]))
     images = {}
-    for modality in sources.settings.modalities:
+    for modality in sources.settings.images:
         infos = [open_stack(sources.stacks / unit / f"{modality}.zarr").info for unit in units]
         first = infos[0]
         images[modality] = Images(
@@ -137,7 +135,7 @@ def built(sources: Sources) -> Form:
     rows, cols = (int(sources.table[name].max()) for name in ("row", "col"))
     places = list(zip(sources.table["row"], sources.table["col"], strict=True))
     return Form(
-        legend=sources.legend, edges=sources.settings.reference.edges != "none",
+        legend=sources.legend, edges=sources.settings.label.edges != "none",
         tiles=all(TILE.fullmatch(unit) for unit in units), repeats=len(set(places)) < len(places),
         units=units, last=(rows, cols), images=images,
     )  # fmt: skip

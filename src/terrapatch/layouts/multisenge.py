@@ -113,7 +113,7 @@ def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
         IncompleteError: there is no table of dates.
         StorageError: the table of dates is one of other patches.
     """
-    table, modalities = sources.table, sources.settings.modalities
+    table, modalities = sources.table, list(sources.settings.images)
     refuse(sources.settings.name, "multisenge", unfit(built(sources)))
     infos = {modality: _infos(sources, modality) for modality in modalities}
     tiles = table["unit"].tolist()
@@ -334,12 +334,12 @@ def _summary(
         tiles[tile] = {
             "patches": len(rows),
             "epsg": int(str(writer.crs[rows[0]]).rpartition(":")[2]),
-            **{f"dates_{m}": images.days(m, rows) for m in sources.settings.modalities},
+            **{f"dates_{m}": images.days(m, rows) for m in sources.settings.images},
             **{axis: [int(at.min()), int(at.max())] for axis, at in places.items()},
         }
-    counts = {m: images.count(m) for m in sources.settings.modalities}
+    counts = {m: images.count(m) for m in sources.settings.images}
     return {
-        "bands": {m: list(writer.kinds[m].bands) for m in sources.settings.modalities},
+        "bands": {m: list(writer.kinds[m].bands) for m in sources.settings.images},
         "bytes": total,
         "files": {REFERENCE: len(table), LABELS: len(table)}
         | {SENSORS[m][0]: number for m, number in counts.items()},
@@ -351,5 +351,5 @@ def _summary(
         "same_day": images.lost,
         "splits": split_sizes(sources),
         "tiles": tiles,
-        "values": {m: asdict(_infos(sources, m)[0].values) for m in sources.settings.modalities},
+        "values": {m: asdict(_infos(sources, m)[0].values) for m in sources.settings.images},
     }

@@ -53,7 +53,7 @@ def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
     Raises:
         RecipeError: patches differ in size, or units in their dates or bands.
     """
-    table, modalities = sources.table, sources.settings.modalities
+    table, modalities = sources.table, list(sources.settings.images)
     refuse(sources.settings.name, "native", unfit(built(sources)))
     numbers = locate(table, sources.stacks, modalities[0])
     shards = np.arange(len(table)) // SHARD_PATCHES

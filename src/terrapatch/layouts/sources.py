@@ -56,11 +56,9 @@ def open_sources(
         reasons = table["dropped_reason"].value_counts().head(3).to_dict()
         raise IncompleteError(
             f"{manifest}: none of {len(table)} patches is kept, so there is nothing to publish; "
-            f"most frequent reasons: {reasons}. Add scenes or lower patches.min_valid_…"
+            f"most frequent reasons: {reasons}. Add scenes or lower patches.require"
         )
-    return Sources(
-        kept, stacks, labels, settings, load_legend(settings.reference.legend), dates, lock
-    )
+    return Sources(kept, stacks, labels, settings, load_legend(settings.label.legend), dates, lock)
 
 
 def write_tables(

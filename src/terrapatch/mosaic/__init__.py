@@ -20,9 +20,9 @@ from .evidence import Sample
 from .passes import Step, period, steps_of
 from .scenes import Scene
 from .sources import Blocks, Grid, Layer, Patches
-from .unit import SeriesFilter, Times, build
+from .unit import CutPlan, Job, SeriesFilter, Times, build
 
 __all__ = [
-    "Blocks", "Grid", "ImageFilter", "Layer", "Patches", "Sample", "Scene", "SceneLike", "SeriesFilter",
+    "Blocks", "CutPlan", "Grid", "ImageFilter", "Job", "Layer", "Patches", "Sample", "Scene", "SceneLike", "SeriesFilter",
     "Step", "Times", "build", "check_items", "cut", "period", "read_patches", "steps_of",
 ]  # fmt: skip

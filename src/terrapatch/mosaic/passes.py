@@ -79,8 +79,8 @@ def steps_of(
         if unknown:
             raise SceneError(
                 f"{', '.join(sorted(unknown)[:5])}: orbit direction unknown, and "
-                "sentinel1.directions is apart; state orbit_direction under catalog.rasters, or "
-                "set sentinel1.directions: together"
+                "directions is apart; state orbit_direction under catalog.rasters, or "
+                "set directions: together"
             )
     if series:
         chosen = {item.id: item for item in items}

@@ -13,6 +13,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +26,7 @@ from ..layers import POWER, Values
 from ..progress import bar, track
 from ..stacks import Stack, StackInfo, StackWriter, create_stack, open_stack
 from ..sums import check_unchanged
-from ..tables import read_lock, unit_geobox
+from ..tables import Lock, LockedFile, LockedItem, read_lock, unit_geobox
 from .engine import (
     ImageFilter,
     OpenScene,
@@ -71,53 +72,90 @@ class Times:
     apart: bool = False
 
 
+@dataclass(frozen=True)
+class CutPlan:
+    """How a kind of layer makes a stack of the scenes of a unit."""
+
+    kind: str
+    """Of the layer."""
+    layer: Layer
+    """What to make of the scenes."""
+    values: Values
+    """What the stack's numbers mean."""
+    times: Times = Times()
+    """One image, one a direction, or one a pass."""
+    scl: bool = False
+    """Whether to keep the scene classes."""
+    open_scene: OpenScene = Scene
+    """See `cut`; one scene is opened once, with its image's others."""
+    image_filter: ImageFilter | None = None
+    """See `cut`."""
+    series_filter: SeriesFilter | None = None
+    """Filter over all images, instead of an `image_filter`."""
+    incidence: Callable[[Step, Patches], NDArray[np.float32]] | None = None
+    """Gives (patch,) incidence angles of a step in degrees, NaN where unknown; called after the
+    step's scenes were opened."""
+    beside: tuple[LockedFile, ...] = ()
+    """What is read besides the scenes: it must be as planned."""
+    context: Callable[[], AbstractContextManager[None]] = nullcontext
+    """What holds while the stack is made."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """The unit and layer that a stack is made of, and where its inputs and the stack lie."""
+
+    lock: Path
+    """`lock.json`."""
+    unit: str
+    """Id of the unit."""
+    layer: str
+    """Name of the layer."""
+    footprints: Path
+    """`footprints/UNIT.parquet`."""
+    output: Path
+    """The stack."""
+
+
 def build(
-    lock: Path, unit: str, footprints: Path, modality: str, layer: Layer, output: Path,
-    *, values: Values, scl: bool = False, threads: int = 1, open_scene: OpenScene = Scene,
-    times: Times = Times(), image_filter: ImageFilter | None = None,
-    series_filter: SeriesFilter | None = None,
-    incidence: Callable[[Step, Patches], NDArray[np.float32]] | None = None,
+    job: Job, how: Callable[[Lock, Sequence[LockedItem]], CutPlan], threads: int = 1
 ) -> None:  # fmt: skip
-    """Write the stack of a unit from all its scenes of a sensor.
+    """Write the stack of a unit from all its scenes of a layer.
 
     Args:
-        lock: `lock.json`.
-        unit: id of the unit.
-        footprints: `footprints/UNIT.parquet`.
-        modality: `sentinel2` or `sentinel1`.
-        layer: what to make of the scenes.
-        output: the stack.
-        values: what the stack's numbers mean.
-        scl: whether to keep the scene classes.
+        job: what to make, and from where.
+        how: the kind's way to make it of what was planned and the unit's scenes, best first.
         threads: see `cut`.
-        open_scene: see `cut`; one scene is opened once, with its image's others.
-        times: one image, one a direction, or one a pass.
-        image_filter: see `cut`.
-        series_filter: filter over all images, instead of an `image_filter`.
-        incidence: gives (patch,) incidence angles of a step in degrees, NaN where unknown; called
-            after the step's scenes were opened.
 
     Raises:
         SceneError, SourceError, GridError, StorageError: see `check_items` and `cut`.
     """
-    plan = read_lock(lock)
-    items, locked = plan.items_of(unit, modality), plan.unit(unit)
-    everything = [item for item in plan.items if item.sensor == modality]
-    steps = steps_of(items, everything, series=times.series, apart=times.apart)
+    plan = read_lock(job.lock)
+    cuts = how(plan, plan.items_of(job.unit, job.layer))
+    check_unchanged(cuts.beside, job.lock)
+    with cuts.context():
+        _build(job, plan, cuts, threads)
+
+
+def _build(job: Job, plan: Lock, cuts: CutPlan, threads: int) -> None:
+    layer, image_filter, series_filter = cuts.layer, cuts.image_filter, cuts.series_filter
+    items, locked = plan.items_of(job.unit, job.layer), plan.unit(job.unit)
+    everything = [item for item in plan.items if item.sensor == job.layer]
+    steps = steps_of(items, everything, series=cuts.times.series, apart=cuts.times.apart)
     geobox = unit_geobox(locked)
     for step in steps:
         check_items(step.items, layer)
-    check_unchanged(used_assets(items, layer), lock)
-    patches = read_patches(footprints, geobox)
+    check_unchanged(used_assets(items, layer), job.lock)
+    patches = read_patches(job.footprints, geobox)
     # A shard is about a row of the unit's patches, so that few blocks are awaited by several.
     row = max(1, len(set(patches.corners[:, 1].tolist())))
     patch_bytes = len(layer.names) * np.dtype(layer.dtype).itemsize * patches.size_px**2
     info = StackInfo(
-        layer=modality, kind=modality, unit=unit, geobox=locked.geobox, bands=layer.names,
+        layer=job.layer, kind=cuts.kind, unit=job.unit, geobox=locked.geobox, bands=layer.names,
         patch_ids=patches.ids, size_px=patches.size_px, times=tuple(s.label for s in steps),
         items=tuple(tuple(item.id for item in step.items) for step in steps), dtype=layer.dtype,
-        values=values, shard_patches=max(1, min(row, SHARD_BYTES // patch_bytes)),
-        scl=scl, series=times.series, passes=tuple(step.facts for step in steps),
+        values=cuts.values, shard_patches=max(1, min(row, SHARD_BYTES // patch_bytes)),
+        scl=cuts.scl, series=cuts.times.series, passes=tuple(step.facts for step in steps),
     )  # fmt: skip
     halo = max((f.halo for f in (image_filter, series_filter) if f is not None), default=0)
     wide, around = with_halo(patches, geobox, halo)
@@ -127,20 +165,20 @@ def build(
     def cut_all(writer: StackWriter, layer: Layer) -> None:
         # Passes of one track stand together, so that they can share their geometry.
         order = sorted(range(len(steps)), key=lambda t: _track(steps[t]))
-        for time in track(order, modality, len(order), "date"):
+        for time in track(order, job.layer, len(order), "date"):
             lacking[:, time] = cut(
                 steps[time].items, layer, around, wide, writer, time=time, threads=threads,
-                open_scene=open_scene, image_filter=image_filter,
+                open_scene=cuts.open_scene, image_filter=image_filter,
             )  # fmt: skip
-            if incidence is not None:
-                angles[:, time] = incidence(steps[time], patches)
+            if cuts.incidence is not None:
+                angles[:, time] = cuts.incidence(steps[time], patches)
 
     parts = 1 if series_filter is None else 2
-    with create_stack(output, info) as writer, bar(modality, parts, "part") as advance:
+    with create_stack(job.output, info) as writer, bar(job.layer, parts, "part") as advance:
         if series_filter is None:
             cut_all(writer, layer)
         else:
-            with TemporaryDirectory(prefix=".series-", dir=output.parent) as folder:
+            with TemporaryDirectory(prefix=".series-", dir=job.output.parent) as folder:
                 raw = replace(info, size_px=wide.size_px, values=Values(POWER))
                 cut_all(StackWriter(Path(folder) / "raw", raw), replace(layer, decibel=False))
                 advance(1)

@@ -66,10 +66,10 @@ def publish(
     one_a_day = facts.settings.layouts.one_a_day
     shown = {
         modality: published(facts.kept, stacks, modality, dates, one_a_day=one_a_day)
-        for modality in facts.settings.modalities
+        for modality in facts.settings.images
     }
     train = facts.kept[facts.kept["split"] == "train"].reset_index(drop=True)
-    for modality in facts.settings.modalities if len(train) else ():
+    for modality in facts.settings.images if len(train) else ():
         check_series(train, stacks, modality, dates, threads)
     figures = {
         "split": "train",

@@ -30,7 +30,7 @@ def head(facts: Facts) -> str:
         "size_categories": [size_category(len(facts.kept))],
         "tags": [
             "earth-observation", "remote-sensing", "land-cover", "semantic-segmentation",
-            *(sensors[m] for m in settings.modalities),
+            *dict.fromkeys(sensors[layer.kind] for layer in settings.images.values()),
             *(["simulated"] if facts.simulated else []),
         ],
     }  # fmt: skip

@@ -14,7 +14,7 @@ from importlib import resources
 from typing import Any
 
 from ..legend import Legend
-from ..recipe import StageSettings
+from ..recipe import Sentinel1Settings, Sentinel2Settings, StageSettings
 from ..tables import Lock
 from .methods import keeps_offset, quantity
 
@@ -152,14 +152,14 @@ def _value_verdict(
 ) -> str:
     note = ""
     if modality == "sentinel1":
-        what = quantity(settings.sentinel1)
+        what = quantity(next(iter(settings.of_kind(Sentinel1Settings).values())))
         if "amplitude" not in what:
             return f"not comparable: published amplitude is uncalibrated, ours is {what}"
         note = ", both uncalibrated amplitude"
     else:
         if lacking := _not_comparable(lock):
             return f"not comparable: {lacking}"
-        held = keeps_offset(settings.sentinel2, lock)
+        held = keeps_offset(next(iter(settings.of_kind(Sentinel2Settings).values())), lock)
         if len(held) != 1:
             return "not comparable: offsets of several baselines are left in ours"
         lacks = 1000.0 + held.pop()
@@ -209,7 +209,7 @@ def _multisenge_tiles(
         )
         if ours is None:
             continue
-        for modality in settings.modalities:
+        for modality in settings.images:
             theirs, here = int(entry[f"dates_{modality}"]), ours[f"dates_{modality}"]
             rows.append(_count("tiles", f"{tile} {modality} dates", theirs, here))
         same = "equal" if int(entry["epsg"]) == ours["epsg"] else "another zone"

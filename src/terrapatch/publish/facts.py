@@ -20,7 +20,7 @@ from ..crs import short_name
 from ..errors import StorageError
 from ..layers import Values
 from ..legend import Legend, load_legend
-from ..recipe import StageSettings, read_settings
+from ..recipe import Sentinel1Settings, StageSettings, read_settings
 from ..results import remedy
 from ..stacks import EXTRAS
 from ..tables import Gap, Lock, read_geoparquet, read_lock
@@ -253,21 +253,16 @@ class Facts:
     @cached_property
     def gaps(self) -> list[tuple[str, Gap]]:
         """Gaps of the sensors whose dates are a series, with the sensor's name."""
-        times = {
-            "sentinel2": self.settings.sentinel2.time, "sentinel1": self.settings.sentinel1.time,
-        }  # fmt: skip
-        return [
-            (SENSORS[gap.sensor], gap)
-            for gap in self.lock.gaps
-            if gap.sensor in self.settings.modalities and times[gap.sensor] == "series"
-        ]
+        series = {layer.kind for layer in self.settings.images.values() if layer.time == "series"}
+        return [(SENSORS[gap.sensor], gap) for gap in self.lock.gaps if gap.sensor in series]
 
     def values(self, modality: str) -> list[dict[str, Any]]:
         """Bands of a modality that share a unit, with the numbers of their columns in the statistics."""
         figures = self.statistics["layers"][modality]
         unit = Values.of(figures["values"]).text
-        if modality == "sentinel1":
-            unit = quantity(self.settings.sentinel1)
+        layer = self.settings.layers[modality]
+        if isinstance(layer, Sentinel1Settings):
+            unit = quantity(layer)
         groups: dict[str, list[int]] = {}
         for number, band in enumerate(figures["bands"]):
             own = ("mask" if band == "layover_shadow" else "degrees") if band in EXTRAS else unit
@@ -370,7 +365,7 @@ def read_facts(
         summary=read_json(splits_summary),
         lock=read_lock(lock),
         settings=wanted,
-        legend=load_legend(wanted.reference.legend),
+        legend=load_legend(wanted.label.legend),
         layout=layout,
         statistics={},
     )

@@ -72,7 +72,7 @@ def report(
         statistics=read_json(dataset / "statistics.json"),
     )
     measured = _measured(metrics)
-    modalities = facts.settings.modalities
+    modalities = list(facts.settings.images)
     pixels = quicklooks.Pixels(
         stacks, labels, dates or manifest.with_name("dates.parquet"), modalities, facts.legend,
         facts.settings.layouts.one_a_day,

@@ -176,7 +176,7 @@ def summarise(counted: Tally) -> list[BandStatistics]:
     if not counted.bins.any(axis=1).all():
         raise IncompleteError(
             "a band has no observed pixel in the train split, so it has no statistics; look at "
-            "valid_… in the manifest and raise patches.min_valid_…"
+            "valid_… in the manifest and raise patches.require"
         )
     if counted.moments is None:
         return [_of_values(row, counted.first) for row in counted.bins]

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from ..errors import IncompleteError, LegendError
 from ..legend import NODATA, Crosswalk, Legend, load_crosswalk, load_legend, whole_number
 from ..rasters import read_masked, write_geotiff
-from ..recipe import read_settings
+from ..recipe import LabelsSettings, named_files, read_settings
 from ..resample import CELL, SNAP, Lattice, nodes
 from ..sections import ReferenceSettings, named_files
 from ..sums import check_named, check_unchanged
@@ -284,7 +284,7 @@ class Burnt:
         return float((inside == NODATA).mean())
 
 
-def burnt(lock: Path, unit: str, wanted: ReferenceSettings) -> Burnt:
+def burnt(lock: Path, unit: str, wanted: LabelsSettings) -> Burnt:
     """Bring all sources of a unit onto its grid.
 
     Args:
@@ -353,8 +353,8 @@ def reference(lock: Path, unit: str, settings: Path, output: Path) -> None:
         StorageError: the result cannot be written.
     """
     told = read_settings(settings)
-    wanted = told.reference
-    check_named(named_files(told, "reference"), read_lock(lock), lock)
+    wanted = told.label
+    check_named(named_files(told, "stack"), read_lock(lock), lock)
     found = burnt(lock, unit, wanted)
     tags = found.files.report(found.nodata_share)
     labels = cleaned(found.labels, found.network, wanted, found.legend, found.pixel_m)
@@ -369,7 +369,7 @@ def _fill_map(
     labels: NDArray[np.uint8],
     around: GeoBox,
     asset: LockedAsset,
-    wanted: ReferenceSettings,
+    wanted: LabelsSettings,
     legend: Legend,
     halo: int,
     unknown: dict[str, Counter[float]],
@@ -380,7 +380,7 @@ def _fill_map(
         unknown[asset.href] = found
 
 
-def _with_ignored(wanted: ReferenceSettings) -> Crosswalk:
+def _with_ignored(wanted: LabelsSettings) -> Crosswalk:
     """The crosswalk of maps, with the codes that the recipe leaves out."""
     crosswalk = load_crosswalk(wanted.crosswalk)
     extra = []

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..grid import pixel_size_m
 from ..legend import NODATA, Legend
-from ..sections import ReferenceSettings
+from ..recipe import LabelsSettings
 from ..tables import Lock, unit_geobox
 
 
@@ -29,7 +29,7 @@ def pixel_of(lock: Lock, unit: str) -> tuple[float, float]:
     return pixel_size_m(geobox, latitude)
 
 
-def clean_halo(wanted: ReferenceSettings, pixel_m: tuple[float, float]) -> int:
+def clean_halo(wanted: LabelsSettings, pixel_m: tuple[float, float]) -> int:
     """Pixels around a unit that its cleaned labels depend on."""
     if not wanted.clean:
         return 0
@@ -41,7 +41,7 @@ def clean_halo(wanted: ReferenceSettings, pixel_m: tuple[float, float]) -> int:
 def cleaned(
     labels: NDArray[np.uint8],
     network: NDArray[np.uint8] | None,
-    wanted: ReferenceSettings,
+    wanted: LabelsSettings,
     legend: Legend,
     pixel_m: tuple[float, float],
 ) -> NDArray[np.uint8]:

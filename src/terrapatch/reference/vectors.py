@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 from ..errors import LegendError, SceneError
 from ..grid import GEOGRAPHIC, equal_crs, transformer
 from ..legend import NODATA, Legend
-from ..sections import ReferenceSettings, VectorSource
+from ..recipe import LabelsSettings
+from ..sections import VectorSource
 from ..tables import LockedVector
 from ..vectors import (
     IGNORE,
@@ -92,7 +93,7 @@ class VectorFiles:
 
     def __init__(
         self,
-        wanted: ReferenceSettings,
+        wanted: LabelsSettings,
         legend: Legend,
         vectors: Sequence[LockedVector],
         unpack_to: Path,

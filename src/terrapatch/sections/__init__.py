@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from .area import AreaSettings as AreaSettings
 from .base import Day
 from .base import Section as Section
-from .cleaning import ClassCode, chain_findings
+from .between import findings as findings
 from .cleaning import CleanStep as CleanStep
 from .cleaning import ClosingStep as ClosingStep
 from .cleaning import FillStep as FillStep
@@ -25,6 +25,13 @@ from .cleaning import NetworksStep as NetworksStep
 from .cleaning import OpeningStep as OpeningStep
 from .cleaning import SettleStep as SettleStep
 from .cleaning import SieveStep as SieveStep
+from .labels import LabelsSettings as LabelsSettings
+from .layers import IMAGE_KINDS as IMAGE_KINDS
+from .layers import KINDS as KINDS
+from .layers import AnyLayer as AnyLayer
+from .layers import ImageLayer as ImageLayer
+from .layers import Layered as Layered
+from .layers import LayerName as LayerName
 from .named import hashes_of as hashes_of
 from .named import named_files as named_files
 from .sensors import L2A_12 as L2A_12
@@ -139,10 +146,6 @@ class CatalogSettings(Section):
     """Rasters without metadata of their own."""
     period: tuple[Day, Day] | None = None
     """First and last day of acquisition, both included; required for folders."""
-    level: Literal["L1C", "L2A"] = "L2A"
-    """Sentinel-2 product level."""
-    processor: Literal["esa", "theia"] = "esa"
-    """Who made the Sentinel-2 products to use: ESA (Sen2Cor) or Theia (MAJA, Level-2A only)."""
     cloud_percent: Annotated[float, Field(ge=0, le=100)] = 100.0
     """Scenes with more cloud (product metadata) are left out."""
     cloud_limit: Literal["at_most", "below"] = "at_most"
@@ -152,8 +155,6 @@ class CatalogSettings(Section):
     the edge mask (Theia), or by the footprint, good to 500 m (SAFE); unknown passes."""
     scenes_per_tile: Annotated[int, Field(ge=1)] | None = None
     """Keep only the best so many Sentinel-2 dates per tile (least cloud, then earliest)."""
-    orbit_direction: Literal["ascending", "descending", "both"] = "both"
-    """Sentinel-1 orbit directions to use."""
     missing_slices: Literal["error", "allow"] = "error"
     """Raw Sentinel-1 slice that lies between two others over the area and is not there: an error, or
     no matter, as where an archive was thinned out on purpose; its pixels are then missing."""
@@ -188,62 +189,26 @@ class SamplingSettings(Section):
         return self.stride_px or self.size_px
 
 
-class ReferenceSettings(Section):
-    """From a reference map to label rasters."""
+class Requirement(Section):
+    """What a patch must have of a layer to be kept."""
 
-    version: Literal[1] = 1
-    path: str | None = None
-    """Raster of source codes; absent with the source `simulated`, or where `vectors` are given."""
-    band: Annotated[int, Field(ge=1)] | str | None = None
-    """Band of `path` that holds the codes, by number or by what the file calls it; needed where it
-    has several."""
-    vectors: tuple[VectorSource, ...] = ()
-    """Polygon layers, burnt on the grid of the patches: a pixel takes the polygon that contains its
-    centre."""
-    networks: tuple[NetworkSource, ...] = ()
-    """Roads and railways, burnt over everything else; of several the first wins."""
-    crosswalk: str = "terraclass_cerrado"
-    """Packaged crosswalk, or a CSV with source_code, source_name, code."""
-    ignore_codes: tuple[int | str, ...] = ()
-    """Source codes that no crosswalk lists and that are to be left out, as if not in the file."""
-    background: Annotated[int, Field(ge=0, le=254)] | None = None
-    """Class of pixels that no polygon and no map covers; absent: they are nodata."""
-    legend: str = "cerradata4mm"
-    """Packaged legend, or a CSV with level, code, abbrev, name, parent, color."""
-    edges: Literal["none", "thin", "inner", "outer", "thick", "distance"] = "thin"
-    """Edge layer per level: `thin` marks pixels that differ from their right or lower neighbour."""
-    clean: tuple[CleanStep, ...] = ()
-    """Steps that clean the label raster, in this order."""
-    protect: tuple[ClassCode, ...] = ()
-    """Classes whose pixels no step changes."""
-
-    @model_validator(mode="after")
-    def _steps(self) -> ReferenceSettings:
-        if self.band is not None and self.path is None:
-            raise ValueError("band chooses a band of reference.path, and there is none")
-        findings = chain_findings(self.clean)
-        if self.networks and self.clean and not any(s.step == "networks" for s in self.clean):
-            findings.append("networks are given and no step burns them: add {step: networks}")
-        if findings:
-            raise ValueError("clean: " + "; ".join(findings))
-        return self
+    valid: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Smallest share of observed (of labels: labelled) pixels of a date, of a series or the one."""
+    dates: Annotated[int, Field(ge=1)] = 1
+    """Fewest dates that reach `valid`. Other dates count nowhere; the layout multisenge leaves them
+    out, `dates.parquet` of the native one says of each whether it is `kept`."""
 
 
 class PatchesSettings(Section):
     """Which patches are complete enough to keep."""
 
     version: Literal[1] = 1
-    min_valid_sentinel2: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Smallest share of observed Sentinel-2 pixels of a date (of a series, or of the mosaic)."""
-    min_valid_sentinel1: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Smallest share of observed Sentinel-1 pixels of a date."""
-    min_valid_label: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Smallest share of labelled pixels."""
-    min_dates_sentinel2: Annotated[int, Field(ge=1)] = 1
-    """Fewest Sentinel-2 dates that reach `min_valid_sentinel2`. Other dates count nowhere; the layout
-    multisenge leaves them out, `dates.parquet` of the native one says of each whether it is `kept`."""
-    min_dates_sentinel1: Annotated[int, Field(ge=1)] = 1
-    """The same for Sentinel-1 and `min_valid_sentinel1`."""
+    require: dict[str, Requirement] = Field(default_factory=dict)
+    """By layer, what a patch must have of it; of a layer that is not named all pixels, and one date."""
+
+    def of(self, layer: str) -> Requirement:
+        """What a patch must have of a layer."""
+        return self.require.get(layer, Requirement())
 
 
 class SplitsSettings(Section):
@@ -392,6 +357,28 @@ STAGES = (
 """Stages that have settings, in the order of the flow."""
 
 SECTIONS: dict[str, type[Section]] = {
-    name: kind for name in Sections.model_fields if (kind := section_of(Sections, name))
+    "area": AreaSettings,
+    "simulate": SimulateSettings,
+    "catalog": CatalogSettings,
+    "sampling": SamplingSettings,
+    "patches": PatchesSettings,
+    "splits": SplitsSettings,
+    "layouts": LayoutsSettings,
+    "publish": PublishSettings,
+    "training": TrainingSettings,
 }
 """All sections by name."""
+
+STAGES: dict[str, tuple[str, ...]] = {
+    "simulate": ("area", "simulate"),
+    "plan": ("area", "catalog", "sampling", "layers"),
+    "sampling": ("area", "sampling"),
+    "stack": ("sampling", "layers"),
+    "patches": ("patches", "layers"),
+    "splits": ("splits",),
+    "layouts": ("layouts", "layers"),
+    "publish": ("publish", "splits", "layouts", "sampling", "layers", "patches"),
+    "training": ("training", "layouts", "layers"),
+}
+"""Which sections each stage sees; `stack` has one settings file a layer, with that layer alone.
+Adding one here makes its changes rebuild that stage."""

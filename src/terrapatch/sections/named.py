@@ -13,7 +13,7 @@ from typing import Any
 
 READS = {
     "simulate": ("area",), "sampling": ("area",), "plan": ("area", "legend", "tables"),
-    "reference": ("legend", "tables"), "patches": ("legend",), "layouts": ("legend",),
+    "stack": ("legend", "tables"), "patches": ("legend",), "layouts": ("legend",),
     "publish": ("legend",), "training": ("legend",),
 }  # fmt: skip
 """Which of them each stage reads; `tables` are crosswalks and rules of networks."""
@@ -24,7 +24,7 @@ def named_files(found: Any, stage: str) -> tuple[str, ...]:
     """Paths of the files of a recipe that a stage reads.
 
     Args:
-        found: the recipe, or a stage's settings, with the sections `area` and `reference`.
+        found: the recipe, or a stage's settings, with the section `area` and layers.
         stage: for example `plan`.
     """
     kinds = READS.get(stage, ())
@@ -33,11 +33,13 @@ def named_files(found: Any, stage: str) -> tuple[str, ...]:
         path = Path(found.area.file)
         parts = [path.with_suffix(end) for end in _SHAPEFILE] if path.suffix == ".shp" else []
         area = [found.area.file, *(str(part) for part in parts if part != path and part.is_file())]
-    tables = [found.reference.legend] if "legend" in kinds else []
-    if "tables" in kinds:
-        tables.append(found.reference.crosswalk)
-        tables += [source.crosswalk or "" for source in found.reference.vectors]
-        tables += [source.rules or "" for source in found.reference.networks]
+    tables: list[str] = []
+    for layer in found.labels.values() if "legend" in kinds else ():
+        tables.append(layer.legend)
+        if "tables" in kinds:
+            tables.append(layer.crosswalk)
+            tables += [source.crosswalk or "" for source in layer.vectors]
+            tables += [source.rules or "" for source in layer.networks]
     # Tables without this ending are packaged ones, see `legend.table_rows`.
     return tuple(dict.fromkeys([*area, *(name for name in tables if name.endswith(".csv"))]))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sections of the two sensors."""
+"""Layers of the two sensors: what a recipe says of one."""
 
 from __future__ import annotations
 
@@ -31,9 +31,15 @@ def coarse_kernel(kernel: Kernel, coarser: Coarser) -> Kernel:
 
 
 class Sentinel2Settings(Section):
-    """From Sentinel-2 products to a stack."""
+    """A layer of Sentinel-2: from products to a stack."""
 
+    kind: Literal["sentinel2"] = "sentinel2"
+    """Where the pixels of the layer come from."""
     version: Literal[1] = 1
+    level: Literal["L1C", "L2A"] = "L2A"
+    """Level of the products to use."""
+    processor: Literal["esa", "theia"] = "esa"
+    """Who made the products to use: ESA (Sen2Cor) or Theia (MAJA, Level-2A only)."""
     bands: tuple[str, ...] = L2A_12
     """Bands in the order of the stack."""
     kernel: Kernel = "bilinear"
@@ -55,8 +61,8 @@ class Sentinel2Settings(Section):
     an offset that is missing or added twice, blocks of exact zeros that are not nodata."""
     reflectance: Literal["FRE", "SRE"] = "FRE"
     """Theia: with (`FRE`) or without (`SRE`) the correction of slope effects."""
-    time: Literal["mosaic", "series"] = "mosaic"
-    """`mosaic`: all dates in one image, the first with a pixel wins; `series`: an image a date."""
+    time: Literal["single", "series"] = "single"
+    """`single`: all dates in one image, the first with a pixel wins; `series`: an image a date."""
     scl: bool = False
     """Keep the scene classification (nearest) beside the bands (Level-2A only)."""
     mask_scl: tuple[Annotated[int, Field(ge=0, le=11)], ...] = ()
@@ -77,13 +83,69 @@ class Sentinel2Settings(Section):
             raise ValueError(f"no Sentinel-2 bands: {unknown}; known are {list(S2_BANDS)}")
         if len(set(self.bands)) != len(self.bands) or not self.bands:
             raise ValueError(f"bands must be unique and at least one: {list(self.bands)}")
+        if findings := [*self._of_level(), *self._of_processor()]:
+            raise ValueError("\n".join(findings))
         return self
+
+    @property
+    def stack_bands(self) -> tuple[str, ...]:
+        """Bands of the stack."""
+        return self.bands
+
+    @property
+    def stack_dtype(self) -> str:
+        """Pixel type of the stack."""
+        return self.dtype
+
+    @property
+    def decibel(self) -> bool:
+        """Whether the stack's values are decibel."""
+        return False
+
+    @property
+    def apart(self) -> bool:
+        """Whether scenes of two directions of flight never share an image."""
+        return False
+
+    def _of_level(self) -> list[str]:
+        """What does not fit to the level of the products."""
+        found = []
+        if "B10" in self.bands and self.level == "L2A":
+            found.append("bands: B10 is not in Level-2A products; leave it out or set level: L1C")
+        if (self.scl or self.mask_scl) and self.level == "L1C":
+            found.append("scl, mask_scl: Level-1C products have no scene classification")
+        return found
+
+    def _of_processor(self) -> list[str]:
+        """What does not fit to who made the products."""
+        if self.processor == "esa":
+            if self.mask_clm or self.mask_mg2:
+                return ["mask_clm, mask_mg2: masks of Theia; ESA's products have mask_scl"]
+            return []
+        found = []
+        if self.level == "L1C":
+            found.append("level: Theia's products are L2A")
+        if self.scl or self.mask_scl:
+            found.append(
+                "scl, mask_scl: Theia's products have no scene classification; use mask_clm and "
+                "mask_mg2"
+            )
+        if lacking := [band for band in self.bands if band not in THEIA_10]:
+            found.append(
+                f"bands: Theia's products have no {', '.join(lacking)}; they have "
+                f"{', '.join(THEIA_10)}"
+            )
+        return found
 
 
 class Sentinel1Settings(Section):
-    """From Sentinel-1 backscatter to a stack."""
+    """A layer of Sentinel-1: from backscatter to a stack."""
 
+    kind: Literal["sentinel1"] = "sentinel1"
+    """Where the pixels of the layer come from."""
     version: Literal[1] = 1
+    orbit: Literal["both", "ascending", "descending"] = "both"
+    """Directions of flight to use."""
     polarisations: tuple[Literal["VV", "VH", "HH", "HV"], ...] = ("VV", "VH")
     """Bands in the order of the stack."""
     kernel: Kernel = "bilinear"
@@ -125,8 +187,8 @@ class Sentinel1Settings(Section):
     """`s1tiling`: pixels cut at near and far range of products of before IPF 2.90."""
     border_cut_azimuth_px: Annotated[int, Field(ge=0)] = 1600
     """`s1tiling`: lines cut at an end of a slice that begins or ends without image."""
-    time: Literal["mosaic", "series"] = "mosaic"
-    """`mosaic`: all passes in one image, the first with a pixel wins; `series`: an image a pass."""
+    time: Literal["single", "series"] = "single"
+    """`single`: all passes in one image, the first with a pixel wins; `series`: an image a pass."""
     directions: Literal["together", "apart"] = "together"
     """`apart`: ascending and descending passes never share an image; the ascending ones come
     first in time order, then the descending ones."""
@@ -148,11 +210,11 @@ class Sentinel1Settings(Section):
         if self.level == "GRD" and self.coarser == "widen":
             raise ValueError("raw products are averaged on coarser grids: set coarser: average")
         if self.radiometry == "amplitude" and self.scale == "db":
-            raise ValueError("amplitudes have no decibel: set sentinel1.scale: linear")
+            raise ValueError("amplitudes have no decibel: set scale: linear")
         if self.speckle == "multitemporal" and self.time != "series":
-            raise ValueError("a multitemporal filter needs a series: set sentinel1.time: series")
+            raise ValueError("a multitemporal filter needs a series: set time: series")
         if self.speckle != "none" and self.radiometry == "amplitude" and self.level == "GRD":
-            raise ValueError("speckle filters act on power: set another sentinel1.radiometry")
+            raise ValueError("speckle filters act on power: set another radiometry")
         if self.radiometry == "gamma0_rtc" or self.layers:
             wanted = "radiometry: gamma0_rtc" if self.radiometry == "gamma0_rtc" else "layers"
             if self.level != "GRD" or self.geometry != "terrain":
@@ -160,6 +222,26 @@ class Sentinel1Settings(Section):
         if len(set(self.layers)) != len(self.layers):
             raise ValueError(f"layers must be unique: {list(self.layers)}")
         return self
+
+    @property
+    def stack_bands(self) -> tuple[str, ...]:
+        """Bands of the stack."""
+        return (*self.polarisations, *self.layers)
+
+    @property
+    def stack_dtype(self) -> str:
+        """Pixel type of the stack."""
+        return "float32"
+
+    @property
+    def decibel(self) -> bool:
+        """Whether the stack's values are decibel."""
+        return self.scale == "db"
+
+    @property
+    def apart(self) -> bool:
+        """Whether scenes of two directions of flight never share an image."""
+        return self.directions == "apart"
 
     @property
     def subtracts_noise(self) -> bool:

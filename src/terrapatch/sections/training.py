@@ -18,8 +18,10 @@ class TrainingSettings(Section):
     """Legend level to learn; the coarsest if absent."""
     models: tuple[Literal["forest", "unet"], ...] = ("forest", "unet")
     """Models to train; `unet` runs only where PyTorch (the extra `train`) is installed."""
-    inputs: tuple[Literal["sentinel2", "sentinel1"], ...] = ("sentinel2", "sentinel1")
-    """Modalities that the models see."""
+    inputs: tuple[str, ...] = ()
+    """Layers that the models see; all layers of images if none is named."""
+    target: str | None = None
+    """Layer of labels to learn; the first if absent."""
     seed: Annotated[int, Field(ge=0)] = 666
     """Seed of samples, weights and shuffles."""
     margin_f1: Annotated[float, Field(ge=0, le=1)] = 0.10

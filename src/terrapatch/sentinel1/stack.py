@@ -11,25 +11,20 @@ Laws:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..layers import AMPLITUDE, DECIBEL, POWER, Values
-from ..recipe import read_settings
 from ..sections import coarse_kernel
-from ..tables import read_lock
 
 if TYPE_CHECKING:
-    from ..mosaic import Layer
-    from ..sections import Sentinel1Settings
-
-MODALITY = "sentinel1"
+    from ..mosaic import CutPlan, Layer
+    from ..recipe import Sentinel1Settings
+    from ..tables import Lock, LockedItem
 
 
 @dataclass(frozen=True)
@@ -100,53 +95,40 @@ def layer(settings: Sentinel1Settings) -> Layer:
     )
 
 
-def sentinel1(
-    lock: Path, unit: str, footprints: Path, settings: Path, output: Path, threads: int = 1
-) -> None:
-    """Cut the Sentinel-1 patches of a unit and write them as a stack.
+def plan(settings: Sentinel1Settings, lock: Lock, items: Sequence[LockedItem]) -> CutPlan:
+    """How the stack of a unit is made.
+
+    `data` is (patch, time, band, y, x) float32: the polarisations in linear power or dB, then
+    `layers`; time has one step, one a direction, or one a pass.
 
     Args:
-        lock: `lock.json`; names the scenes of the unit, best first.
-        unit: id of the unit.
-        footprints: `footprints/UNIT.parquet`.
-        settings: `settings/sentinel1.json`.
-        output: the stack, `stacks/UNIT/sentinel1.zarr`; `data` is (patch, time, band, y, x) float32:
-            the polarisations in linear power or dB, then `sentinel1.layers`; time has one step, one
-            a direction, or one a pass.
-        threads: threads that decode, sample and encode; does not change a byte.
-
-    Raises:
-        SceneError: a polarisation is missing or a file is damaged.
-        SourceError: a file is not as planned.
-        GridError: grids do not fit together.
-        StorageError: the stack cannot be written, or lock or footprints cannot be read.
+        settings: of the layer.
+        lock: what was planned; names the height model of raw scenes.
+        items: scenes of the unit, best first.
     """
-    from .. import mosaic
-    from ..sums import check_unchanged
+    from ..mosaic import CutPlan, Times
 
-    wanted = read_settings(settings).sentinel1
-    options: dict[str, Any] = {
-        "times": mosaic.Times(wanted.time == "series", wanted.directions == "apart"),
-    }
-    if wanted.speckle != "none":
-        over = "series" if wanted.speckle == "multitemporal" else "image"
-        options[f"{over}_filter"] = Speckle(wanted)
-    context: AbstractContextManager[None] = nullcontext()
-    if wanted.level == "GRD":
-        from .grd import Raw, quiet
+    cuts = CutPlan(
+        "sentinel1", layer(settings), values(settings),
+        Times(settings.time == "series", settings.directions == "apart"),
+    )  # fmt: skip
+    if settings.speckle != "none":
+        speckle, over_series = Speckle(settings), settings.speckle == "multitemporal"
+        cuts = replace(
+            cuts,
+            image_filter=None if over_series else speckle,
+            series_filter=speckle if over_series else None,
+        )
+    if settings.level != "GRD":
+        return cuts
+    from .grd import Raw, quiet
 
-        plan = read_lock(lock)
-        check_unchanged(plan.beside, lock)
-        if plan.heights:
-            wanted = wanted.model_copy(update={"dem": tuple(f.href for f in plan.heights)})
-        raw = Raw(wanted, plan.items_of(unit, MODALITY))
-        options |= {"open_scene": raw.open_scene, "incidence": raw.incidence}
-        context = quiet()
-    with context:
-        mosaic.build(
-            lock, unit, footprints, MODALITY, layer(wanted), output,
-            values=values(wanted), threads=threads, **options,
-        )  # fmt: skip
+    if lock.heights:
+        settings = settings.model_copy(update={"dem": tuple(f.href for f in lock.heights)})
+    raw = Raw(settings, items)
+    return replace(
+        cuts, open_scene=raw.open_scene, incidence=raw.incidence, beside=lock.beside, context=quiet
+    )
 
 
 def values(settings: Sentinel1Settings) -> Values:

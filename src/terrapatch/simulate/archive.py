@@ -32,22 +32,17 @@ def simulate(
     """Write the embedded archive: Sentinel-2, Sentinel-1, reference map, STAC catalogue.
 
     Args:
-        settings: settings file of the stage (sections area, simulate, catalog).
+        settings: settings file of the stage (sections area, simulate).
         output: folder to write; it appears when all is whole, an old archive is replaced.
         threads: images encoded at a time; the bytes do not depend on it.
 
     Raises:
-        InputError: a level other than L2A is asked for, no Sentinel-2 tile meets the area, it
-            crosses the antimeridian, or no orbit sees it (raw Sentinel-1, near a pole).
+        InputError: no Sentinel-2 tile meets the area, it crosses the antimeridian, or no orbit
+            sees it (raw Sentinel-1, near a pole).
         RecipeError: the settings file is missing or wrong.
         StorageError: the disk is full or the folder cannot be written.
     """
     given = recipe.read_settings(settings)
-    if given.catalog.level != "L2A":
-        raise InputError(
-            f"{settings}: catalog.level is {given.catalog.level!r}, and the embedded archive holds "
-            "Level-2A products only; set catalog.level: L2A or use the source 'local'"
-        )
     geometry, crs = read_area(given.area)
     area = grid.reprojected(geometry, crs, grid.GEOGRAPHIC)
     tiles = grid.mgrs_tiles(area)

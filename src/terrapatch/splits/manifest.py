@@ -81,7 +81,7 @@ def refuse_empty(table: gpd.GeoDataFrame) -> None:
     raise IncompleteError(
         f"splits: none of {len(table)} patches is complete ({listed or 'no patches'}); look at "
         "dropped_reason in the tables of patches, widen catalog.period or catalog.cloud_percent, "
-        "or lower patches.min_valid_*"
+        "or lower patches.require"
     )
 
 

@@ -328,7 +328,7 @@ def draw_pixels(
     present = [(i, row) for i, row in enumerate(rows) if row is not None]
     if not present:
         raise IncompleteError(
-            "no train pixel has both a label and all inputs; raise patches.min_valid_label, or "
+            "no train pixel has both a label and all inputs; raise patches.require.label.valid, or "
             "choose other training.inputs"
         )
     labels = np.concatenate([np.full(len(row), index, np.uint8) for index, row in present])

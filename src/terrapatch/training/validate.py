@@ -173,17 +173,17 @@ def require_passed(metrics_json: Path, passed: Path) -> str:
 
 
 def _inputs(wanted: StageSettings, path: Path) -> list[str]:
-    inputs: list[str] = [m for m in wanted.training.inputs if m in wanted.modalities]
-    if not inputs:
+    inputs = list(wanted.training.inputs or wanted.images)
+    if lost := [name for name in inputs if name not in wanted.images]:
         raise RecipeError(
-            f"{path}: training.inputs {list(wanted.training.inputs)} are not in the dataset "
-            f"(modalities: {list(wanted.modalities)}); name at least one of these"
+            f"{path}: training.inputs {lost} are not in the dataset (layers of images: "
+            f"{list(wanted.images)}); name at least one of these"
         )
     return inputs
 
 
 def _level(wanted: StageSettings) -> Level:
-    legend = load_legend(wanted.reference.legend)
+    legend = load_legend(wanted.label.legend)
     name = wanted.training.level
     return legend.levels[-1] if name is None else legend.level(name)
 

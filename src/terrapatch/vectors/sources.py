@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, LegendError, RecipeError, SceneError
 from ..legend import Legend
-from ..sections import NetworkSource, ReferenceSettings, VectorSource
+from ..sections import LabelsSettings, NetworkSource, VectorSource
 from .codes import (
     DISCARD,
     IGNORE,
@@ -223,7 +223,7 @@ def source_paths(path: str, archive: Path | None = None) -> list[str]:
 
 
 def open_vectors(
-    reference: ReferenceSettings, number: int, path: str, legend: Legend, unpack_to: Path,
+    reference: LabelsSettings, number: int, path: str, legend: Legend, unpack_to: Path,
     *, layer: str | None = None, crs: str | None = None,
 ) -> Source:  # fmt: skip
     """Open a file of `reference.vectors`.
@@ -280,7 +280,7 @@ def _check_class(entry: str, code: int, legend: Legend) -> None:
 
 
 def open_network(
-    reference: ReferenceSettings, number: int, path: str, legend: Legend, unpack_to: Path,
+    reference: LabelsSettings, number: int, path: str, legend: Legend, unpack_to: Path,
     *, layer: str | None = None, crs: str | None = None,
 ) -> Source:  # fmt: skip
     """Open a file of `reference.networks`; see `open_vectors`."""

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...legend import Legend
-from ...recipe import StageSettings
+from ...recipe import Sentinel1Settings, Sentinel2Settings, StageSettings
 from ...tables import Lock
 from .labels import labels, reference_simulated
 from .optical import keeps_offset, optical
@@ -38,12 +38,14 @@ def methods(
         nodata: layer → its value for missing pixels, or None, as the layout wrote it.
     """
     steps = []
-    if "sentinel2" in settings.modalities:
-        steps.append(optical(settings.sentinel2, settings.sampling, settings.patches, lock))
-    if "sentinel1" in settings.modalities:
-        steps.append(radar(settings.sentinel1, settings.patches, lock))
+    for name, layer in settings.images.items():
+        required = settings.patches.of(name)
+        if isinstance(layer, Sentinel2Settings):
+            steps.append(optical(layer, settings.sampling, required, lock))
+        else:
+            steps.append(radar(layer, required, lock))
     return [
-        _grid(settings), *steps, labels(settings.reference, legend, lock),
+        _grid(settings), *steps, labels(settings.label, legend, lock),
         _missing(settings, nodata), _completeness(settings), _splits(settings),
     ]  # fmt: skip
 
@@ -89,12 +91,12 @@ def _missing(settings: StageSettings, nodata: Mapping[str, Any]) -> Step:
 def _completeness(settings: StageSettings) -> Step:
     limits = settings.patches
     least = [
-        f"{percent(getattr(limits, f'min_valid_{modality}'))} of its {_SENSORS[modality]} pixels"
-        for modality in settings.modalities
+        f"{percent(limits.of(name).valid)} of its {_SENSORS[layer.kind]} pixels"
+        for name, layer in settings.images.items()
     ]
-    least.append(f"{percent(limits.min_valid_label)} of its label pixels")
+    least += [f"{percent(limits.of(name).valid)} of its label pixels" for name in settings.labels]
     text = ", ".join(least[:-1]) + f" and {least[-1]}"
-    series = any(getattr(settings, m).time == "series" for m in settings.modalities)
+    series = any(layer.time == "series" for layer in settings.images.values())
     dates = ", of a series on enough dates" if series else ""
     found = [f"A patch is kept where at least {text} are observed{dates}."]
     if settings.splits.overlap == "polygons":
@@ -147,7 +149,7 @@ def attribution(settings: StageSettings, lock: Lock, years: list[str]) -> list[s
         lock: what went in.
         years: of the Sentinel acquisitions.
     """
-    radar_used = "sentinel1" in settings.modalities and bool(lock.heights)
+    radars = list(settings.of_kind(Sentinel1Settings).values()) if lock.heights else []
     found = []
     if lock.source == "simulated":
         found.append(
@@ -156,16 +158,16 @@ def attribution(settings: StageSettings, lock: Lock, years: list[str]) -> list[s
         )
     else:
         found.append(f"Contains modified Copernicus Sentinel data [{', '.join(years)}].")
-        for sensor in settings.modalities:
+        for sensor in dict.fromkeys(layer.kind for layer in settings.images.values()):
             terms = sorted({i.licence for i in scenes_of(lock, sensor) if i.licence})
             if terms:
                 found.append(f"Terms of the {_SENSORS[sensor]} products: {codes(terms)}.")
-    if radar_used and heights_simulated(settings.sentinel1, lock):
+    if radars and heights_simulated(radars[0], lock):
         found.append("The height model is simulated.")
-    elif radar_used:
+    elif radars:
         names = file_names([file.href for file in lock.heights])
         found.append(f"Heights: {names}; see the terms of their provider.")
-    if reference_simulated(settings.reference, lock):
+    if reference_simulated(settings.label, lock):
         found.append("Reference maps and vectors are simulated: no provider is to be credited.")
         return found
     terms = sorted({i.licence for i in scenes_of(lock, "reference") if i.licence})

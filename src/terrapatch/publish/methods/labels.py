@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...legend import Legend, Level
-from ...sections import NetworkSource, ReferenceSettings, VectorSource
+from ...sections import LabelsSettings, NetworkSource, VectorSource
 from ...tables import Lock, LockedVector
 from ...vectors.codes import network_rules
 from .words import Step, class_names, code, codes, count, file_names, metres, scenes_of, times
@@ -26,7 +26,7 @@ _NULLS = {
 }  # fmt: skip
 
 
-def reference_simulated(settings: ReferenceSettings, lock: Lock) -> bool:
+def reference_simulated(settings: LabelsSettings, lock: Lock) -> bool:
     """Whether maps and vectors are the embedded archive's own."""
     named = [source.path for source in settings.vectors]
     named += [source.path for source in settings.networks]
@@ -37,7 +37,7 @@ def reference_simulated(settings: ReferenceSettings, lock: Lock) -> bool:
     )
 
 
-def labels(settings: ReferenceSettings, legend: Legend, lock: Lock) -> Step:
+def labels(settings: LabelsSettings, legend: Legend, lock: Lock) -> Step:
     """From references to label rasters."""
     finest = legend.finest
     coarser = [level.name for level in legend.levels[1:]]
@@ -58,7 +58,7 @@ def labels(settings: ReferenceSettings, legend: Legend, lock: Lock) -> Step:
     )  # fmt: skip
 
 
-def _maps(settings: ReferenceSettings, lock: Lock) -> list[str]:
+def _maps(settings: LabelsSettings, lock: Lock) -> list[str]:
     found = scenes_of(lock, "reference")
     if not found:
         return []
@@ -71,7 +71,7 @@ def _maps(settings: ReferenceSettings, lock: Lock) -> list[str]:
     ]
 
 
-def _vectors(settings: ReferenceSettings, finest: Level, lock: Lock) -> list[str]:
+def _vectors(settings: LabelsSettings, finest: Level, lock: Lock) -> list[str]:
     found = []
     for number, source in enumerate(settings.vectors):
         files = [v for v in lock.vectors if v.kind == "vectors" and v.source == number]
@@ -121,7 +121,7 @@ def _order(source: VectorSource) -> list[str]:
     return [f"priority {source.priority}", f"of overlapping features {on_top} one lies on top"]
 
 
-def _special(settings: ReferenceSettings, finest: Level) -> list[str]:
+def _special(settings: LabelsSettings, finest: Level) -> list[str]:
     found = []
     if settings.ignore_codes:
         found.append(f"Source codes left out: {codes(settings.ignore_codes)}.")
@@ -132,7 +132,7 @@ def _special(settings: ReferenceSettings, finest: Level) -> list[str]:
     return found
 
 
-def _networks(settings: ReferenceSettings, finest: Level, lock: Lock) -> list[str]:
+def _networks(settings: LabelsSettings, finest: Level, lock: Lock) -> list[str]:
     found = []
     for number, source in enumerate(settings.networks):
         files = [v for v in lock.vectors if v.kind == "networks" and v.source == number]
@@ -155,7 +155,7 @@ def _widths(source: NetworkSource) -> str:
     return f"{sides} (rules {code(name)})"
 
 
-def _metric(settings: ReferenceSettings, lock: Lock) -> list[str]:
+def _metric(settings: LabelsSettings, lock: Lock) -> list[str]:
     """Where metres count on a grid in degrees."""
     if lock.latitude is None or not (settings.clean or settings.networks):
         return []
@@ -165,7 +165,7 @@ def _metric(settings: ReferenceSettings, lock: Lock) -> list[str]:
 # --- cleaning -----------------------------------------------------------------------------------
 
 
-def _cleaning(settings: ReferenceSettings, finest: Level) -> list[str]:
+def _cleaning(settings: LabelsSettings, finest: Level) -> list[str]:
     if not settings.clean:
         return ["Labels are not cleaned."]
     steps = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...sections import S2_BANDS, PatchesSettings, SamplingSettings, Sentinel2Settings
+from ...sections import S2_BANDS, Requirement, SamplingSettings, Sentinel2Settings
 from ...tables import Lock, LockedItem
 from .words import Step, coarser, count, percent, scenes_of, too_few, unchecked
 
@@ -57,7 +57,7 @@ def keeps_offset(settings: Sentinel2Settings, lock: Lock) -> set[float]:
 
 
 def optical(
-    settings: Sentinel2Settings, sampling: SamplingSettings, patches: PatchesSettings, lock: Lock
+    settings: Sentinel2Settings, sampling: SamplingSettings, required: Requirement, lock: Lock
 ) -> Step:
     """From products to the stack."""
     items = scenes_of(lock, "sentinel2")
@@ -70,7 +70,7 @@ def optical(
             _sampling(settings, sampling),
             *_masks(settings, items),
             *unchecked(settings.check_values),
-            *_time(settings, patches),
+            *_time(settings, required),
         ),
     )
 
@@ -157,12 +157,12 @@ def _named(numbers: Sequence[int], names: Sequence[str]) -> str:
     return ", ".join(f"{number} {names[number]}" for number in numbers)
 
 
-def _time(settings: Sentinel2Settings, patches: PatchesSettings) -> list[str]:
+def _time(settings: Sentinel2Settings, required: Requirement) -> list[str]:
     if settings.time == "series":
         return [
             "A series: one image a pass.",
-            f"A date of a patch is published where at least {percent(patches.min_valid_sentinel2)} "
-            f"of its pixels are observed; patches {too_few(patches.min_dates_sentinel2)} are dropped.",
+            f"A date of a patch is published where at least {percent(required.valid)} "
+            f"of its pixels are observed; patches {too_few(required.dates)} are dropped.",
         ]
     return [
         "One image of all dates: where scenes overlap, a pixel comes from the first one that has a "

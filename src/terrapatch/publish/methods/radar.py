@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...sections import PatchesSettings, Sentinel1Settings
+from ...sections import Requirement, Sentinel1Settings
 from ...tables import Lock, LockedItem
 from .words import (
     Step,
@@ -49,7 +49,7 @@ def quantity(settings: Sentinel1Settings) -> str:
     return f"{name} in {unit}"
 
 
-def radar(settings: Sentinel1Settings, patches: PatchesSettings, lock: Lock) -> Step:
+def radar(settings: Sentinel1Settings, required: Requirement, lock: Lock) -> Step:
     """From products to the stack."""
     items = scenes_of(lock, "sentinel1")
     raw = settings.level == "GRD"
@@ -64,7 +64,7 @@ def radar(settings: Sentinel1Settings, patches: PatchesSettings, lock: Lock) -> 
             f"Values are {quantity(settings)}.",
             *_layers(settings),
             *unchecked(settings.check_values),
-            *_time(settings, patches),
+            *_time(settings, required),
         ),
     )
 
@@ -176,14 +176,14 @@ def _layers(settings: Sentinel1Settings) -> list[str]:
     return [f"Layers behind the polarisations: {', '.join(_LAYERS[x] for x in settings.layers)}."]
 
 
-def _time(settings: Sentinel1Settings, patches: PatchesSettings) -> list[str]:
+def _time(settings: Sentinel1Settings, required: Requirement) -> list[str]:
     apart = settings.directions == "apart"
     if settings.time == "series":
         order = "ascending passes first, then descending ones" if apart else "in order of time"
         return [
             f"A series: one image a pass, joined from its slices, {order}.",
-            f"A date of a patch is published where at least {percent(patches.min_valid_sentinel1)} "
-            f"of its pixels are observed; patches {too_few(patches.min_dates_sentinel1)} are dropped.",
+            f"A date of a patch is published where at least {percent(required.valid)} "
+            f"of its pixels are observed; patches {too_few(required.dates)} are dropped.",
         ]
     images = "One image a direction, ascending first" if apart else "One image of all passes"
     return [

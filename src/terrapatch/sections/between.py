@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What does not fit between the sections and the layers of a recipe."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Protocol
+
+from .layers import AnyLayer, ImageLayer
+from .sensors import Sentinel1Settings, Sentinel2Settings
+
+if TYPE_CHECKING:
+    from . import (
+        CatalogSettings,
+        LabelsSettings,
+        LayoutsSettings,
+        PatchesSettings,
+        SimulateSettings,
+        TrainingSettings,
+    )
+
+
+class Whole(Protocol):
+    """A recipe, as far as its parts can contradict each other."""
+
+    simulate: SimulateSettings
+    catalog: CatalogSettings
+    layers: dict[str, AnyLayer]
+    patches: PatchesSettings
+    layouts: LayoutsSettings
+    training: TrainingSettings
+
+    @property
+    def images(self) -> dict[str, ImageLayer]:
+        """The layers of images by name."""
+
+    @property
+    def labels(self) -> dict[str, LabelsSettings]:
+        """The layers of labels by name."""
+
+
+def findings(whole: Whole) -> list[str]:
+    """All contradictions, a sentence each that begins with the key."""
+    return [*_of_catalog(whole.catalog), *_of_layers(whole), *_of_names(whole)]
+
+
+def _of_catalog(catalog: CatalogSettings) -> list[str]:
+    found = []
+    if catalog.source == "local":
+        if not catalog.paths and not catalog.rasters:
+            found.append("catalog.paths: the source 'local' needs paths or rasters")
+        if catalog.paths and catalog.period is None:
+            found.append("catalog.period: give first and last day for folders of scenes")
+    if catalog.period and catalog.period[0] > catalog.period[1]:
+        found.append("catalog.period: the first day is after the last")
+    return found
+
+
+def _of_layers(whole: Whole) -> list[str]:
+    """What layers lack, or the source does not have for them."""
+    found: list[str] = []
+    simulated = whole.catalog.source == "simulated"
+    if not whole.images:
+        found.append(
+            "layers: give at least one layer of images, for example sentinel2: {kind: sentinel2}"
+        )
+    if len(whole.labels) != 1:
+        found.append("layers: give one layer of labels, for example label: {kind: labels}")
+    for name, image in whole.images.items():
+        if isinstance(image, Sentinel1Settings):
+            lacking = _heights(image) if not simulated else []
+        else:
+            lacking = _embedded(image, whole.simulate) if simulated else []
+        found += [f"layers.{name}.{finding}" for finding in lacking]
+    described = any(r.sensor == "reference" for r in whole.catalog.rasters)
+    for name, label in whole.labels.items():
+        if not simulated and not (label.path or label.vectors or described):
+            found.append(
+                f"layers.{name}.path: the source 'local' needs a reference map, or vectors"
+            )
+    if whole.layouts.name == "cerradata4mm" and set(whole.images) != {"sentinel2", "sentinel1"}:
+        found.append("layouts.name: cerradata4mm needs both layers sentinel2 and sentinel1")
+    return found
+
+
+def _heights(layer: Sentinel1Settings) -> list[str]:
+    if (layer.level, layer.geometry) != ("GRD", "terrain") or layer.dem:
+        return []
+    return ["dem: terrain correction needs a height model; name its files, or set geometry: gcp"]
+
+
+def _embedded(layer: Sentinel2Settings, simulate: SimulateSettings) -> list[str]:
+    """What the embedded archive does not have for a layer of Sentinel-2."""
+    found = []
+    if layer.level != "L2A":
+        found.append(
+            "level: the embedded archive holds Level-2A products only; set level: L2A or use the "
+            "source 'local'"
+        )
+    written = simulate.s2_format
+    if written not in ("both", "theia" if layer.processor == "theia" else "safe"):
+        found.append(
+            f"processor: simulate.s2_format: {written} writes no products of {layer.processor}; "
+            "set both to the same, or simulate.s2_format: both"
+        )
+    return found
+
+
+def _of_names(whole: Whole) -> list[str]:
+    """Layers that other sections name and that are none."""
+    found = []
+    for name, required in whole.patches.require.items():
+        if name not in whole.layers:
+            found.append(f"patches.require.{name}: {_no_layer(name, whole.layers)}")
+        elif name in whole.labels and required.dates != 1:
+            found.append(f"patches.require.{name}.dates: labels have no dates")
+    inputs, target = whole.training.inputs, whole.training.target
+    found += [
+        f"training.inputs: {_no_layer(name, whole.images)}"
+        for name in inputs
+        if name not in whole.images
+    ]
+    if len(set(inputs)) < len(inputs):
+        found.append(f"training.inputs: a layer stands there twice: {', '.join(inputs)}")
+    if target is not None and target not in whole.labels:
+        found.append(f"training.target: {_no_layer(target, whole.labels)}")
+    return found
+
+
+def _no_layer(name: str, layers: Collection[str]) -> str:
+    """That there is no such layer, with the one that may be meant."""
+    near = difflib.get_close_matches(name, layers, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(layers) or 'none'}"
+    return f"no layer {name!r} of that kind; {hint}"
