@@ -24,7 +24,7 @@ def write(folder: Path, shapes: list, codes: list[int], roads: list, side: int) 
     from terrapatch.catalog.references import find_vectors
     from terrapatch.catalog.scene import Files
     from terrapatch.grid import geobox_to_dict
-    from terrapatch.recipe import LabelsSettings
+    from terrapatch.sections import LabelsSettings
     from terrapatch.tables import Lock, LockedUnit, write_lock
 
     def placed(lines: list) -> list:

@@ -19,7 +19,7 @@ from terrapatch.grid import geobox_to_dict, mosaic_units, patch_windows, snapped
 from terrapatch.layers import Values
 from terrapatch.legend import load_legend
 from terrapatch.rasters import write_geotiff
-from terrapatch.recipe import L2A_12, write_settings
+from terrapatch.recipe import write_settings
 from terrapatch.results import Results
 from terrapatch.sections import L2A_12
 from terrapatch.stacks import StackInfo, create_stack

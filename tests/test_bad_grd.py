@@ -30,7 +30,6 @@ from terrapatch.cli import main
 from terrapatch.errors import GridError, IncompleteError, InputError, SceneError, SourceError
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.orbit import read_eof
-from terrapatch.recipe import merged
 from terrapatch.stack import stack
 from terrapatch.stacks import open_stack
 from terrapatch.tables import read_lock, unit_geobox

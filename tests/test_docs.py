@@ -16,8 +16,9 @@ import yaml
 from helpers_door import small_recipe
 from helpers_recipes import resolve
 from terrapatch.cli import VERBS, main
-from terrapatch.recipe import L2A_12, load_recipe, merged
-from terrapatch.yamlfiles import parse
+from terrapatch.recipe import load_recipe
+from terrapatch.sections import L2A_12
+from terrapatch.yamlfiles import merged, parse
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -9,7 +9,7 @@ from helpers_recipes import resolve
 from terrapatch.legend import load_legend
 from terrapatch.publish.deviations import deviations
 from terrapatch.publish.methods import attribution, keeps_offset, methods, quantity
-from terrapatch.recipe import StageSettings, load_recipe, merged
+from terrapatch.recipe import StageSettings, load_recipe
 from terrapatch.sections import (
     CleanStep,
     LabelsSettings,
@@ -326,8 +326,8 @@ def test_a_setting_that_changes_pixels_changes_a_sentence(name, field):
     lock = lock_of(*theia)
     # Rules between sections (masks of Theia's for products of ESA) do not matter here.
     plain = resolve(base).stage_settings("publish")
-    before = StageSettings.model_validate(plain)
-    after = StageSettings.model_validate(merged(plain, in_place(name, {field: value})))
+    before = StageSettings.of(plain)
+    after = StageSettings.of(merged(plain, in_place(name, {field: value})))
     assert said(before, lock) != said(after, lock)
 
 

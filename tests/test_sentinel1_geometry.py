@@ -23,7 +23,7 @@ from terrapatch.errors import GridError, InputError, RecipeError, SceneError
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.doppler import ecef, image_coordinates, locate
 from terrapatch.radar.luts import read_calibration, read_noise
-from terrapatch.recipe import Sentinel1Settings, merged
+from terrapatch.sections import Sentinel1Settings
 from terrapatch.sentinel1.dem import Dem, read_dem
 from terrapatch.sentinel1.geometry import Ground, Heights, coordinates, ground_control, terrain
 from terrapatch.sentinel1.radiometry import calibrate

@@ -22,13 +22,8 @@ from ..errors import (
     TerrapatchError,
 )
 from ..heights import HeightModel
-from ..recipe import (
-    Sentinel1Settings,
-    Sentinel2Settings,
-    StageSettings,
-    named_files,
-    read_settings,
-)
+from ..recipe import StageSettings, read_settings
+from ..sections import Sentinel1Settings, Sentinel2Settings, named_files
 from ..sums import Sums
 from ..tables import (
     Exclusion,

@@ -18,7 +18,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from ..grid import share_surface
-from ..recipe import CatalogSettings, Sentinel1Settings, Sentinel2Settings
+from ..sections import CatalogSettings, Sentinel1Settings, Sentinel2Settings
 from ..tables import Exclusion
 from .scene import Scene
 

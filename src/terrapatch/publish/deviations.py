@@ -14,7 +14,8 @@ from importlib import resources
 from typing import Any
 
 from ..legend import Legend
-from ..recipe import Sentinel1Settings, Sentinel2Settings, StageSettings
+from ..recipe import StageSettings
+from ..sections import Sentinel1Settings, Sentinel2Settings
 from ..tables import Lock
 from .methods import keeps_offset, quantity
 

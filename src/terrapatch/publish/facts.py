@@ -20,8 +20,9 @@ from ..crs import short_name
 from ..errors import StorageError
 from ..layers import Values
 from ..legend import Legend, load_legend
-from ..recipe import Sentinel1Settings, StageSettings, read_settings
+from ..recipe import StageSettings, read_settings
 from ..results import remedy
+from ..sections import Sentinel1Settings
 from ..stacks import EXTRAS
 from ..tables import Gap, Lock, read_geoparquet, read_lock
 from .methods import Step, attribution, methods, quantity

@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 from ..errors import IncompleteError, LegendError
 from ..legend import NODATA, Crosswalk, Legend, load_crosswalk, load_legend, whole_number
 from ..rasters import read_masked, write_geotiff
-from ..recipe import LabelsSettings, named_files, read_settings
+from ..recipe import read_settings
 from ..resample import CELL, SNAP, Lattice, nodes
-from ..sections import ReferenceSettings, named_files
+from ..sections import LabelsSettings, named_files
 from ..sums import check_named, check_unchanged
 from ..tables import LockedAsset, read_lock, unit_geobox
 from .edges import HALO, edges

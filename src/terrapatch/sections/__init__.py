@@ -34,6 +34,7 @@ from .layers import Layered as Layered
 from .layers import LayerName as LayerName
 from .named import hashes_of as hashes_of
 from .named import named_files as named_files
+from .readers import read_by
 from .sensors import L2A_12 as L2A_12
 from .sensors import S2_BANDS as S2_BANDS
 from .sensors import THEIA_10 as THEIA_10
@@ -45,7 +46,7 @@ from .training import TrainingSettings as TrainingSettings
 from .vectors import NetworkSource as NetworkSource
 from .vectors import VectorSource as VectorSource
 from .views import narrowed as narrowed
-from .views import read_by, section_of
+from .views import section_of
 from .views import seen as seen
 
 
@@ -278,10 +279,10 @@ class PublishSettings(Section):
     """Patches shown in the report."""
 
 
-class Sections(Section):
+class Sections(Section, Layered):
     """The registry: one row a section, with its model and which stages read which of its keys.
 
-    Adding a stage to a row makes changes of these keys rebuild it.
+    A key named in a row makes its changes rebuild that stage. Rows of layers stand at their kinds.
     """
 
     name: Annotated[
@@ -292,14 +293,9 @@ class Sections(Section):
     """Name of the dataset and of its folder under results/."""
     mode: Annotated[Literal["published", "corrected"], read_by("publish")] = "corrected"
     """`published` repeats what the paper's release did, defects included."""
-    modalities: Annotated[
-        tuple[Annotated[str, Field(pattern="^sentinel[12]$")], ...],
-        read_by("plan patches layouts publish training"),
-    ] = ("sentinel2", "sentinel1")
-    """Sensors in the dataset."""
     area: Annotated[AreaSettings, read_by("simulate plan sampling")]
     simulate: Annotated[SimulateSettings, read_by("simulate")] = SimulateSettings()
-    catalog: Annotated[CatalogSettings, read_by("plan", simulate="level")] = CatalogSettings()
+    catalog: Annotated[CatalogSettings, read_by("plan")] = CatalogSettings()
     sampling: Annotated[
         SamplingSettings,
         read_by(
@@ -308,37 +304,8 @@ class Sections(Section):
             layouts="kind size_px stride_px",
         ),
     ] = SamplingSettings()
-    sentinel2: Annotated[
-        Sentinel2Settings,
-        read_by(
-            "publish",
-            plan="bands reflectance time scl mask_scl mask_edg mask_clm mask_mg2",
-            sentinel2="version bands kernel coarser upsample_first harmonise dtype check_values "
-            "time scl mask_scl mask_edg mask_clm mask_mg2",
-            layouts="bands dtype time",
-        ),
-    ] = Sentinel2Settings()
-    sentinel1: Annotated[
-        Sentinel1Settings,
-        read_by(
-            "sentinel1 publish",
-            plan="polarisations level time radiometry denoise geometry dem dem_vertical geoid "
-            "dem_sea orbit_files",
-            layouts="polarisations layers scale time directions",
-        ),
-    ] = Sentinel1Settings()
-    reference: Annotated[
-        ReferenceSettings,
-        read_by(
-            "publish",
-            plan="path band vectors networks crosswalk ignore_codes background legend",
-            reference="version vectors networks crosswalk ignore_codes background legend edges "
-            "clean protect",
-            patches="legend",
-            layouts="legend edges",
-            training="legend",
-        ),
-    ] = ReferenceSettings()
+    layers: dict[LayerName, AnyLayer] = Field(default_factory=dict)
+    """The rasters of a sample by name; their order is that of stacks, tables and pages."""
     patches: Annotated[PatchesSettings, read_by("patches publish")] = PatchesSettings()
     splits: Annotated[SplitsSettings, read_by("splits publish")] = SplitsSettings()
     layouts: Annotated[LayoutsSettings, read_by("layouts publish", training="name")] = (
@@ -351,34 +318,12 @@ class Sections(Section):
 
 
 STAGES = (
-    "simulate", "plan", "sampling", "sentinel2", "sentinel1", "reference", "patches", "splits",
-    "layouts", "publish", "training",
+    "simulate", "plan", "sampling", "stack", "patches", "splits", "layouts", "publish", "training",
 )  # fmt: skip
-"""Stages that have settings, in the order of the flow."""
+"""Stages that have settings, in the order of the flow; `stack` has one file a layer, with that
+layer alone."""
 
 SECTIONS: dict[str, type[Section]] = {
-    "area": AreaSettings,
-    "simulate": SimulateSettings,
-    "catalog": CatalogSettings,
-    "sampling": SamplingSettings,
-    "patches": PatchesSettings,
-    "splits": SplitsSettings,
-    "layouts": LayoutsSettings,
-    "publish": PublishSettings,
-    "training": TrainingSettings,
+    name: kind for name in Sections.model_fields if (kind := section_of(Sections, name))
 }
 """All sections by name."""
-
-STAGES: dict[str, tuple[str, ...]] = {
-    "simulate": ("area", "simulate"),
-    "plan": ("area", "catalog", "sampling", "layers"),
-    "sampling": ("area", "sampling"),
-    "stack": ("sampling", "layers"),
-    "patches": ("patches", "layers"),
-    "splits": ("splits",),
-    "layouts": ("layouts", "layers"),
-    "publish": ("publish", "splits", "layouts", "sampling", "layers", "patches"),
-    "training": ("training", "layouts", "layers"),
-}
-"""Which sections each stage sees; `stack` has one settings file a layer, with that layer alone.
-Adding one here makes its changes rebuild that stage."""

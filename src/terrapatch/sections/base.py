@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from .readers import Readers
 
 
 class Section(BaseModel):
@@ -15,6 +17,9 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+    readers: ClassVar[Readers] = Readers({})
+    """Which stages read which of its keys, where a model is a kind of layers."""
 
     if not TYPE_CHECKING:
 

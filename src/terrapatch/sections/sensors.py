@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from .base import Section
+from .readers import Readers, read_by
 
 S2_BANDS = {
     "B01": 60, "B02": 10, "B03": 10, "B04": 10, "B05": 20, "B06": 20, "B07": 20,
@@ -32,6 +33,16 @@ def coarse_kernel(kernel: Kernel, coarser: Coarser) -> Kernel:
 
 class Sentinel2Settings(Section):
     """A layer of Sentinel-2: from products to a stack."""
+
+    readers: ClassVar[Readers] = read_by(
+        "publish",
+        plan="kind level processor bands reflectance time scl mask_scl mask_edg mask_clm mask_mg2",
+        stack="kind version bands kernel coarser upsample_first harmonise dtype check_values time "
+        "scl mask_scl mask_edg mask_clm mask_mg2",
+        patches="kind",
+        layouts="kind bands dtype time",
+        training="kind",
+    )
 
     kind: Literal["sentinel2"] = "sentinel2"
     """Where the pixels of the layer come from."""
@@ -140,6 +151,19 @@ class Sentinel2Settings(Section):
 
 class Sentinel1Settings(Section):
     """A layer of Sentinel-1: from backscatter to a stack."""
+
+    readers: ClassVar[Readers] = read_by(
+        "publish",
+        plan="kind orbit polarisations level time radiometry denoise geometry dem dem_vertical "
+        "geoid dem_sea orbit_files",
+        stack="kind version polarisations kernel coarser scale check_values level radiometry "
+        "denoise geometry dem dem_vertical geoid dem_sea orbit_files border_cut "
+        "border_cut_range_px border_cut_azimuth_px time directions speckle speckle_radius looks "
+        "layers",
+        patches="kind",
+        layouts="kind polarisations layers scale time directions",
+        training="kind",
+    )
 
     kind: Literal["sentinel1"] = "sentinel1"
     """Where the pixels of the layer come from."""

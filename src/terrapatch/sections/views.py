@@ -1,73 +1,66 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which stage reads which keys of a recipe, and sections with those keys alone.
+"""What a stage sees of a recipe: sections with the keys that it reads, and with no others.
 
 Laws:
 1. What a stage is told is what it can depend on: its settings hold the keys that it reads, and
    touching another one is an error, not a default.
-2. Who reads what stands in one row a section, beside the section's model (`Sections`).
+2. Who reads what stands in one row: at the section's field of `Sections`, or, for a kind of
+   layers, at its model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, create_model
 
 from .base import Section
-
-ALL = ("*",)
-"""Every key of a section."""
+from .layers import KINDS
+from .readers import ALL, Readers
 
 M = TypeVar("M", bound=Section)
 
-
-@dataclass(frozen=True)
-class Readers:
-    """The stages that read a section, with the keys that each of them reads."""
-
-    keys: Mapping[str, tuple[str, ...]]
+LAYERS = "layers"
+"""The field whose rows stand at the kinds' models."""
 
 
-def read_by(whole: str = "", /, **some: str) -> Readers:
-    """The row of a section.
-
-    Args:
-        whole: stages that read all of it, apart by blanks.
-        some: stage → the keys that it reads, apart by blanks.
-    """
-    return Readers(
-        dict.fromkeys(whole.split(), ALL) | {s: tuple(k.split()) for s, k in some.items()}
-    )
-
-
-def view_of(model: type[Section], stage: str) -> dict[str, tuple[str, ...]]:
-    """Sections that a stage reads, in their order, with the keys of each."""
-    readers = {
-        name: each.keys
+def readers_of(model: type[Section]) -> dict[str, tuple[Readers, ...]]:
+    """The rows of each field: one; of the layers one a kind."""
+    rows = {
+        name: tuple(each for each in field.metadata if isinstance(each, Readers))
         for name, field in model.model_fields.items()
-        for each in field.metadata
-        if isinstance(each, Readers)
     }
-    return {name: keys[stage] for name, keys in readers.items() if stage in keys}
+    return {**rows, LAYERS: tuple(kind.readers for kind in KINDS.values())}
 
 
 def stages_of(model: type[Section]) -> set[str]:
     """All stages that read anything."""
-    fields = model.model_fields.values()
-    rows = [each for field in fields for each in field.metadata if isinstance(each, Readers)]
-    return {stage for row in rows for stage in row.keys}
+    return {stage for rows in readers_of(model).values() for row in rows for stage in row.keys}
 
 
-def narrowed(plain: Mapping[str, Any], model: type[Section], stage: str) -> dict[str, Any]:
-    """The part of a recipe's plain form that a stage reads."""
+def narrowed(
+    plain: Mapping[str, Any], model: type[Section], stage: str, layer: str | None = None
+) -> dict[str, Any]:
+    """The part of a recipe's plain form that a stage reads; of its layers one alone, if named."""
     found: dict[str, Any] = {}
-    for name, keys in view_of(model, stage).items():
-        value = plain[name]
-        found[name] = value if keys == ALL else {key: value[key] for key in keys}
+    for name, rows in readers_of(model).items():
+        if not any(stage in row.keys for row in rows):
+            continue
+        if name != LAYERS:
+            found[name] = _part(plain[name], rows[0].keys[stage])
+            continue
+        found[name] = {
+            each: _part(value, keys[stage])
+            for each, value in plain[name].items()
+            if layer in (None, each) and stage in (keys := KINDS[value["kind"]].readers.keys)
+        }
     return found
+
+
+def _part(value: Any, keys: tuple[str, ...]) -> Any:
+    return value if keys == ALL else {key: value[key] for key in keys}
 
 
 def seen(model: type[M], plain: Mapping[str, Any]) -> M:
@@ -79,14 +72,20 @@ def seen(model: type[M], plain: Mapping[str, Any]) -> M:
         ValidationError: a key is unknown, or a value of another type.
     """
     checked = _holder(model, frozenset(plain)).model_validate(plain)
-    values = {
-        name: seen(kind, value) if (kind := section_of(model, name)) else getattr(checked, name)
-        for name, value in plain.items()
-    }
+    values = {name: _value(model, name, getattr(checked, name)) for name in plain}
     found = model.model_construct(set(values), **values)
     for name in set(vars(found)) - set(values):
         del vars(found)[name]
     return found
+
+
+def _value(model: type[Section], name: str, checked: Any) -> Any:
+    kind = section_of(model, name)
+    if kind is not None:
+        return seen(kind, checked)
+    if name == LAYERS and isinstance(checked, Mapping):
+        return {layer: seen(KINDS[value["kind"]], value) for layer, value in checked.items()}
+    return checked
 
 
 def section_of(model: type[Section], name: str) -> type[Section] | None:
@@ -102,6 +101,8 @@ def _holder(model: type[Section], names: frozenset[str]) -> type[Section]:
     for name in sorted(names & model.model_fields.keys()):
         field = model.model_fields[name]
         kind = dict[str, Any] if section_of(model, name) else field.annotation
+        if name == LAYERS and not issubclass(model, tuple(KINDS.values())):
+            kind = dict[str, dict[str, Any]]
         rules = [each for each in field.metadata if not isinstance(each, Readers)]
         fields[name] = (Annotated[kind, Field(), *rules], ...)
     return create_model(model.__name__, __base__=Section, **fields)

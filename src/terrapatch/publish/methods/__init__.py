@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...legend import Legend
-from ...recipe import Sentinel1Settings, Sentinel2Settings, StageSettings
+from ...recipe import StageSettings
+from ...sections import Sentinel1Settings, Sentinel2Settings
 from ...tables import Lock
 from .labels import labels, reference_simulated
 from .optical import keeps_offset, optical
