@@ -2,6 +2,8 @@
 """The picture of the house holds: a room imports only from floors below its own."""
 
 import ast
+import functools
+import graphlib
 from pathlib import Path
 
 import pytest
@@ -43,19 +45,45 @@ def files():
     return sorted(p for p in ROOT.rglob("*.py") if "_workflow" not in p.parts)
 
 
-def imported_rooms(path: Path) -> set[str]:
-    """Rooms that a file imports, wherever in the file the import stands."""
-    depth = len(path.relative_to(ROOT).parts) - 1
+@functools.cache
+def imports(path: Path) -> set[tuple[str, ...]]:
+    """Names below `terrapatch` that a file imports, wherever in it the import stands, in parts."""
+    package = path.relative_to(ROOT).parts[:-1]
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
-            module = node.module or ""
-            if node.level == depth + 1 or module.split(".")[0] == "terrapatch":
-                inner = module.removeprefix("terrapatch").lstrip(".")
-                found |= {inner.split(".")[0]} if inner else {a.name for a in node.names}
+            module = tuple((node.module or "").split(".")) if node.module else ()
+            if node.level:
+                base = package[: len(package) - node.level + 1] + module
+            elif module[:1] == ("terrapatch",):
+                base = module[1:]
+            else:
+                continue
+            found |= {(*base, alias.name) for alias in node.names}
         elif isinstance(node, ast.Import):
-            found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("terrapatch.")}
-    return found - {"__version__"}
+            names = (tuple(alias.name.split(".")) for alias in node.names)
+            found |= {name[1:] for name in names if name[0] == "terrapatch"}
+    return found
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """Rooms that a file imports."""
+    return {name[0] for name in imports(path)} - {"__version__"}
+
+
+def imported_files(path: Path) -> set[Path]:
+    """Files that a file imports: modules, or the `__init__.py` that a name is had from."""
+    found = set()
+    for name in imports(path):
+        for parts in (name, name[:-1]):
+            places = (
+                ROOT.joinpath(*parts).with_suffix(".py"),
+                ROOT.joinpath(*parts, "__init__.py"),
+            )
+            if parts and (there := [place for place in places if place.is_file()]):
+                found.add(there[0])
+                break
+    return found - {path}
 
 
 def floor_of(room: str) -> int:
@@ -67,19 +95,41 @@ def test_every_file_belongs_to_a_room_of_the_picture():
     assert known >= {room_of(path) for path in files()}
 
 
-@pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(ROOT)))
-def test_a_room_imports_only_from_floors_below(path):
-    room = room_of(path)
-    if room == "__init__":
-        assert imported_rooms(path) == set()
-        return
-    for other in imported_rooms(path) - {room}:
-        assert (room, other) in NEIGHBOURS or floor_of(other) < floor_of(room), (room, other)
+def test_a_room_imports_only_from_floors_below():
+    for path in files():
+        room, found = room_of(path), imported_rooms(path)
+        assert room != "__init__" or found == set()
+        for other in found - {room}:
+            below = (room, other) in NEIGHBOURS or floor_of(other) < floor_of(room)
+            assert below, f"{path.relative_to(ROOT)}: {room} imports {other}"
 
 
-@pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(ROOT)))
-def test_no_file_is_longer_than_about_400_lines(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 420
+CIRCLE = ("mosaic/values.py", "mosaic/sources.py")
+"""The one import that closes a circle, not counted below."""
+
+DEPTH = 19
+"""Files in the longest chain of imports from the command: what one must know to follow it. It comes
+down; whoever makes it longer has put something on the wrong floor."""
+
+
+def chain() -> list[str]:
+    """The longest chain of imports from the command, file by file.
+
+    Raises:
+        graphlib.CycleError: files import each other in a circle; it says which.
+    """
+    graph = {path: imported_files(path) for path in files()}
+    graph[ROOT / CIRCLE[0]] = graph.get(ROOT / CIRCLE[0], set()) - {ROOT / CIRCLE[1]}
+    longest: dict[Path, list[Path]] = {}
+    for path in graphlib.TopologicalSorter(graph).static_order():
+        below = max((longest[other] for other in sorted(graph[path])), key=len, default=[])
+        longest[path] = [path, *below]
+    return [str(path.relative_to(ROOT)) for path in longest[ROOT / "cli.py"]]
+
+
+def test_files_import_each_other_in_no_circle_and_in_no_long_chain():
+    found = chain()
+    assert len(found) <= DEPTH, " → ".join(found)
 
 
 @pytest.mark.parametrize("name", ["recipe", "cli", "results", "errors", "legend"])
