@@ -84,7 +84,7 @@ def make_tree(
     height, width = (count * size_px * RESOLUTION for count in patches)
     area = snapped_geobox((-48.1, -6.0 - height, -48.1 + width, -6.0), "EPSG:4326", RESOLUTION)
     units = mosaic_units(area, size_px=size_px, stride_px=size_px, unit_patches=unit_patches)
-    legend = load_legend(made.reference.legend)
+    legend = load_legend(made.label.legend)
     rows: list[dict[str, Any]] = []
     pixels: dict[str, dict[str, np.ndarray]] = {"sentinel2": {}, "sentinel1": {}, "label": {}}
     for unit in units:

@@ -22,6 +22,7 @@ from affine import Affine
 from helpers_grd import LAT, LON, copy_of, plan_of, recipe_of, redated, simulate
 from helpers_heights import write_dem
 from helpers_orbits import write_orbit
+from helpers_recipes import with_layers
 from helpers_scenes import all_corners, write_footprints
 from terrapatch.catalog.checks import missing_slices
 from terrapatch.catalog.grd import read_product
@@ -117,7 +118,7 @@ def test_all_that_is_wrong_is_told_at_once(simulated, archive, tmp_path, capsys)
         simulated, tmp_path, archive, dem=(str(tmp_path / "none.tif"),),
         orbit_files=(str(tmp_path / "none.EOF"),),
     )  # fmt: skip
-    (tmp_path / "raw.yaml").write_text(json.dumps(recipe))
+    (tmp_path / "raw.yaml").write_text(json.dumps(with_layers(recipe)))
     assert main(["plan", str(tmp_path / "raw.yaml"), "--output", str(tmp_path / "out")]) == 2
     told = capsys.readouterr().err
     assert "Traceback" not in told

@@ -247,7 +247,7 @@ def test_a_plan_without_any_find_is_empty_too(here):
 
 def test_the_wrong_level_is_a_reason_among_others_and_an_error_alone(here):
     make_safe("in", level="L1C")
-    with pytest.raises(SceneError, match=r"level that the recipe asks for; set catalog\.level"):
+    with pytest.raises(SceneError, match=r"level that the recipe asks for; set level of the layer"):
         plan(settings(here))
     make_safe("in", start="20220125T105341")
     (excluded,) = plan(settings(here)).excluded

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers_grd import recipe_of, redated, simulate
+from helpers_recipes import with_layers
 from terrapatch.catalog.gaps import gaps
 from terrapatch.catalog.listing import changes, describe
 from terrapatch.cli import main
@@ -191,7 +192,7 @@ def test_the_plan_prints_and_locks_the_gaps(simulated, tmp_path, capsys):
     recipe["catalog"] |= {"period": ["2021-11-26", "2022-02-05"], "missing_slices": "allow"}
     recipe["sampling"]["unit_patches"] = 2
     recipe["sentinel1"] |= {"time": "series"}
-    (tmp_path / "series.yaml").write_text(json.dumps(recipe))
+    (tmp_path / "series.yaml").write_text(json.dumps(with_layers(recipe)))
     words = ["plan", str(tmp_path / "series.yaml"), "--output", str(tmp_path / "out")]
     assert main(words) == 0
     told = capsys.readouterr().out

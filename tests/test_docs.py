@@ -14,10 +14,9 @@ import rasterio
 import yaml
 
 from helpers_door import small_recipe
-from helpers_recipes import resolve
 from terrapatch.cli import VERBS, main
 from terrapatch.errors import RecipeError
-from terrapatch.recipe import load_recipe
+from terrapatch.recipe import load_recipe, resolve
 from terrapatch.sections import L2A_12
 from terrapatch.yamlfiles import merged, parse
 

@@ -442,7 +442,7 @@ def test_products_of_a_sensor_that_the_recipe_does_not_want_are_counted(here):
     make_grd("in")
     (left,) = plan(settings(here)).excluded
     assert (left.sensor, left.id) == ("sentinel1", "1 product(s)")
-    assert left.reason == "the recipe asks for no sentinel1 (modalities)"
+    assert left.reason == "the recipe asks for no sentinel1 (layers)"
 
 
 def test_a_tile_of_amazon_is_named_as_such_and_an_item_may_still_name_its_files(here):

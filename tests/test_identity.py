@@ -18,7 +18,7 @@ from terrapatch.catalog.policy import best_first, choose, distinct, newest_versi
 from terrapatch.catalog.scene import Scene
 from terrapatch.errors import RecipeError, SceneError, SourceError
 from terrapatch.rasters import BlockReader
-from terrapatch.sections import CatalogSettings
+from terrapatch.sections import CatalogSettings, Sentinel1Settings
 from terrapatch.tables import LockedAsset
 
 RING = [[2.99, 44.96], [3.04, 44.96], [3.04, 45.0], [2.99, 45.0], [2.99, 44.96]]
@@ -161,7 +161,9 @@ def test_a_newer_version_without_the_polarisations_does_not_replace_one_with_the
     )
     settings = CatalogSettings(source="local", paths=("x",), period=("2022-01-01", "2022-12-31"))
     for order in permutations((old, new)):
-        kept, _ = choose(order, settings, shapely.box(0, 0, 1, 1), ("VV", "VH"), "GRD")
+        kept, _ = choose(
+            order, settings, shapely.box(0, 0, 1, 1), radar=Sentinel1Settings(level="GRD")
+        )
         assert [s.id for s in kept] == ["old"]
 
 

@@ -88,7 +88,9 @@ def test_threads_and_series_count_alike(tmp_path):
     assert stack.lacking[0].tolist() == [[144, 0, 0], [0, 0, 0]]
     seen = observe(stack, 1.0)
     few = drop_reasons(
-        {"sentinel2": seen.shares}, PatchesSettings(min_dates_sentinel2=2), {"sentinel2": ["x"] * 4}
+        {"sentinel2": seen.shares},
+        PatchesSettings(require={"sentinel2": {"dates": 2}}),
+        {"sentinel2": ["x"] * 4},
     )
     assert few[0] == "sentinel2: 1 of 2 dates complete < 2 (x)"
     assert few[1] is None

@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from helpers_multisenge import make_tiles
-from helpers_recipes import resolve
+from helpers_recipes import resolve, with_layers
 from helpers_results import make_tree
 from terrapatch.cli import main
 from terrapatch.errors import RecipeError, SceneError
@@ -89,7 +89,7 @@ def test_the_plan_refuses_before_it_looks_for_scenes(tmp_path, capsys, name):
     plain, text = EARLY[name]
     if name == "levels":  # of the legend's levels the names are l14 and l6
         assert {"l1", "l2"}.isdisjoint(level.name for level in load_legend("multisenge").levels)
-    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(plain), "utf-8")
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(with_layers(plain)), "utf-8")
     code = main(["plan", str(tmp_path / "recipe.yaml"), "--output", str(tmp_path / "results")])
     told = capsys.readouterr().err
     assert code == 2
@@ -107,7 +107,7 @@ FOUND = {
     ),
     "two directions": (
         recipe(CERRADATA, sentinel1={"directions": "apart"}), lock_of(BOTH_WAYS),
-        r"sentinel1: 2 dates .* sentinel1\.directions: together",
+        r"sentinel1: 2 dates .* directions: together",
     ),
     "tiles": (
         recipe(CERRADATA, sampling=TILES), lock_of(ONE_DAY, ("22LHP", "22LHQ")), "ids are not unique"

@@ -61,7 +61,7 @@ def lock_of(*items, source="local", **facts):
     found = items or (
         item("sentinel2", "a", processor="esa", processing_baseline="04.00", add_offset=-1000.0),
         item("sentinel2", "b", processor="esa", processing_baseline="02.09"),
-        item("sentinel1", "c", band="VV"), item("label", "map_2022", band="map"),
+        item("sentinel1", "c", band="VV"), item("reference", "map_2022", band="map"),
     )  # fmt: skip
     facts = {"heights": (LockedFile(href="/data/dem/north.tif"),)} | facts
     return Lock(name="here", source=source, units=(), items=found, **facts)
@@ -102,7 +102,7 @@ def sample_lock(settings, simulated=True):
             vector("networks.0.0", "troncon_de_route", "/x/bdtopo_2020.gpkg"),
             vector("networks.1.0", "troncon_de_voie_ferree", "/x/bdtopo_2020.gpkg"),
         )
-    maps = [] if theia else [item("label", "terraclass_2022", band="map")]
+    maps = [] if theia else [item("reference", "terraclass_2022", band="map")]
     heights = (
         ()
         if settings.layers["sentinel1"].geometry == "gcp"
@@ -321,7 +321,7 @@ def test_a_setting_that_changes_pixels_changes_a_sentence(name, field):
         base = merged(base, part)
     theia = (
         item("sentinel2", "a", processor="theia", add_offset=-5.0), item("sentinel1", "c", band="VV"),
-        item("label", "m", band="map"),
+        item("reference", "m", band="map"),
     )  # fmt: skip
     lock = lock_of(*theia)
     # Rules between sections (masks of Theia's for products of ESA) do not matter here.
@@ -437,7 +437,7 @@ def test_real_sources_are_credited_with_their_terms():
     settings = settings_of(GRD, {"publish": {"reference_licence": "Map: CC-BY-4.0."}})
     lock = lock_of(
         item("sentinel2", "a", licence="Terms | of A"), item("sentinel1", "b", band="VV"),
-        item("label", "m", band="map"),
+        item("reference", "m", band="map"),
     )  # fmt: skip
     assert attribution(settings, lock, ["2021", "2022"]) == [
         "Contains modified Copernicus Sentinel data [2021, 2022].",

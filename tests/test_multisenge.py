@@ -337,7 +337,7 @@ def test_the_summary_counts_tiles_as_the_published_table_does(tiles, dataset):
 def test_what_does_not_fit_is_refused_with_all_findings(tmp_path):
     tiles = make_tiles(tmp_path / "tree", grid=(2, 4))
     settings = json.loads(tiles.inputs()["settings"].read_text("utf-8"))
-    settings["reference"]["legend"] = "cerradata4mm"
+    settings["layers"]["label"]["legend"] = "cerradata4mm"
     path = tmp_path / "settings.json"
     path.write_text(json.dumps(settings), encoding="utf-8")
     for unit in ("31UGQ", "32ULV"):

@@ -78,7 +78,7 @@ class World:
         self.labels[1] = load_legend("cerradata4mm").derive("l1")[self.labels[0]]
         self.names = ("l2", "l1", "edge_l2", "edge_l1")
         self.lock = small_lock(folder, self.geobox, S2 + S1)
-        self.settings = settings_folder(folder / "settings", modalities=modalities, **changes)
+        self.settings = settings_folder(folder / "settings", images=modalities, **changes)
         self.modalities = modalities
 
     def run(self, **given):
@@ -269,7 +269,7 @@ def test_a_date_with_exactly_the_wanted_share_is_kept(tmp_path, tenth):
 
 def test_a_patch_needs_as_many_complete_dates_as_the_recipe_says():
     shares = {"sentinel1": np.array([[1.0, 1.0, 0.5], [1.0, 0.9, 0.2], [0.4, 0.0, 0.0]])}
-    reasons = drop_reasons(shares, PatchesSettings(min_dates_sentinel1=2))
+    reasons = drop_reasons(shares, PatchesSettings(require={"sentinel1": {"dates": 2}}))
     assert reasons == [
         None,
         "sentinel1: 1 of 3 dates complete < 2",

@@ -92,7 +92,7 @@ def test_an_area_without_polygons_is_an_error_or_an_empty_plan_with_its_reason(h
         plan(settings(here))
     source = {"path": "parcels.gpkg", "fields": ["code"], "required": False}
     with pytest.raises(
-        IncompleteError, match=r"the plan is empty.*\n(.*no polygon of reference.*\n)+"
+        IncompleteError, match=r"the plan is empty.*\n(.*no polygon of vectors.*\n)+"
     ):
         plan(settings(here, vectors=[source]))
 
@@ -149,11 +149,11 @@ def test_recipes_with_vectors(tmp_path):
         "area": {"bbox": [0, 0, 1, 1]},
         "catalog": {"paths": ["in"], "period": CATALOG["period"]},
     }
-    with pytest.raises(RecipeError, match=r"needs a reference map, or reference\.vectors"):
+    with pytest.raises(RecipeError, match=r"needs a reference map, or vectors"):
         resolve(plain)
     found = resolve(
         plain | {"label": {"vectors": [{"path": "v.gpkg", "where": {"a": [1, "b", True]}}]}}
     )
-    assert found.reference.vectors[0].where == {"a": (1, "b", True)}
+    assert found.label.vectors[0].where == {"a": (1, "b", True)}
     with pytest.raises(RecipeError, match=r"reference\.vectors\.0\.prority: unknown key"):
         resolve(plain | {"label": {"vectors": [{"path": "v.gpkg", "prority": 2}]}})

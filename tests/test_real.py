@@ -12,7 +12,7 @@ import pytest
 import rasterio
 import yaml
 
-from helpers_recipes import resolve
+from helpers_recipes import resolve, with_layers
 from terrapatch.catalog import plan
 from terrapatch.recipe import write_settings
 from terrapatch.results import Results
@@ -294,7 +294,7 @@ def test_a_real_flood_becomes_a_dataset_with_a_report(shared_data, tmp_path):
         "training": {"models": ["forest"], "trees": 20},
         "publish": {"title": "Flood of the Segura", "quicklooks": 4},
     }  # fmt: skip
-    (tmp_path / "flood.yaml").write_text(yaml.safe_dump(recipe))
+    (tmp_path / "flood.yaml").write_text(yaml.safe_dump(with_layers(recipe)))
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     command = [sys.executable, "-m", "terrapatch.cli", "build", "flood.yaml", "--cores", "2"]
     done = subprocess.run(

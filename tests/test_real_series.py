@@ -16,6 +16,7 @@ import rasterio
 import yaml
 from affine import Affine
 
+from helpers_recipes import with_layers
 from helpers_scenes import Unit, all_corners
 from terrapatch.catalog.geotiff import family_scenes
 from terrapatch.catalog.scene import Files, file_geobox, locked_item
@@ -293,7 +294,7 @@ def test_the_stage_makes_a_filtered_series_of_opera_scenes(shared_data, tmp_path
 
 
 def test_described_rasters_of_radar_alone_become_a_dataset(shared_data, tmp_path):
-    """`catalog.rasters` and `modalities: [sentinel1]`, by the command, to report and dataset."""
+    """`catalog.rasters` and one layer of images, by the command, to report and dataset."""
     series = np.stack([read_series(shared_data, "antwerp", band) for band in ("VV", "VH")], axis=1)
     rasters = []
     for day, image in zip(DATES, series, strict=True):
@@ -320,7 +321,7 @@ def test_described_rasters_of_radar_alone_become_a_dataset(shared_data, tmp_path
         "splits": {"block_m": 160, "buffer_m": 0},
         "training": {"models": ["forest"], "trees": 5, "required": False},
     }  # fmt: skip
-    (tmp_path / "antwerp.yaml").write_text(yaml.safe_dump(recipe))
+    (tmp_path / "antwerp.yaml").write_text(yaml.safe_dump(with_layers(recipe)))
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     done = subprocess.run(
         [sys.executable, "-m", "terrapatch.cli", "build", "antwerp.yaml", "--cores", "2"],

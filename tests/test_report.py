@@ -163,7 +163,7 @@ def test_units_left_out_and_gaps_of_series_stand_in_the_report(tmp_path):
     assert "Gaps in the series" not in text  # a mosaic is one image
     settings = Path(tree.settings("publish"))
     plain_settings = json.loads(settings.read_text("utf-8"))
-    plain_settings["sentinel1"]["time"] = "series"
+    plain_settings["layers"]["sentinel1"]["time"] = "series"
     settings.write_text(json.dumps(plain_settings), "utf-8")
     _, page = published_again(tree)
     text = " ".join(" ".join(Page(page).text).split())

@@ -8,6 +8,7 @@ import pytest
 
 import helpers_terrain as land
 from helpers_grd import UTM, simulate
+from helpers_recipes import with_layers
 from helpers_scenes import Unit, all_corners, centres
 from helpers_scenes import pixels as placed
 from terrapatch.catalog.grd import read_product
@@ -502,7 +503,7 @@ def test_a_recipe_with_flattening_and_layers_becomes_a_dataset(tmp_path):
         "splits": {"block_m": 300, "buffer_m": 0},
         "training": {"required": False, "models": ["forest"], "trees": 5},
     }  # fmt: skip
-    (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe))
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(with_layers(recipe)))
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     done = subprocess.run(
         [sys.executable, "-m", "terrapatch.cli", "build", "r.yaml", "--cores", "1"],

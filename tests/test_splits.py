@@ -482,7 +482,7 @@ def test_nothing_kept_is_refused_with_the_reasons_counted(tmp_path):
     message = str(caught.value)
     assert "none of 12 patches is complete" in message
     assert "label incomplete in 12, sentinel2 incomplete in 12" in message
-    assert "patches.min_valid_*" in message
+    assert "patches.require" in message
     assert not (tmp_path / "manifest.parquet").exists()
 
 

@@ -261,7 +261,7 @@ def test_the_record_is_the_same_on_any_number_of_threads(tree, tmp_path):
         ("results/demo/lock.json", "plan --results results/demo"),
         ("results/my demo/lock.json", "plan --results 'results/my demo'"),
         ("-r/demo/stacks/b000_000/sentinel2.zarr", "stack ./-r/demo b000_000 sentinel2"),
-        ("results/demo/stacks/31TCJ/sentinel1.zarr/data/c/0", "sentinel1 results/demo 31TCJ"),
+        ("results/demo/stacks/31TCJ/sentinel1.zarr/data/c/0", "stack results/demo 31TCJ sentinel1"),
         ("/abs/demo/labels/b000_000.tif", "reference /abs/demo b000_000"),
         ("results/demo/dates/u.parquet", "patches results/demo u"),
         ("results/demo/dates.parquet", "splits results/demo"),

@@ -337,7 +337,7 @@ def test_the_table_of_dates_says_how_cloudy_the_scenes_were(tmp_path):
 
 @pytest.mark.parametrize(("zeros", "kept"), [(0.94, True), (0.95, True), (0.96, False)])
 def test_radar_dates_above_95_percent_zeros_are_dropped(tmp_path, zeros, kept):
-    """MultiSenGE's rule is `min_valid_sentinel1: 0.05`: 5 % of pixels are enough."""
+    """MultiSenGE's rule is `require: {sentinel1: {valid: 0.05}}`: 5 % of pixels are enough."""
     from terrapatch.patches import observe
     from terrapatch.sections import PatchesSettings
 
@@ -353,5 +353,5 @@ def test_radar_dates_above_95_percent_zeros_are_dropped(tmp_path, zeros, kept):
     stack = unit.build([item("S1", assets, sensor="sentinel1")], time="series")
     share = observe(stack, 0.05).shares[0, 0]
     assert share == pytest.approx(1 - zeros)
-    least = PatchesSettings(min_valid_sentinel1=0.05).min_valid_sentinel1
+    least = PatchesSettings(require={"sentinel1": {"valid": 0.05}}).of("sentinel1").valid
     assert (share >= least) == kept

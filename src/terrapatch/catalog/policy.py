@@ -29,8 +29,8 @@ def choose(
     scenes: Sequence[Scene],
     settings: CatalogSettings,
     area: BaseGeometry,
-    optical: Sentinel2Settings,
-    radar: Sentinel1Settings,
+    optical: Sentinel2Settings = Sentinel2Settings(),
+    radar: Sentinel1Settings = Sentinel1Settings(),
 ) -> Sieved:
     """Apply the whole policy.
 
