@@ -95,7 +95,7 @@ class World:
             descriptions=self.names, tile=256,
         )  # fmt: skip
         arguments = {
-            "lock": self.lock,
+            "slices": [self.lock],
             "unit": "u1",
             "footprints": self.folder / "footprints.parquet",
             "stacks": stacks,

@@ -324,7 +324,7 @@ def test_the_table_of_dates_says_how_cloudy_the_scenes_were(tmp_path):
     settings = settings_folder(
         tmp_path / "settings", images=["sentinel2"], sentinel2={"time": "series"}
     )
-    patches(lock, "u1", tmp_path / "f.parquet", {"sentinel2": tmp_path / "s.zarr"},
+    patches([lock], "u1", tmp_path / "f.parquet", {"sentinel2": tmp_path / "s.zarr"},
             tmp_path / "l.tif", settings / "patches.json", tmp_path / "p.parquet",
             tmp_path / "dates.parquet")  # fmt: skip
     dates = pd.read_parquet(tmp_path / "dates.parquet")

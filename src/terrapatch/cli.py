@@ -141,7 +141,7 @@ def _plan(args: argparse.Namespace) -> int:
         r = Results.of(args.output, recipe.name)
         write_settings(recipe, Path(r.root) / "settings")
     from .catalog import changes as changes_of
-    from .catalog import describe, plan
+    from .catalog import describe, plan, write_slices
     from .layouts import check_plan
 
     settings, layout = Path(r.settings("plan")), Path(r.settings("layouts"))
@@ -153,6 +153,7 @@ def _plan(args: argparse.Namespace) -> int:
     check_plan(layout, lock)
     if not args.check:
         write_lock(lock, r.lock)
+        write_slices(lock, read_settings(settings), Path(r.slices))
         _say(f"{describe(lock)}\n{r.lock}")
         return 0
     old = read_lock(r.lock) if Path(r.lock).is_file() else None
@@ -176,7 +177,7 @@ def _sampling(args: argparse.Namespace) -> None:
 
     r = Results(args.results)
     output = r.footprints(args.unit)
-    sampling(Path(r.lock), args.unit, Path(r.settings("sampling")), Path(output))
+    sampling(Path(r.slice(args.unit)), args.unit, Path(r.settings("sampling")), Path(output))
     _say(output)
 
 
@@ -186,7 +187,7 @@ def _stack(args: argparse.Namespace) -> None:
     r = Results(args.results)
     output = r.stack(args.unit, args.layer)
     stack(
-        Path(r.lock), args.unit, args.layer, Path(r.footprints(args.unit)),
+        Path(r.slice(args.unit, args.layer)), args.unit, args.layer, Path(r.footprints(args.unit)),
         Path(r.stack_settings(args.layer)), Path(output), threads=args.threads,
     )  # fmt: skip
     _say(output)
@@ -199,7 +200,9 @@ def _reference(args: argparse.Namespace) -> None:
     r = Results(args.results)
     output = r.label(args.unit)
     (label,) = read_settings(r.settings("patches")).labels
-    reference(Path(r.lock), args.unit, Path(r.stack_settings(label)), Path(output))
+    reference(
+        Path(r.slice(args.unit, label)), args.unit, Path(r.stack_settings(label)), Path(output)
+    )
     _say(output)
 
 
@@ -209,10 +212,11 @@ def _patches(args: argparse.Namespace) -> None:
 
     r = Results(args.results)
     settings = Path(r.settings("patches"))
-    stacks = {m: Path(r.stack(args.unit, m)) for m in read_settings(settings).images}
+    layers = read_settings(settings)
+    stacks = {m: Path(r.stack(args.unit, m)) for m in layers.images}
     output = r.patches(args.unit)
     patches(
-        Path(r.lock), args.unit, Path(r.footprints(args.unit)), stacks,
+        [Path(r.slice(args.unit, layer)) for layer in layers.layers], args.unit, Path(r.footprints(args.unit)), stacks,
         Path(r.label(args.unit)), settings, Path(output), Path(r.dates_of(args.unit)),
     )  # fmt: skip
     _say(output)

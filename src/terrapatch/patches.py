@@ -37,7 +37,7 @@ from .sums import check_named
 from .tables import (
     LockedItem,
     read_geoparquet,
-    read_lock,
+    read_slices,
     unit_geobox,
     write_geoparquet,
 )
@@ -236,7 +236,7 @@ def _check_labels(path: Path, geobox: GeoBox) -> None:
 
 
 def patches(
-    lock: Path,
+    slices: Sequence[Path],
     unit: str,
     footprints: Path,
     stacks: Mapping[str, Path],
@@ -251,7 +251,7 @@ def patches(
     one row a footprint, modality and date.
 
     Args:
-        lock: the lock.
+        slices: those of the unit, a layer each (or the whole lock alone).
         unit: id of the unit.
         footprints: the unit's footprints.
         stacks: modality → stack of the unit; all modalities of the recipe must be there.
@@ -273,8 +273,8 @@ def patches(
             f"unit {unit!r}: no stack of {', '.join(absent)}; build it, or take the layer "
             "out of the recipe"
         )
-    plan = read_lock(lock)
-    check_named(named_files(wanted, "patches"), plan, lock)
+    plan = read_slices(slices)
+    check_named(named_files(wanted, "patches"), plan, slices[0])
     geobox = unit_geobox(plan.unit(unit))
     places = read_geoparquet(footprints)
     size = int(places["size_px"].iloc[0]) if len(places) else 1

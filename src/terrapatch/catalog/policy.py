@@ -25,12 +25,15 @@ from .scene import Scene
 Sieved = tuple[list[Scene], list[Exclusion]]
 
 
+_OPTICAL, _RADAR = Sentinel2Settings(), Sentinel1Settings()
+
+
 def choose(
     scenes: Sequence[Scene],
     settings: CatalogSettings,
     area: BaseGeometry,
-    optical: Sentinel2Settings = Sentinel2Settings(),
-    radar: Sentinel1Settings = Sentinel1Settings(),
+    optical: Sentinel2Settings = _OPTICAL,
+    radar: Sentinel1Settings = _RADAR,
 ) -> Sieved:
     """Apply the whole policy.
 

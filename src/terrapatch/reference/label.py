@@ -30,6 +30,7 @@ from ..legend import NODATA, Crosswalk, Legend, load_crosswalk, load_legend, who
 from ..rasters import read_masked, write_geotiff
 from ..recipe import read_settings
 from ..resample import CELL, SNAP, Lattice, nodes
+from ..results import root_of
 from ..sections import LabelsSettings, named_files
 from ..sums import check_named, check_unchanged
 from ..tables import LockedAsset, read_lock, unit_geobox
@@ -311,7 +312,7 @@ def burnt(lock: Path, unit: str, wanted: LabelsSettings) -> Burnt:
     halo = HALO[wanted.edges] + clean_halo(wanted, pixel_m)
     around = geobox.pad(halo) if halo else geobox
     labels = np.full(around.shape, NODATA, np.uint8)
-    files = VectorFiles(wanted, legend, plan.vectors, Path(lock).parent / "unpacked")
+    files = VectorFiles(wanted, legend, plan.vectors, root_of(Path(lock)) / "unpacked")
     jobs: list[tuple[int, Callable[[], None]]] = [
         (wanted.vectors[vector.source].priority, partial(files.fill, labels, around, vector))
         for vector in polygons

@@ -154,7 +154,7 @@ class Sentinel1Settings(Section):
 
     readers: ClassVar[Readers] = read_by(
         "publish",
-        plan="kind orbit polarisations level time radiometry denoise geometry dem dem_vertical "
+        plan="kind orbit polarisations level time directions radiometry denoise geometry dem dem_vertical "
         "geoid dem_sea orbit_files",
         stack="kind version polarisations kernel coarser scale check_values level radiometry "
         "denoise geometry dem dem_vertical geoid dem_sea orbit_files border_cut "
