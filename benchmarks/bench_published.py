@@ -11,8 +11,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from terrapatch.kinds import stack as make
 from terrapatch.patchfiles import patch_form
-from terrapatch.stack import stack as make
 from terrapatch.stacks import open_stack
 
 

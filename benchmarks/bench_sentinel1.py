@@ -7,7 +7,7 @@ Usage: bench_sentinel1.py LOCK FOOTPRINTS SETTINGS UNIT OUTPUT THREADS
 import sys
 from pathlib import Path
 
-from terrapatch.stack import stack
+from terrapatch.kinds import stack
 
 if __name__ == "__main__":
     lock, footprints, settings, unit, output, threads = sys.argv[1:]

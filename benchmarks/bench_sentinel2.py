@@ -7,7 +7,7 @@ Usage: bench_sentinel2.py LOCK FOOTPRINTS SETTINGS UNIT OUTPUT THREADS [SHARD_MI
 import sys
 from pathlib import Path
 
-from terrapatch.stack import stack
+from terrapatch.kinds import stack
 
 
 def main() -> None:

@@ -23,9 +23,10 @@ def write(folder: Path, shapes: list, codes: list[int], roads: list, side: int) 
 
     from terrapatch.catalog.references import find_vectors
     from terrapatch.catalog.scene import Files
-    from terrapatch.grid import geobox_to_dict
+    from terrapatch.grid import Unit, geobox_to_dict, patch_windows
+    from terrapatch.sampling import footprints
     from terrapatch.sections import LabelsSettings
-    from terrapatch.tables import Lock, LockedUnit, write_lock
+    from terrapatch.tables import Lock, LockedUnit, write_geoparquet, write_lock
 
     def placed(lines: list) -> list:
         return [affinity.affine_transform(line, [10, 0, 0, -10, LEFT, TOP]) for line in lines]
@@ -66,6 +67,9 @@ def write(folder: Path, shapes: list, codes: list[int], roads: list, side: int) 
         id="T31TCJ", geobox=geobox_to_dict(geobox), first_row=0, first_col=0, items={},
         vectors=found.around(geobox),
     )  # fmt: skip
+    placed_unit = Unit("T31TCJ", geobox, 0, 0)
+    windows = patch_windows(placed_unit, size_px=256, stride_px=256)
+    write_geoparquet(footprints(placed_unit, windows, "tiles"), folder / "footprints.parquet")
     write_lock(
         Lock(name="bench", source="local", units=(unit,), items=(), vectors=found.vectors),
         folder / "lock.json",
@@ -79,7 +83,10 @@ def stage(folder: Path) -> None:
     """The stage as the workflow calls it."""
     from terrapatch.reference import reference
 
-    reference(folder / "lock.json", "T31TCJ", folder / "settings.json", folder / "stage.tif")
+    reference(
+        folder / "lock.json", "T31TCJ", folder / "footprints.parquet", folder / "settings.json",
+        folder / "stage.zarr",
+    )  # fmt: skip
 
 
 def gdal(folder: Path) -> None:

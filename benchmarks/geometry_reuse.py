@@ -19,11 +19,11 @@ import numpy as np
 
 import radar_scene
 from terrapatch.compiled import kernel
+from terrapatch.heights import read_dem
 from terrapatch.radar.annotation import Annotation, read_annotation
 from terrapatch.radar.doppler import ecef, line_delay, locate, project
 from terrapatch.radar.orbit import Orbit
 from terrapatch.sentinel1 import kernels
-from terrapatch.sentinel1.dem import read_dem
 from terrapatch.sentinel1.geometry import Ground, Heights, RangeTable, terrain
 
 TUBE_M = 100.0
@@ -42,22 +42,18 @@ def seconds_of(work, *arguments) -> float:
 
 
 @kernel
-def _exact(dem, dem_nodes, dem_cell, nodes, moments, table, start, cell, shift, ladder, origin,
-           height, line, pixel):  # fmt: skip
+def _exact(image, heights, height, line, pixel):
     v, u = np.empty(256), np.empty(256)
     for y in range(line.shape[0]):
         for x in range(0, line.shape[1], 256):
             part = slice(x, x + 256)
-            row, col = origin[0] + y, origin[1] + x
-            kernels.heights_of_row(dem, dem_nodes, dem_cell, row, col, v, u, height[y, part])
-            kernels.image_row(
-                nodes, moments, table, start, cell, shift, ladder, row, col, height[y, part],
-                line[y, part], pixel[y, part],
-            )  # fmt: skip
+            row, col = image.origin[0] + y, image.origin[1] + x
+            kernels.heights_of_row(heights, row, col, v, u, height[y, part])
+            kernels.image_row(image, row, col, height[y, part], line[y, part], pixel[y, part])
 
 
 @kernel
-def _again(stored, change, moments, table, start, line, slant, pixel):
+def _again(stored, change, table, line, slant, pixel):
     """Stored line and slant range, plus what is bilinear within cells of 32 pixels."""
     for y in range(line.shape[0]):
         i, down = y >> 5, (y & 31) / 32
@@ -70,12 +66,10 @@ def _again(stored, change, moments, table, start, line, slant, pixel):
                 target = line if n == 0 else slant
                 for t in range(32):
                     target[y, x + t] = stored[n, y, x + t] + (left + step * t)
-        if moments.size > 0:
+        if table.lines.size > 0:
             for x in range(0, line.shape[1], 256):
                 part = slice(x, x + 256)
-                kernels.pixels_at(
-                    moments, table, start, line[y, part], slant[y, part], pixel[y, part]
-                )
+                kernels.pixels_at(table, line[y, part], slant[y, part], pixel[y, part])
 
 
 def costs(folder: Path) -> None:
@@ -89,16 +83,14 @@ def costs(folder: Path) -> None:
     heights = Heights.of(dem, box)
     image = terrain(Ground.of(box, dem.limits), annotation, annotation.orbit)
     height, line, pixel = (np.empty(box.shape) for _ in range(3))
-    relief = heights.values, heights.lattice.nodes, heights.lattice.cell
-    exact = seconds_of(_exact, *relief, *image.arguments, height, line, pixel)
-    nodes, moments, table, start, *rest = image.arguments
-    none = np.zeros(0), np.zeros((0, 0)), start
-    without = seconds_of(_exact, *relief, nodes, *none, *rest, height, line, pixel)
+    exact = seconds_of(_exact, image, heights, height, line, pixel)
+    none = RangeTable.none()
+    without = seconds_of(_exact, image._replace(table=none), heights, height, line, pixel)
     stored = np.stack([line, pixel])
     change = np.zeros((2, SIDE_PX // 32 + 1, SIDE_PX // 32 + 1))
     slant = np.empty_like(pixel)
-    again = seconds_of(_again, stored, change, *none, line, slant, pixel)
-    looked = seconds_of(_again, stored, change, moments, table, start, line, slant, pixel)
+    again = seconds_of(_again, stored, change, none, line, slant, pixel)
+    looked = seconds_of(_again, stored, change, image.table, line, slant, pixel)
     for name, spent in (
         ("exact: heights, lines and pixels", exact), ("  of it heights, lines, slant ranges", without),
         ("kept and corrected: lines, slant ranges", again),

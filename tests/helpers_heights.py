@@ -24,8 +24,5 @@ def heights_on(dem, geobox):
     v, u = np.empty(geobox.shape[1]), np.empty(geobox.shape[1])
     lattice = heights.lattice
     for y in range(geobox.shape[0]):
-        kernels.heights_of_row(
-            heights.values, lattice.nodes, lattice.cell, lattice.origin[0] + y,
-            lattice.origin[1], v, u, found[y],
-        )  # fmt: skip
+        kernels.heights_of_row(heights, lattice.origin[0] + y, lattice.origin[1], v, u, found[y])
     return found

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from helpers_patches import write_labels
 from helpers_recipes import resolve
 from terrapatch.grid import Unit, geobox_to_dict, mgrs_tile_geobox, patch_windows
 from terrapatch.layers import Values
 from terrapatch.legend import load_legend
 from terrapatch.patches import patches
-from terrapatch.rasters import write_geotiff
 from terrapatch.recipe import write_settings
 from terrapatch.results import Results
 from terrapatch.sampling import footprints
@@ -46,7 +46,7 @@ class Tiles:
     def inputs(self) -> dict[str, Path]:
         r = self.results
         return {
-            "manifest": Path(r.manifest), "stacks": Path(r.stacks), "labels": Path(r.labels),
+            "manifest": Path(r.manifest), "stacks": Path(r.stacks),
             "settings": Path(r.settings("layouts")), "dates": Path(r.dates), "lock": Path(r.lock),
         }  # fmt: skip
 
@@ -92,13 +92,11 @@ def make_tiles(
             fine[-1, -1] = 255  # the last patch of the first tile has no complete label
         made.labels[tile] = fine
         layers = np.stack([fine, legend.derive(legend.levels[1].name)[fine]])
-        write_geotiff(
-            results.label(tile),
-            layers,
-            unit.geobox,
-            nodata=255,
-            descriptions=[level.name for level in legend.levels],
-        )
+        write_labels(
+            results.stack(tile, "label"), unit.geobox, table["patch_id"],
+            [(w.y_px, w.x_px) for w in windows], SIZE, layers,
+            [level.name for level in legend.levels], tile, shard,
+        )  # fmt: skip
         found = {}
         for modality, info in _infos(unit, tuple(table["patch_id"]), dtype, shard, scl, bands):
             for step in info.items:
@@ -124,8 +122,8 @@ def make_tiles(
     for tile in units:
         patches(
             [Path(results.lock)], tile, Path(results.footprints(tile)),
-            {m: Path(results.stack(tile, m)) for m in ("sentinel2", "sentinel1")},
-            Path(results.label(tile)), Path(results.settings("patches")),
+            {m: Path(results.stack(tile, m)) for m in ("sentinel2", "sentinel1", "label")},
+            Path(results.settings("patches")),
             Path(results.patches(tile)), Path(results.dates_of(tile)),
         )  # fmt: skip
     splits(

@@ -146,6 +146,22 @@ def write_stack(path, geobox, ids, *, data, source, items, modality="sentinel2",
     return info
 
 
+def write_labels(path, geobox, ids, corners, size, layers, bands, unit="u1", shard=3):
+    """The label stack of a unit, cut from (band, y, x) layers on its grid."""
+    info = StackInfo(
+        layer="label", kind="labels", unit=unit, geobox=geobox_to_dict(geobox), bands=tuple(bands),
+        patch_ids=tuple(ids), size_px=size, times=("reference",), items=(("reference",),),
+        dtype="uint8", values=Values("codes of a legend", nodata=255), shard_patches=shard,
+    )  # fmt: skip
+    cut = np.empty((len(ids), len(layers), size, size), np.uint8)
+    for patch, (y, x) in zip(cut, corners, strict=True):
+        patch[:] = layers[:, y : y + size, x : x + size]
+    with create_stack(path, info) as writer:
+        for number, patches in enumerate(info.shards):
+            data = np.ascontiguousarray(cut[patches.start : patches.stop])
+            writer.write(number, 0, data, (data[:, 0] != 255).astype("uint8"))
+
+
 def utm_geobox(shape, left=300_000, top=9_100_000, resolution=10):
     """A grid in UTM zone 22 south."""
     from affine import Affine

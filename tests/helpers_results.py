@@ -14,11 +14,11 @@ import numpy as np
 import shapely
 from scipy.ndimage import gaussian_filter
 
+from helpers_patches import write_labels
 from helpers_recipes import resolve
 from terrapatch.grid import geobox_to_dict, mosaic_units, patch_windows, snapped_geobox
 from terrapatch.layers import Values
 from terrapatch.legend import load_legend
-from terrapatch.rasters import write_geotiff
 from terrapatch.recipe import write_settings
 from terrapatch.results import Results
 from terrapatch.sections import L2A_12
@@ -51,9 +51,9 @@ class Tree:
     def kept(self) -> gpd.GeoDataFrame:
         return self.table[self.table["kept"]].reset_index(drop=True)
 
-    def inputs(self) -> tuple[Path, Path, Path]:
+    def inputs(self) -> tuple[Path, Path]:
         r = self.results
-        return Path(r.manifest), Path(r.stacks), Path(r.labels)
+        return Path(r.manifest), Path(r.stacks)
 
     def settings(self, stage: str) -> Path:
         return Path(self.results.settings(stage))
@@ -91,9 +91,11 @@ def make_tree(
         windows = patch_windows(unit, size_px=size_px, stride_px=size_px)
         ids = tuple(f"r{w.row:05d}_c{w.col:05d}" for w in windows)
         layers = _labels(rng, tuple(unit.geobox.shape), legend)
-        write_geotiff(
-            results.label(unit.id), layers, unit.geobox, nodata=255, descriptions=LAYERS, tile=256
-        )
+        corners = [(w.y_px, w.x_px) for w in windows]
+        write_labels(
+            results.stack(unit.id, "label"), unit.geobox, ids, corners, size_px, layers, LAYERS,
+            unit.id, shard_patches,
+        )  # fmt: skip
         stacks = {"sentinel2": _optical(rng, layers[0]), "sentinel1": _radar(rng, layers[0])}
         for modality, image in stacks.items():
             cut = np.stack([_cut(image, w) for w in windows])

@@ -68,7 +68,7 @@ class Unit:
 
     def build(self, items, *, threads=1, output="out.zarr", **settings):
         """Write lock, footprints and settings, run the stage, open its stack."""
-        from terrapatch.stack import stack
+        from terrapatch.kinds import stack
 
         sensor = items[0].sensor if items else settings.pop("sensor", "sentinel2")
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -12,11 +12,11 @@ from odc.geo.geobox import GeoBox
 from scipy.ndimage import gaussian_filter
 from shapely.geometry import box
 
+from helpers_patches import write_labels
 from helpers_recipes import with_layers
 from terrapatch.grid import geobox_to_dict
 from terrapatch.layers import Values
 from terrapatch.legend import load_legend
-from terrapatch.rasters import write_geotiff
 from terrapatch.sections import LabelsSettings, LayoutsSettings, TrainingSettings
 from terrapatch.stacks import StackInfo, create_stack
 from terrapatch.tables import write_geoparquet
@@ -35,12 +35,11 @@ class Dataset:
     root: Path
     manifest: Path
     stacks: Path
-    labels: Path
     statistics: Path
     settings: Path
 
     def paths(self):
-        return self.manifest, self.stacks, self.labels, self.statistics, self.settings
+        return self.manifest, self.stacks, self.statistics, self.settings
 
 
 def landscape(rng, shape, codes, sigma=6):
@@ -77,10 +76,10 @@ def make_dataset(
         shown = truth if labels == "true" else landscape(rng, shape, codes)
         optical, radar = _pixels(rng, truth, s2, decibel)
         derived = legend.derive("l1")[shown]
-        write_geotiff(root / "labels" / f"{unit}.tif", np.stack([shown, derived]), geobox,
-                      nodata=255, descriptions=("l2", "l1"), tile=16)  # fmt: skip
         windows = [(r * size, c * size) for r in range(rows_) for c in range(cols_)]
         ids = [f"r{r // size:05d}_c{number * cols_ + c // size:05d}" for r, c in windows]
+        write_labels(root / "stacks" / unit / "label.zarr", geobox, ids, windows, size,
+                     np.stack([shown, derived]), ("l2", "l1"), unit)  # fmt: skip
         for modality, array, bands, shard in (
             ("sentinel2", optical, s2, shards[0]), ("sentinel1", radar, S1, shards[1]),
         ):  # fmt: skip
@@ -118,7 +117,7 @@ def make_dataset(
         del record["shown"]
     write_geoparquet(gpd.GeoDataFrame(records, crs="EPSG:32723"), root / "manifest.parquet")
     write_settings(root / "settings.json", settings or {}, images)
-    return Dataset(root, root / "manifest.parquet", root / "stacks", root / "labels",
+    return Dataset(root, root / "manifest.parquet", root / "stacks",
                    root / "statistics.json", root / "settings.json")  # fmt: skip
 
 

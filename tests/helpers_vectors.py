@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Vector files of every format, and units that read them."""
 
-import json
 import zipfile
 
 import geopandas as gpd
 import numpy as np
-import rasterio
 import shapely
 
 from helpers_patches import settings_folder
@@ -14,7 +12,7 @@ from terrapatch.catalog.references import find_vectors
 from terrapatch.catalog.scene import Files
 from terrapatch.grid import GEOGRAPHIC, geobox_to_dict, reprojected
 from terrapatch.recipe import read_settings
-from terrapatch.reference import reference
+from terrapatch.reference.stack import made
 from terrapatch.tables import Lock, LockedUnit, write_lock
 
 DRIVERS = {".gpkg": "GPKG", ".shp": "ESRI Shapefile", ".fgb": "FlatGeobuf"}
@@ -80,11 +78,8 @@ class Unit:
 
     def build(self, geobox=None, found=None):
         """(band, y, x) uint8, and the record of the stage."""
-        output = self.folder / "labels" / "u1.tif"
-        reference(self.lock(geobox, found), "u1", self.settings / "stack" / "label.json", output)
-        with rasterio.open(output) as dataset:
-            tag = dataset.tags().get("TERRAPATCH_REFERENCE")
-            return dataset.read(), None if tag is None else json.loads(tag)
+        done = made(self.lock(geobox, found), "u1", self.wanted)
+        return done.layers, done.record or None
 
 
 def stars(rng, count, box, size, holes=True):

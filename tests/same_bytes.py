@@ -18,7 +18,7 @@ from affine import Affine
 
 from terrapatch.heights.geoid import undulation
 from terrapatch.mosaic.engine import seal
-from terrapatch.mosaic.sources import Layer
+from terrapatch.mosaic.layer import Layer
 from terrapatch.publish import statistics
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.doppler import image_coordinates, project

@@ -29,9 +29,9 @@ from terrapatch.catalog.grd import read_product
 from terrapatch.catalog.scene import Files, locked_item
 from terrapatch.cli import main
 from terrapatch.errors import GridError, IncompleteError, InputError, SceneError, SourceError
+from terrapatch.kinds import stack
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.orbit import read_eof
-from terrapatch.stack import stack
 from terrapatch.stacks import open_stack
 from terrapatch.tables import read_lock, unit_geobox
 from terrapatch.yamlfiles import merged
@@ -96,7 +96,7 @@ IMAGE = "measurement/*-vv-*.tiff"
         (
             NOISE,
             Path.unlink,
-            r"no noise annotation of VH in the product.*sentinel1\.denoise: false",
+            r"no noise annotation of VH in the product.*denoise: false",
         ),
         ("manifest.safe", halved, r"manifest\.safe: broken metadata.*fetch the product again"),
     ],
@@ -307,7 +307,7 @@ def test_heights_above_a_geoid_that_is_not_installed_fail_the_plan(
         pyproj.Transformer, "from_pipeline",
         lambda *_: (_ for _ in ()).throw(pyproj.exceptions.ProjError("no grid")),
     )  # fmt: skip
-    with pytest.raises(GridError, match=r"need its geoid.*projsync.*sentinel1\.geoid"):
+    with pytest.raises(GridError, match=r"need its geoid.*projsync.*geoid"):
         planned(simulated, archive, dem_vertical="egm2008")
 
 
@@ -321,14 +321,14 @@ def test_a_geoid_raster_is_locked_like_the_heights(simulated, archive, tmp_path)
     with pytest.raises(SourceError, match=r"geoid\.tif: changed since it was planned"):
         stage(tmp_path, lock)
     Path(geoid).unlink()
-    with pytest.raises(InputError, match=r"geoid\.tif: no such geoid raster; .*sentinel1\.geoid"):
+    with pytest.raises(InputError, match=r"geoid\.tif: no such geoid raster; .*geoid"):
         planned(simulated, archive, **radar)
 
 
 def test_heights_of_nothing_but_voids_are_named(simulated, archive, tmp_path):
     dem = cut_dem(simulated, tmp_path / "void.tif", lambda p, z: (p, np.full_like(z, -32768)))
     lock = planned(simulated, archive, dem=(dem,))
-    with pytest.raises(GridError, match=r"void\.tif: nothing but voids.*sentinel1\.dem"):
+    with pytest.raises(GridError, match=r"void\.tif: nothing but voids.*dem"):
         stage(tmp_path, lock)
 
 
@@ -424,7 +424,7 @@ def test_an_orbit_file_that_has_changed_since_is_refused(simulated, archive, orb
          r"POEORB.*EOF: no unbroken state vectors"),
         ("own.EOF", lambda t: t.replace("UTC=2022-06-18", "UTC=2022-06-12"), SceneError,
          r"own\.EOF: no unbroken state vectors"),
-        ("own.txt", None, InputError, "no .EOF file in this folder; correct sentinel1.orbit_files"),
+        ("own.txt", None, InputError, "no .EOF file in this folder; correct orbit_files"),
     ],
     ids=["time", "mission", "content of another mission", "cut off", "empty",
          "content of another time", "own name", "empty folder"],

@@ -2,12 +2,12 @@
 """Reading patches of a manifest in batches gives the pixels that were written, each once."""
 
 import hashlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import rasterio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -46,7 +46,9 @@ def test_any_choice_of_patches_is_read_as_it_was_written(tree, wanted, most):
     table = tree.kept.iloc[sorted(wanted)].reset_index(drop=True)
     seen = {}
     for batch in batches(table, Path(tree.results.stacks), "sentinel1"):
-        labels = read_labels(Path(tree.results.label(batch.unit)), batch, LAYERS[::-1])
+        labels = read_labels(
+            open_stack(tree.results.stack(batch.unit, "label")), batch, LAYERS[::-1]
+        )
         for row, codes in zip(batch.rows, labels, strict=True):
             truth = tree.pixels["label"][table["patch_id"][row]]
             np.testing.assert_array_equal(truth[::-1], codes)
@@ -68,8 +70,8 @@ def test_patches_far_apart_in_a_stack_are_read_too(tree):
 
 def test_a_layer_that_is_not_there_is_named(tree):
     (batch, *_) = batches(tree.kept, Path(tree.results.stacks), "sentinel2")
-    with pytest.raises(StorageError, match="has no layer l3, only l2, l1"):
-        read_labels(Path(tree.results.label(batch.unit)), batch, ["l2", "l3"])
+    with pytest.raises(StorageError, match="has no band l3, only l2, l1"):
+        read_labels(open_stack(tree.results.stack(batch.unit, "label")), batch, ["l2", "l3"])
 
 
 # --- damage is seen ------------------------------------------------------------------------------
@@ -166,28 +168,26 @@ def write_dates_of(tree, info, kept):
     return path
 
 
-def test_a_label_raster_with_one_other_code_is_refused(hurt):
-    path = Path(hurt.results.label("b000_000"))
+def test_labels_with_one_other_code_are_refused(hurt):
+    path = Path(hurt.results.stack("b000_000", "label"))
     (batch, *_) = batches(hurt.kept, Path(hurt.results.stacks), "sentinel2")
-    with rasterio.open(path, "r+") as dataset:
-        edges = dataset.read(3)
-        edges[batch.y_px[0] + 1, batch.x_px[0] + 1] ^= 1
-        dataset.write(edges, 3)
+    old = open_stack(path)
+    data, source = old.read(slice(None), time=0), old.read(slice(None), "source", 0)
+    data[batch.numbers[0], 2, 1, 1] ^= 1
+    shutil.rmtree(path)
+    with create_stack(path, old.info) as writer:
+        for number, part in enumerate(old.info.shards):
+            writer.write(number, 0, data[part.start : part.stop], source[part.start : part.stop])
     with pytest.raises(
-        StorageError, match=r"b000_000\.tif: the pixels of .* `terrapatch reference"
-    ):
-        read_labels(path, batch, ["l2"])
+        StorageError, match=r"label\.zarr: the pixels of .* `terrapatch stack"
+    ):  # fmt: skip
+        read_labels(open_stack(path), batch, ["l2"])
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no raster at all"])
-def test_a_label_raster_that_cannot_be_read_names_the_command(hurt, content):
-    path = Path(hurt.results.label("b000_000"))
-    (batch, *_) = batches(hurt.kept, Path(hurt.results.stacks), "sentinel2")
-    path.unlink()
-    if content is not None:
-        path.write_bytes(content)
+def test_labels_that_are_not_there_name_the_command(hurt):
+    path = Path(hurt.results.stack("b000_000", "label"))
+    shutil.rmtree(path)
     with pytest.raises(StorageError) as caught:
-        read_labels(path, batch, ["l2"])
-    assert f"{path}: no readable label raster" in str(caught.value)
-    assert f"run `terrapatch reference '{hurt.results.root}' b000_000`" in str(caught.value)
-    assert "fetch" not in str(caught.value)
+        open_stack(path)
+    assert f"{path}: no readable stack" in str(caught.value)
+    assert f"run `terrapatch stack '{hurt.results.root}' b000_000 label`" in str(caught.value)

@@ -216,7 +216,7 @@ def test_the_plan_prints_and_locks_the_gaps(simulated, tmp_path, capsys):
     assert changes(lock, lock.model_copy(update={"gaps": ()})) == []
     # A mosaic of the same passes is one image: no hole in time is a gap of it.
     capsys.readouterr()
-    assert main([*words, "--set", "sentinel1.time=mosaic"]) == 0
+    assert main([*words, "--set", "layers.sentinel1.time=single"]) == 0
     assert "in the series of passes" not in capsys.readouterr().out
     assert read_lock(path).gaps == ()
 

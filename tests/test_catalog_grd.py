@@ -10,7 +10,7 @@ import rasterio
 import shapely
 
 from helpers_grd import copy_of, plan_of, recipe_of, simulate
-from terrapatch.archives import read_address
+from terrapatch.access import read_bytes
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.grd import read_product
 from terrapatch.catalog.policy import newest_versions, of_level, with_polarisations
@@ -54,9 +54,9 @@ def test_a_genuine_product_says_all_that_the_lock_needs(shared_data):
     asset = item.assets["VV"]
     assert (asset.crs, asset.transform) == ("", (1, 0, 0, 0, 1, 0))
     assert (asset.shape, asset.dtype, asset.nodata) == ((16705, 26102), "uint16", 0.0)
-    assert read_address(asset.annotation).startswith(b"<?xml")
-    assert b"<calibration>" in read_address(asset.calibration)[:200]
-    assert b"<noise>" in read_address(asset.noise)[:200]
+    assert read_bytes(asset.annotation).startswith(b"<?xml")
+    assert b"<calibration>" in read_bytes(asset.calibration)[:200]
+    assert b"<noise>" in read_bytes(asset.noise)[:200]
     assert shapely.geometry.shape(item.footprint).equals_exact(scene.footprint, 1e-6)
 
 
@@ -103,7 +103,7 @@ def test_folder_and_archive_give_the_same_pixels_and_annotations(product, tmp_pa
         assert right.href.startswith("/vsizip/")
         for kind in ("annotation", "calibration", "noise"):
             assert f"-{band.lower()}-" in getattr(left, kind)
-            assert read_address(getattr(left, kind)) == read_address(getattr(right, kind))
+            assert read_bytes(getattr(left, kind)) == read_bytes(getattr(right, kind))
         with rasterio.open(left.href) as one, rasterio.open(right.href) as two:
             np.testing.assert_array_equal(one.read(1), two.read(1))
 
@@ -112,7 +112,7 @@ def test_an_archive_without_a_folder_inside_is_read(product, tmp_path):
     folder = tmp_path / "zip"
     folder.mkdir()
     item = locked_item(read_product(zipped(product, folder, inner=False)), ["VV"], NO_HASH)
-    assert read_address(item.assets["VV"].annotation)
+    assert read_bytes(item.assets["VV"].annotation)
 
 
 def test_raw_products_are_read_only_where_the_recipe_asks_for_them(product):

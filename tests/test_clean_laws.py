@@ -406,7 +406,7 @@ def test_wrong_steps_are_findings(steps, message):
 
 
 def test_a_recipe_names_the_step_that_is_wrong():
-    with pytest.raises(Exception, match=r"reference\.clean\.0\.mmu\.area_m2"):
+    with pytest.raises(Exception, match=r"clean\.0\.mmu\.area_m2"):
         resolve(
             {
                 "extends": "cerradata4mm", "name": "x",

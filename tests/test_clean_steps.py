@@ -606,7 +606,7 @@ def test_networks_are_burnt_over_classes():
 
 
 def test_networks_need_something_to_burn():
-    with pytest.raises(RecipeError, match=r"reference\.networks"):
+    with pytest.raises(RecipeError, match=r"networks"):
         cleaned("11", NetworksStep())
 
 

@@ -12,7 +12,7 @@ from terrapatch.cli import VERBS, main, parser, split_words
 
 ROOT = Path(__file__).parents[1]
 STAGES = {
-    "simulate", "plan", "sampling", "stack", "reference", "patches", "splits",
+    "simulate", "plan", "sampling", "stack", "patches", "splits",
     "layouts", "publish", "training", "report", "validate",
 }  # fmt: skip
 

@@ -203,14 +203,13 @@ def test_a_unit_that_is_coarser_in_places_has_both_kinds_of_pixels():
     band = noise(9, 420, 260)
     results = []
     for lat in (lattice, bent):
-        source = resample.Source(band[None], (0, 0), band.shape, lat)
+        source = resample.Decoded(band[None], (0, 0), band.shape, lat)
         out = np.zeros((1, 1, 256, 256), np.uint16)
         filled, valid = np.zeros((1, 256, 256), np.uint8), np.ones((1, 256, 256), np.uint8)
         radiometry = resample.Radiometry(np.zeros(1, np.float32), 0, 1, 65_535)
-        resample.sample(
-            source, resample.Kernel("average"), radiometry, np.array([[0, 0, 1]]), out,
-            np.zeros(1, np.int64), filled, valid,
-        )  # fmt: skip
+        places = np.array([[0, 0, 1]])
+        target = resample.Target(places, out, np.zeros(1, np.int64), filled, valid)
+        resample.sample(source, resample.Kernel("average"), radiometry, target)
         assert valid.all()
         results.append(out[0, 0])
     first = (lattice.cell[0] + 2) * 64 - lattice.origin[0]

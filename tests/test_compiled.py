@@ -102,6 +102,36 @@ def test_a_cache_is_not_used_when_a_kernel_in_another_file_has_changed(tmp_path)
     assert run() == ["35"] * 3
 
 
+def test_a_cache_is_not_used_when_a_named_tuple_of_the_arguments_has_changed(tmp_path):
+    """numba keys its caches by the fields' types alone: it would take `low` for `high`."""
+    tuples = (
+        "from typing import NamedTuple\n\nclass {}(NamedTuple):\n    {}: float\n    {}: float\n"
+    )
+    (tmp_path / "tuple_kernel.py").write_text(
+        "import tuples\nfrom typing import NamedTuple\nfrom terrapatch.compiled import kernel\n\n"
+        "class Outer(NamedTuple):\n    inner: object\n\n"
+        "@kernel\ndef low(outer):\n    return outer.inner.low\n"
+    )
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]), "PYTHONDONTWRITEBYTECODE": "1"
+    }  # fmt: skip
+
+    def run(name):
+        script = (
+            "import tuples, tuple_kernel as t\n"
+            f"print(t.low(t.Outer(tuples.{name}(low=1.0, high=2.0))), sum(t.low.stats.cache_hits.values()))"
+        )
+        return python(script, environment).stdout.split()
+
+    (tmp_path / "tuples.py").write_text(tuples.format("Span", "low", "high"))
+    assert run("Span") == ["1.0", "0"]
+    assert run("Span") == ["1.0", "1"]  # kept
+    (tmp_path / "tuples.py").write_text(tuples.format("Span", "high", "low"))
+    assert run("Span") == ["1.0", "0"]
+    (tmp_path / "tuples.py").write_text(tuples.format("Limits", "low", "high"))
+    assert run("Limits") == ["1.0", "0"]  # the cache names a class that is no more
+
+
 def unwritable(folder):
     """Environment and folder of kernels that can be kept nowhere; holds for root as well."""
     (folder / "__pycache__").write_text("a file where a folder would be")

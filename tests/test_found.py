@@ -17,7 +17,7 @@ import rasterio
 import shapely
 
 from helpers_catalog import make_safe, reference_map, settings_file, write_raster, zipped
-from terrapatch.archives import address, read_address, split_address
+from terrapatch.access import address, file_of, read_bytes, split_address
 from terrapatch.catalog import describe, plan
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.scene import Files, locked_item
@@ -133,10 +133,11 @@ def test_a_sentinel2_product_is_read_in_every_form(tmp_path, form):
     with rasterio.open(asset.href) as dataset:
         assert dataset.read(1).max() == 7
     if "zip" in form:
-        path, member = split_address(asset.href)
-        assert path.is_file()
-        assert address(str(path), member) == asset.href
-        assert read_address(asset.href)[4:8] == b"jP  "
+        at = split_address(asset.href)
+        assert at.local.is_file()
+        assert at.local == file_of(asset.href)
+        assert address(at.path, at.member) == asset.href
+        assert read_bytes(asset.href)[4:8] == b"jP  "
 
 
 def test_a_product_is_found_by_its_metadata_file(tmp_path):
@@ -297,8 +298,8 @@ def test_a_sentinel1_product_is_read_in_every_form(tmp_path, form):
     assert re.fullmatch(rf"{GRD}_[0-9A-F]{{4}}", scene.id)
     files = scene.files(["VV", "VH"])
     for file in files.values():
-        assert read_address(file.href) == b"II*\0"
-        assert read_address(file.sidecars["noise"]) == b"<a/>"
+        assert read_bytes(file.href) == b"II*\0"
+        assert read_bytes(file.sidecars["noise"]) == b"<a/>"
 
 
 def test_the_name_of_a_genuine_product_follows_from_its_manifest(shared_data, tmp_path):

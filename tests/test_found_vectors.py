@@ -382,7 +382,7 @@ def test_one_class_is_one_meaning(unit, tmp_path):
     with pytest.raises(ValueError, match="leave out rules"):
         NetworkSource(path=str(path), code=1, buffer_m=5, rules="bdtopo_v3_roads")
     text = refusal(unit(vectors=[{"path": str(path), "code": 77}]))
-    assert "reference.vectors.0.code: 77 is no class" in text
+    assert "vectors.0.code: 77 is no class" in text
     kept = {"path": str(path), "code": 3, "where": {"code": ["b"]}}
     assert "all of the 1 feature(s) around the area are left out: where code (1)" in refusal(
         unit(vectors=[kept])
@@ -479,7 +479,7 @@ def test_what_selects_nothing_is_an_error_unless_it_may(unit, tmp_path):
     text = refusal(unit(vectors=[source(parcels)], networks=[network]))
     assert "all of the 3 feature(s) around the area are left out: etat_de_l_objet=NC (2), " in text
     assert "etat_de_l_objet=En projet (1)" in text
-    assert "reference.networks.0.required: false" in text
+    assert "networks.0.required: false" in text
     made = unit(vectors=[source(parcels)], networks=[network | {"required": False}])
     found = made.find()
     assert found.vectors[1].features == 0

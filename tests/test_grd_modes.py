@@ -14,15 +14,15 @@ import rasterio
 
 from helpers_grd import plan_of, recipe_of, simulate
 from helpers_scenes import all_corners, pixels, write_footprints
-from terrapatch.archives import read_address
+from terrapatch.access import read_bytes
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.grd import read_product
 from terrapatch.catalog.scene import Files, locked_item
 from terrapatch.errors import SceneError
+from terrapatch.kinds import stack as make
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.luts import read_noise
 from terrapatch.radar.product import read_sidecars
-from terrapatch.stack import stack as make
 from terrapatch.stacks import open_stack
 from terrapatch.tables import unit_geobox
 
@@ -177,6 +177,6 @@ def test_every_genuine_sample_is_read(shared_data):
 
 def test_a_genuine_annotation_says_its_mode(shared_data):
     (path,) = (shared_data / "s1_grd_safe").glob("*.SAFE/annotation/s1b-*.xml")
-    text = read_address(str(path)).replace(b"<mode>IW<", b"<mode>SM<").replace(b"<swath>IW<", b"<swath>S5<")  # fmt: skip
+    text = read_bytes(str(path)).replace(b"<mode>IW<", b"<mode>SM<").replace(b"<swath>IW<", b"<swath>S5<")  # fmt: skip
     found = read_annotation(text, path.name, "003.40")
     assert (found.mode, found.swath) == ("SM", "S5")

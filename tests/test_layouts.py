@@ -43,7 +43,7 @@ def settings_with(tree, **changes):
     plain = json.loads(path.read_text(encoding="utf-8"))
     for key, value in changes.items():
         section, _, name = key.partition("__")
-        plain[section][name] = value
+        (plain["layers"] if section in plain["layers"] else plain)[section][name] = value
     other = path.with_name(f"layouts-{len(list(path.parent.iterdir()))}.json")
     other.write_text(json.dumps(plain), encoding="utf-8")
     return other
@@ -329,10 +329,10 @@ def test_a_legend_without_both_levels_is_refused_with_all_findings(small, tmp_pa
     legend = tmp_path / "own.csv"
     rows = "\n".join(f"crop,{k},c{k},class {k},,#00000{k}," for k in range(9))
     legend.write_text(f"level,code,abbrev,name,parent,color,published_pixels\n{rows}\n", "utf-8")
-    settings = settings_with(small, reference__legend=str(legend), reference__edges="none")
+    settings = settings_with(small, label__legend=str(legend), label__edges="none")
     with pytest.raises(RecipeError) as caught:
         layouts(*small.inputs(), settings, tmp_path / "out")
-    for text in ("l1, l2", "reference.edges", "layouts.name: native"):
+    for text in ("l1, l2", "edges", "layouts.name: native"):
         assert text in str(caught.value)
     assert not (tmp_path / "out").exists()
 
@@ -341,12 +341,11 @@ def test_rows_and_columns_that_repeat_are_refused(small, tmp_path):
     table = small.table.copy()
     table["row"] = 0
     write_geoparquet(table, tmp_path / "manifest.parquet")
-    _, stacks, labels = small.inputs()
+    _, stacks = small.inputs()
     with pytest.raises(RecipeError, match="ids are not unique"):
         layouts(
             tmp_path / "manifest.parquet",
             stacks,
-            labels,
             small.settings("layouts"),
             tmp_path / "out",
         )
@@ -355,12 +354,11 @@ def test_rows_and_columns_that_repeat_are_refused(small, tmp_path):
 def test_nothing_kept_is_an_error_that_names_the_reasons(small, tmp_path):
     table = small.table.assign(kept=False, dropped_reason="label: 3.0 % observed < 100 %")
     write_geoparquet(table, tmp_path / "manifest.parquet")
-    _, stacks, labels = small.inputs()
+    _, stacks = small.inputs()
     with pytest.raises(IncompleteError, match=r"none of 24 .*label: 3\.0 %"):
         layouts(
             tmp_path / "manifest.parquet",
             stacks,
-            labels,
             small.settings("layouts"),
             tmp_path / "out",
         )
@@ -386,12 +384,11 @@ def test_a_manifest_of_other_patches_is_refused(small, tmp_path):
     table = small.table.copy()
     table.loc[3, "patch_id"] = "r00099_c00099"
     write_geoparquet(table, tmp_path / "manifest.parquet")
-    _, stacks, labels = small.inputs()
+    _, stacks = small.inputs()
     with pytest.raises(StorageError, match="r00099_c00099"):
         layouts(
             tmp_path / "manifest.parquet",
             stacks,
-            labels,
             small.settings("layouts"),
             tmp_path / "out",
         )

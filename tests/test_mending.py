@@ -68,8 +68,8 @@ def advice(text):
 # --- damage --------------------------------------------------------------------------------------
 
 
-def shard(name):
-    folder = ROOT / "stacks" / "b000_000" / "sentinel2.zarr" / name
+def shard(name, layer="sentinel2"):
+    folder = ROOT / "stacks" / "b000_000" / f"{layer}.zarr" / name
     return next(path for path in sorted(folder.rglob("*")) if path.is_file() and path.name == "0")
 
 
@@ -87,7 +87,7 @@ def empty(path):
     path.write_bytes(b"")
 
 
-LABEL = ROOT / "labels" / "b000_000.tif"
+LABEL = ROOT / "stacks/b000_000/label.zarr"
 TRAIN = ["training", str(ROOT)]
 
 
@@ -98,10 +98,10 @@ TRAIN = ["training", str(ROOT)]
         (Path.unlink, lambda: shard("source"), ["publish", str(ROOT)]),
         (flip, lambda: shard("data"), TRAIN),
         (shutil.rmtree, lambda: ROOT / "stacks/b000_000/sentinel1.zarr", ["report", str(ROOT)]),
-        (flip, lambda: LABEL, ["layouts", str(ROOT)]),
-        (Path.unlink, lambda: LABEL, TRAIN),
-        (cut, lambda: LABEL, ["report", str(ROOT)]),
-        (cut, lambda: ROOT / "lock.json", ["reference", str(ROOT), "b000_000"]),
+        (flip, lambda: shard("data", "label"), ["layouts", str(ROOT)]),
+        (shutil.rmtree, lambda: LABEL, TRAIN),
+        (cut, lambda: LABEL / "zarr.json", ["report", str(ROOT)]),
+        (cut, lambda: ROOT / "lock.json", ["stack", str(ROOT), "b000_000", "label"]),
         (empty, lambda: ROOT / "settings/stack/sentinel2.json", ["stack", str(ROOT), "b000_000", "sentinel2"]),
         (cut, lambda: ROOT / "footprints/b000_000.parquet", ["stack", str(ROOT), "b000_000", "sentinel1"]),
         (cut, lambda: ROOT / "patches/b000_000.parquet", ["splits", str(ROOT)]),
@@ -122,9 +122,7 @@ def test_one_message_names_the_file_and_a_command_that_mends_it(here, capsys, da
         assert code == 0  # its own result: made anew
         return
     assert code in (2, 3, 4), told
-    inside = path.parents[path.parts[::-1].index("sentinel2.zarr") - 1] if "zarr" in str(path) and (
-        "sentinel2.zarr" in path.parts
-    ) else path  # fmt: skip
+    inside = next((p for p in path.parents if p.suffix == ".zarr"), path)
     assert str(inside) in told
     assert len([line for line in told.splitlines() if "terrapatch" in line]) == 1
     assert main(advice(told)) == 0, capsys.readouterr().err
@@ -145,9 +143,8 @@ def test_a_cut_lock_is_told_before_anything_starts_and_planned_again(here, built
 
 def test_stacks_and_labels_that_were_taken_away_are_made_again_where_they_are_needed(here):
     shutil.rmtree(ROOT / "stacks")
-    shutil.rmtree(ROOT / "labels")
     assert planned_jobs() == set()  # nothing asks for them
-    made = {"stack", "reference"}
+    made = {"stack"}
     assert made | {"publish", "training", "report"} <= planned_jobs("--set", "publish.title=Other")
     assert made | {"training", "report"} <= planned_jobs("--set", "training.trees=3")
 
@@ -165,15 +162,15 @@ def test_files_that_a_recipe_names_stand_in_the_lock(here):
 @pytest.mark.parametrize(
     ("name", "old", "new", "stage", "follows"),
     [
-        (AREA, "44.99", "44.9901", "sampling", {"sampling", "reference", "patches"}),
+        (AREA, "44.99", "44.9901", "sampling", {"sampling", "stack", "patches"}),
         (
             "legend.csv",
             "level,",
             "# a comment\nlevel,",
-            "reference",
-            {"reference", "patches", "layouts"},
+            "stack",
+            {"stack", "patches", "layouts"},
         ),
-        ("walk.csv", "11,", " 11,", "reference", {"reference", "patches"}),
+        ("walk.csv", "11,", " 11,", "stack", {"stack", "patches"}),
     ],
 )
 def test_an_edit_rebuilds_what_follows_and_the_check_names_it(
@@ -187,7 +184,8 @@ def test_an_edit_rebuilds_what_follows_and_the_check_names_it(
     capsys.readouterr()
     assert old in text
     path.write_text(text.replace(old, new))
-    assert main([stage, str(ROOT), "b000_000"]) == 3
+    words = [stage, str(ROOT), "b000_000", *(["label"] if stage == "stack" else [])]
+    assert main(words) == 3
     told = capsys.readouterr().err
     assert f"{name}: changed since it was planned" in told
     assert main(["plan", "small.yaml", "--check"]) == 10
@@ -195,7 +193,7 @@ def test_an_edit_rebuilds_what_follows_and_the_check_names_it(
     assert "plan" in planned_jobs()
     assert main(advice(told)) == 0
     assert follows <= planned_jobs()
-    assert main([stage, str(ROOT), "b000_000"]) == 0
+    assert main(words) == 0
 
 
 def test_a_file_that_the_recipe_names_and_that_is_gone_is_told_by_the_plan(here, capsys):

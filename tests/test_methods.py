@@ -278,8 +278,10 @@ SECTIONS = {
     "patches": PatchesSettings, "splits": SplitsSettings, "sampling": SamplingSettings,
 }  # fmt: skip
 LAYERS = ("sentinel2", "sentinel1", "label")
+THEIA = {"processor": "theia", "bands": ["B02"]}
 # Under which other settings one matters.
 GIVEN = {
+    ("sentinel2", "mask_clm"): THEIA, ("sentinel2", "mask_mg2"): THEIA,
     ("sentinel1", "speckle_radius"): {"speckle": "lee"}, ("sentinel1", "looks"): {"speckle": "lee"},
     ("sentinel1", "border_cut_range_px"): {"border_cut": "s1tiling"},
     ("sentinel1", "border_cut_azimuth_px"): {"border_cut": "s1tiling"},

@@ -47,7 +47,7 @@ WKT = (
 def build(tiles, output, **changes):
     given = tiles.inputs() | changes
     layouts(
-        given["manifest"], given["stacks"], given["labels"], given["settings"], output,
+        given["manifest"], given["stacks"], given["settings"], output,
         dates=given["dates"], lock=given["lock"], threads=given.get("threads", 1),
     )  # fmt: skip
     return output
@@ -441,7 +441,7 @@ def test_card_and_deviations_of_a_built_dataset(tmp_path):
     build(tiles, Path(tiles.results.dataset))
     r = tiles.results
     publish(
-        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.labels), Path(r.dataset),
+        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.dataset),
         Path(r.lock), Path(r.settings("publish")), Path(r.deviations), threads=1,
     )  # fmt: skip
     rows = {

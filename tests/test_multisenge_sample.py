@@ -31,11 +31,14 @@ def build(mode, folder):
     """The results of a mode, by the command."""
     (folder / "ms.yaml").write_text(yaml.safe_dump({"name": "ms", "mode": mode} | QUICK))
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    command = [sys.executable, "-m", "terrapatch.cli", "build", "ms.yaml", "--cores", "2"]
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    commands = [["build", "ms.yaml", "--cores", "2"]]
+    commands += [["labels", "results/ms", unit] for unit in TILES]
+    for words in commands:
+        command = [sys.executable, "-m", "terrapatch.cli", *words]
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return folder / "results" / "ms"
 
 

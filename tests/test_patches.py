@@ -2,12 +2,12 @@
 """The table of a unit's patches: completeness, classes, provenance, drop reasons."""
 
 import hashlib
+import shutil
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-import rasterio
 import shapely
 from affine import Affine
 from hypothesis import given
@@ -20,6 +20,7 @@ from helpers_patches import (
     small_lock,
     utm_geobox,
     write_footprints,
+    write_labels,
     write_stack,
 )
 from terrapatch.dates import DATES
@@ -28,13 +29,10 @@ from terrapatch.errors import IncompleteError, StorageError
 from terrapatch.legend import NODATA, load_legend
 from terrapatch.patches import (
     class_counts,
-    cut,
-    hashes_of,
     histograms,
     observe,
     patches,
 )
-from terrapatch.rasters import write_geotiff
 from terrapatch.sections import PatchesSettings
 from terrapatch.stacks import open_stack
 from terrapatch.tables import read_geoparquet
@@ -90,22 +88,25 @@ class World:
                 stacks[name], self.geobox, self.ids, data=self.data[name],
                 source=self.source[name], items=[[i.id for i in items[name]]], modality=name,
             )  # fmt: skip
-        write_geotiff(
-            self.folder / "labels.tif", self.labels, self.geobox, nodata=NODATA,
-            descriptions=self.names, tile=256,
-        )  # fmt: skip
+        stacks["label"] = self.folder / "label.zarr"
+        self.write_labels(stacks["label"], self.geobox)
         arguments = {
             "slices": [self.lock],
             "unit": "u1",
             "footprints": self.folder / "footprints.parquet",
             "stacks": stacks,
-            "labels": self.folder / "labels.tif",
             "settings": self.settings / "patches.json",
             "output": self.folder / "patches.parquet",
             "dates": self.folder / "dates.parquet",
         }
-        patches(**(arguments | given))
+        arguments |= given
+        arguments["stacks"] = {"label": stacks["label"]} | arguments["stacks"]
+        patches(**arguments)
         return read_geoparquet(self.folder / "patches.parquet")
+
+    def write_labels(self, path, geobox):
+        corners = self.footprints[["y_px", "x_px"]].to_numpy().tolist()
+        write_labels(path, geobox, self.ids, corners, SIZE, self.labels, self.names)
 
     def window(self, number):
         row = self.footprints.iloc[number]
@@ -124,8 +125,6 @@ def test_every_column_agrees_with_a_plain_loop(tmp_path, stride):
     assert table.crs.to_epsg() == 4326
     names = {1: "late", 2: "early", 3: "same_day"}
     days = {"late": "2022-08-09", "early": "2022-07-01", "same_day": "2022-07-01"}
-    with rasterio.open(tmp_path / "labels.tif") as dataset:
-        written = dataset.read()
     for number, row in enumerate(table.itertuples()):
         ys, xs = world.window(number)
         source = world.source["sentinel2"][number]
@@ -140,7 +139,7 @@ def test_every_column_agrees_with_a_plain_loop(tmp_path, stride):
             digest = hashlib.sha256(world.data[name][number].tobytes()).hexdigest()
             found = getattr(row, f"hash_{name}")
             assert found == digest if published else pd.isna(found)
-        pixels = np.ascontiguousarray(written[:, ys, xs])
+        pixels = np.ascontiguousarray(world.labels[:, ys, xs])
         assert row.hash_label == hashlib.sha256(pixels.tobytes()).hexdigest()
         assert row.valid_label == pytest.approx((pixels[0] != NODATA).mean())
         assert list(row.counts_l2) == [int((pixels[0] == code).sum()) for code in range(14)]
@@ -298,6 +297,8 @@ def test_a_unit_without_patches_gives_an_empty_table(tmp_path):
             source=np.empty((0, 1, SIZE, SIZE), "uint8"), items=[["late"]],
         )  # fmt: skip
     stacks = {name: tmp_path / f"{name}_none.zarr" for name in world.modalities}
+    stacks["label"] = tmp_path / "label_none.zarr"
+    write_labels(stacks["label"], world.geobox, [], [], SIZE, world.labels, world.names)
     table = world.run(footprints=tmp_path / "none.parquet", stacks=stacks)
     assert len(table) == 0
     assert list(table.columns) == list(full.columns)
@@ -335,28 +336,31 @@ def test_a_stack_on_another_grid_is_refused(tmp_path):
         world.run(stacks=stacks)
 
 
-def test_a_label_raster_on_another_grid_is_refused(tmp_path):
+def test_labels_on_another_grid_are_refused(tmp_path):
     world = World(tmp_path)
-    other = utm_geobox(world.geobox.shape, top=9_100_010)
-    write_geotiff(tmp_path / "other.tif", world.labels, other, descriptions=world.names)
-    with pytest.raises(StorageError, match=r"other\.tif: .* but the unit is .*build again"):
-        world.run(labels=tmp_path / "other.tif")
+    world.run()
+    stacks = {name: tmp_path / f"{name}.zarr" for name in ("sentinel2", "sentinel1", "label")}
+    world.write_labels(tmp_path / "other.zarr", utm_geobox(world.geobox.shape, top=9_100_010))
+    with pytest.raises(StorageError, match=r"other\.zarr: holds another grid .*build again"):
+        world.run(stacks=stacks | {"label": tmp_path / "other.zarr"})
 
 
-def test_a_label_raster_without_the_levels_is_refused(tmp_path):
+def test_labels_without_the_levels_are_refused(tmp_path):
     world = World(tmp_path)
     world.names = ("a", "b", "c", "d")
     with pytest.raises(StorageError, match=r"legend 'cerradata4mm' has the levels \['l2', 'l1'\]"):
         world.run()
 
 
-def test_a_truncated_label_raster_is_named(tmp_path):
+def test_a_truncated_label_stack_is_named(tmp_path):
     world = World(tmp_path)
     world.run()
-    path = tmp_path / "cut.tif"
-    path.write_bytes((tmp_path / "labels.tif").read_bytes()[:-800])
-    with pytest.raises(StorageError, match=r"cut\.tif: no readable label raster"):
-        world.run(labels=path)
+    stacks = {name: tmp_path / f"{name}.zarr" for name in ("sentinel2", "sentinel1", "label")}
+    shutil.copytree(stacks["label"], tmp_path / "cut.zarr")
+    shard = next(p for p in sorted((tmp_path / "cut.zarr/data/c").rglob("0")) if p.is_file())
+    shard.write_bytes(shard.read_bytes()[:-40])
+    with pytest.raises(StorageError, match=r"cut\.zarr/data: damaged"):
+        world.run(stacks=stacks | {"label": tmp_path / "cut.zarr"})
 
 
 def test_a_modality_without_stack_is_incomplete(tmp_path):
@@ -389,19 +393,3 @@ def test_class_counts_leave_out_nodata_alone(values):
     labels = np.where(values < 14, values, NODATA).astype(np.uint8)
     counts = class_counts(labels, tuple(range(14)))
     np.testing.assert_array_equal(counts.sum(axis=1), (labels != NODATA).sum(axis=(1, 2)))
-
-
-@given(st.integers(1, 5), st.lists(st.integers(0, 12), min_size=1, max_size=6))
-def test_cutting_gives_the_slices(size, starts):
-    strip = np.arange(2 * size * 20).reshape(2, size, 20)
-    found = cut(strip, np.array(starts), size)
-    for patch, x in zip(found, starts, strict=True):
-        np.testing.assert_array_equal(patch, strip[:, :, x : x + size])
-
-
-def test_hashes_do_not_depend_on_memory_order_nor_on_the_machines_byte_order():
-    pixels = np.arange(24, dtype="<u2").reshape(2, 3, 4)
-    expected = [hashlib.sha256(patch.tobytes()).hexdigest() for patch in pixels]
-    assert hashes_of(pixels) == expected
-    assert hashes_of(pixels.astype(">u2")) == expected
-    assert hashes_of(np.asfortranarray(pixels)) == expected

@@ -7,12 +7,13 @@ import pytest
 import shapely
 
 from helpers_catalog import make_safe, reference_map, settings_file
+from helpers_patches import write_footprints
 from helpers_recipes import resolve
 from helpers_vectors import table_of, write_vectors
 from terrapatch.catalog import changes, describe, plan
 from terrapatch.errors import IncompleteError, LegendError, RecipeError, SceneError
 from terrapatch.reference import reference
-from terrapatch.tables import read_lock
+from terrapatch.tables import read_lock, unit_geobox
 
 CATALOG = {"paths": ["in"], "period": ["2022-01-01", "2022-12-31"]}
 
@@ -76,12 +77,14 @@ def test_the_stage_reads_what_the_plan_found(here):
         )
     )
     unit = lock.units[0].id
-    reference(here / "results" / "lock.json", unit, stage, here / "labels" / f"{unit}.tif")
-    assert (here / "labels" / f"{unit}.tif").is_file()
+    footprints, output = here / "footprints.parquet", here / "label.zarr"
+    write_footprints(footprints, unit_geobox(lock.units[0]), 16)
+    reference(here / "results" / "lock.json", unit, footprints, stage, output)
+    assert (output / "zarr.json").is_file()
     # A file that has changed since is not read.
     parcels(here / "parcels.gpkg", codes=(1, 11, 15, 15, 15, 15, 15, 1, 1, 1) * 40, step=1e-4)
     with pytest.raises(Exception, match="changed since it was planned"):
-        reference(here / "results" / "lock.json", unit, stage, here / "labels" / f"{unit}.tif")
+        reference(here / "results" / "lock.json", unit, footprints, stage, output)
 
 
 def test_an_area_without_polygons_is_an_error_or_an_empty_plan_with_its_reason(here):
@@ -155,5 +158,5 @@ def test_recipes_with_vectors(tmp_path):
         plain | {"label": {"vectors": [{"path": "v.gpkg", "where": {"a": [1, "b", True]}}]}}
     )
     assert found.label.vectors[0].where == {"a": (1, "b", True)}
-    with pytest.raises(RecipeError, match=r"reference\.vectors\.0\.prority: unknown key"):
+    with pytest.raises(RecipeError, match=r"vectors\.0\.prority: unknown key"):
         resolve(plain | {"label": {"vectors": [{"path": "v.gpkg", "prority": 2}]}})

@@ -43,7 +43,7 @@ PUBLISHED_RECIPE = {
 def run_publish(tree, threads=1):
     r = tree.results
     publish(
-        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.labels), Path(r.dataset),
+        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.dataset),
         Path(r.lock), tree.settings("publish"), Path(r.deviations), threads=threads,
     )  # fmt: skip
 
@@ -51,7 +51,7 @@ def run_publish(tree, threads=1):
 def run_report(tree, output, metrics=None, predictions=None):
     r = tree.results
     report(
-        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.labels), Path(r.lock),
+        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.lock),
         Path(r.dataset), Path(r.deviations), metrics, predictions, tree.settings("publish"), output,
     )  # fmt: skip
     return output.read_text(encoding="utf-8")
@@ -283,7 +283,7 @@ def test_the_card_has_a_head_that_machines_read(tree):
 
 def test_the_card_says_what_happened_to_offsets_and_names_the_deviations(tree):
     text = (Path(tree.results.dataset) / "README.md").read_text("utf-8")
-    for part in ("04.00 (offset -1000)", "10000 × reflectance", "`splits.method: published`", "`sentinel2.harmonise: false`",
+    for part in ("04.00 (offset -1000)", "10000 × reflectance", "`splits.method: published`", "`harmonise: false`",
                  "Edges are ours.", "Reference maps and vectors are simulated", "A. Person", "All imagery is simulated",
                  "| 13 | Deforestation 2022 | `#cd0000` | Agriculture |"):  # fmt: skip
         assert part in text
@@ -304,7 +304,7 @@ def test_real_scenes_get_the_notice_of_copernicus(tree, tmp_path):
     (tmp_path / "lock.json").write_text(json.dumps(lock), "utf-8")
     r = tree.results
     publish(
-        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.labels), Path(r.dataset),
+        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.dataset),
         tmp_path / "lock.json", tree.settings("publish"), tmp_path / "deviations.json",
     )  # fmt: skip
     text = (Path(r.dataset) / "README.md").read_text("utf-8")
@@ -324,7 +324,7 @@ def test_published_settings_become_a_flat_list():
 
 def test_deviations_compare_counts_shares_and_values(tree, statistics):
     found = json.loads(Path(tree.results.deviations).read_text("utf-8"))
-    assert found["changes"][0] == {"setting": "sentinel2.harmonise", "value": False}
+    assert found["changes"][0] == {"setting": "layers.sentinel2.harmonise", "value": False}
     assert not found["published_in_force"]
     rows = {row["what"]: row for row in found["comparison"]}
     assert (rows["patches"]["published"], rows["patches"]["ours"]) == (30291, 23)

@@ -34,11 +34,11 @@ def build(tiles):
     given = tiles.inputs()
     r = tiles.results
     layouts(
-        given["manifest"], given["stacks"], given["labels"], given["settings"], Path(r.dataset),
+        given["manifest"], given["stacks"], given["settings"], Path(r.dataset),
         dates=given["dates"], lock=given["lock"], threads=2,
     )  # fmt: skip
     publish(
-        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.labels), Path(r.dataset),
+        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.dataset),
         Path(r.lock), Path(r.settings("publish")), Path(r.deviations), threads=2,
         dates=Path(r.dates),
     )  # fmt: skip
@@ -195,7 +195,7 @@ def test_models_see_the_mean_of_the_published_images(tmp_path):
     images = pd.read_parquet(dataset / "images.parquet").dropna(subset="file")
     level = load_legend("multisenge").finest
     samples = open_samples(
-        Path(r.manifest), Path(r.stacks), Path(r.labels), ("sentinel2", "sentinel1"), level,
+        Path(r.manifest), Path(r.stacks), ("sentinel2", "sentinel1"), level,
         Path(r.dates), one_a_day=True,
     )  # fmt: skip
     compared = 0
@@ -221,7 +221,7 @@ def test_samples_take_the_same_images_when_some_patches_are_drawn(tmp_path):
     tiles = make_tiles(tmp_path / "tree")
     r = tiles.results
     samples = open_samples(
-        Path(r.manifest), Path(r.stacks), Path(r.labels), ("sentinel1",),
+        Path(r.manifest), Path(r.stacks), ("sentinel1",),
         load_legend("multisenge").finest, Path(r.dates),
     )  # fmt: skip
     whole = {
@@ -247,12 +247,12 @@ def test_a_series_without_its_table_of_dates_is_refused(tmp_path):
     r = tiles.results
     with pytest.raises(StorageError, match=r"dates\.parquet: no readable table of dates"):
         publish(
-            Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.labels), Path(r.dataset),
+            Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.dataset),
             Path(r.lock), Path(r.settings("publish")), Path(r.deviations),
         )  # fmt: skip
     with pytest.raises(IncompleteError, match="3 images a patch, and the table of dates"):
         open_samples(
-            Path(r.manifest), Path(r.stacks), Path(r.labels), ("sentinel2",),
+            Path(r.manifest), Path(r.stacks), ("sentinel2",),
             load_legend("multisenge").finest,
         )  # fmt: skip
 

@@ -14,10 +14,10 @@ import yaml
 
 from helpers_recipes import resolve, with_layers
 from terrapatch.catalog import plan
+from terrapatch.kinds import stack
 from terrapatch.recipe import write_settings
 from terrapatch.results import Results
 from terrapatch.sampling import sampling
-from terrapatch.stack import stack
 from terrapatch.stacks import open_stack
 from terrapatch.tables import read_geoparquet, write_lock
 

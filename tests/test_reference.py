@@ -16,30 +16,43 @@ from rasterio.warp import Resampling, reproject, transform_bounds
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial.distance import cdist
 
-from helpers_patches import map_item, settings_folder, small_lock, utm_geobox, write_map
-from terrapatch.errors import GridError, IncompleteError, LegendError, SceneError
+from helpers_patches import (
+    map_item,
+    settings_folder,
+    small_lock,
+    utm_geobox,
+    write_footprints,
+    write_map,
+)
+from terrapatch.errors import GridError, IncompleteError, InputError, LegendError, SceneError
 from terrapatch.grid import geobox_to_dict, mosaic_units, snapped_geobox
 from terrapatch.legend import NODATA, Crosswalk, load_crosswalk, load_legend
 from terrapatch.recipe import read_settings
-from terrapatch.reference import label, reference
+from terrapatch.reference import label, labels, reference
 from terrapatch.reference.edges import HALO, edges
+from terrapatch.reference.stack import made
 from terrapatch.reference.steps import pixel_of
-from terrapatch.tables import Lock, LockedAsset, LockedUnit, read_lock, write_lock
+from terrapatch.stacks import open_stack
+from terrapatch.tables import (
+    Lock,
+    LockedAsset,
+    LockedUnit,
+    read_lock,
+    write_geoparquet,
+    write_lock,
+)
 
 TERRACLASS = np.array([1, 2, 9, 11, 12, 13, 14, 15, 16, 17, 20, 21, 22, 23])
 DEGREE = 8.983152841195215e-05
 
 
 def build(tmp_path, geobox, items, **changes):
-    """Run the stage; gives (band, y, x) and the band names."""
+    """Labels of a unit without its patches: (band, y, x) and the names of the bands."""
     folder = settings_folder(tmp_path / "settings", **changes)
-    output = tmp_path / "labels" / "u1.tif"
-    reference(small_lock(tmp_path, geobox, items), "u1", folder / "stack" / "label.json", output)
-    with rasterio.open(output) as dataset:
-        assert dataset.nodata == NODATA
-        assert dataset.block_shapes[0] == (256, 256) or min(geobox.shape) < 256
-        assert dataset.transform == geobox.affine
-        return dataset.read(), dataset.descriptions
+    wanted = read_settings(folder / "stack" / "label.json").label
+    found = made(small_lock(tmp_path, geobox, items), "u1", wanted)
+    assert found.geobox == geobox
+    return found.layers, found.bands
 
 
 def random_map(path, geobox, *, codes=TERRACLASS, side=3):
@@ -200,7 +213,6 @@ def test_unknown_codes_are_all_listed_with_pixels_file_and_remedy(tmp_path):
     message = str(caught.value)
     assert "map.tif: code 77 (3 pixels), code 200 (1 pixels)" in message
     assert "crosswalk 'terraclass_cerrado'" in message
-    assert not (tmp_path / "labels" / "u1.tif").exists()
 
 
 def test_unknown_codes_outside_the_unit_are_the_business_of_others(tmp_path):
@@ -212,7 +224,7 @@ def test_unknown_codes_outside_the_unit_are_the_business_of_others(tmp_path):
 
 
 def test_a_unit_without_map_is_incomplete(tmp_path):
-    with pytest.raises(IncompleteError, match=r"no reference map for unit 'u1'.*reference\.path"):
+    with pytest.raises(IncompleteError, match=r"no reference map for unit 'u1'.*path"):
         build(tmp_path, utm_geobox((4, 4)), [])
 
 
@@ -362,10 +374,66 @@ def test_no_edges_means_no_edge_bands(tmp_path):
 
 def test_the_same_lock_gives_the_same_bytes(tmp_path, sirgas_map):
     path, _ = sirgas_map
-    build(tmp_path, utm_geobox((300, 300)), [map_item(path)])
-    first = (tmp_path / "labels" / "u1.tif").read_bytes()
-    build(tmp_path, utm_geobox((300, 300)), [map_item(path)])
-    assert (tmp_path / "labels" / "u1.tif").read_bytes() == first
+    geobox = utm_geobox((300, 300))
+    stage = settings_folder(tmp_path / "settings") / "stack" / "label.json"
+    lock = small_lock(tmp_path, geobox, [map_item(path)])
+    write_footprints(tmp_path / "footprints.parquet", geobox, 100)
+    seen = []
+    for name in ("first.zarr", "second.zarr"):
+        reference(lock, "u1", tmp_path / "footprints.parquet", stage, tmp_path / name)
+        files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
+        seen.append({str(f.relative_to(tmp_path / name)): f.read_bytes() for f in files})
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("stride", [64, 37])
+def test_the_stack_holds_the_labels_of_each_patch(tmp_path, sirgas_map, stride):
+    path, _ = sirgas_map
+    geobox = utm_geobox((300, 210))
+    whole, bands = build(tmp_path, geobox, [map_item(path)])
+    table = write_footprints(tmp_path / "footprints.parquet", geobox, 64, stride)
+    reference(
+        tmp_path / "lock.json", "u1", tmp_path / "footprints.parquet",
+        tmp_path / "settings" / "stack" / "label.json", tmp_path / "label.zarr",
+    )  # fmt: skip
+    stack = open_stack(tmp_path / "label.zarr")
+    assert (stack.info.bands, stack.info.layer, stack.info.dtype) == (bands, "label", "uint8")
+    assert stack.info.patch_ids == tuple(table["patch_id"])
+    data, source = stack.read(slice(None), time=0), stack.read(slice(None), "source", 0)
+    for number, (y, x) in enumerate(table[["y_px", "x_px"]].to_numpy().tolist()):
+        np.testing.assert_array_equal(data[number], whole[:, y : y + 64, x : x + 64])
+        np.testing.assert_array_equal(source[number], whole[0, y : y + 64, x : x + 64] != NODATA)
+
+
+def test_a_unit_without_patches_has_an_empty_stack(tmp_path, sirgas_map):
+    path, _ = sirgas_map
+    geobox = utm_geobox((300, 210))
+    lock = small_lock(tmp_path, geobox, [map_item(path)])
+    stage = settings_folder(tmp_path / "settings") / "stack" / "label.json"
+    none = write_footprints(tmp_path / "some.parquet", geobox, 64).iloc[:0]
+    write_geoparquet(none, tmp_path / "footprints.parquet")
+    reference(lock, "u1", tmp_path / "footprints.parquet", stage, tmp_path / "label.zarr")
+    assert open_stack(tmp_path / "label.zarr").info.patch_ids == ()
+
+
+def test_labels_to_look_at_have_the_colours_of_the_legend(tmp_path, sirgas_map):
+    path, _ = sirgas_map
+    geobox = utm_geobox((300, 210))
+    whole, bands = build(tmp_path, geobox, [map_item(path)])
+    stage = tmp_path / "settings" / "stack" / "label.json"
+    legend = load_legend("cerradata4mm")
+    for band, level in (("", legend.levels[0]), ("l1", legend.levels[1]), ("edge_l2", None)):
+        output = tmp_path / "look.tif"
+        labels(tmp_path / "lock.json", "u1", stage, output, band)
+        with rasterio.open(output) as dataset:
+            assert (dataset.nodata, dataset.count, dataset.transform) == (NODATA, 1, geobox.affine)
+            assert dataset.descriptions == (band or "l2",)
+            np.testing.assert_array_equal(dataset.read(1), whole[bands.index(band or "l2")])
+            colours = dataset.colormap(1)
+        for entry in level.classes if level else ():
+            assert "#{:02x}{:02x}{:02x}".format(*colours[entry.code][:3]) == entry.color.lower()
+    with pytest.raises(InputError, match="--band l9: the labels have the bands l2, l1, edge_l2"):
+        labels(tmp_path / "lock.json", "u1", stage, tmp_path / "none.tif", "l9")
 
 
 # Real samples -----------------------------------------------------------------------------------
@@ -462,6 +530,7 @@ def test_cleaned_labels_of_a_grid_in_degrees_do_not_depend_on_units(tmp_path, st
     random_map(tmp_path / "map.tif", grid.pad(400), side=3)
     item = map_item(tmp_path / "map.tif")
     settings_ = settings_folder(tmp_path / "settings", label={"clean": steps})
+    wanted = read_settings(settings_ / "stack" / "label.json").label
 
     def labels(unit_patches):
         units = mosaic_units(grid, size_px=10, stride_px=10, unit_patches=unit_patches)
@@ -478,10 +547,7 @@ def test_cleaned_labels_of_a_grid_in_degrees_do_not_depend_on_units(tmp_path, st
         write_lock(lock, tmp_path / "lock.json")
         whole = np.zeros(grid.shape, np.uint8)
         for unit in units:
-            output = tmp_path / f"{unit.id}.tif"
-            reference(tmp_path / "lock.json", unit.id, settings_ / "stack" / "label.json", output)
-            with rasterio.open(output) as dataset:
-                part = dataset.read(1)
+            part = made(tmp_path / "lock.json", unit.id, wanted).layers[0]
             top, left = unit.first_row * 10, unit.first_col * 10
             whole[top : top + part.shape[0], left : left + part.shape[1]] = part
         return whole

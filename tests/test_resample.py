@@ -33,7 +33,7 @@ def cut(
     """Sample patches from one band; (patch, y, x) values and validity."""
     lattice = resample.nodes(geobox, crs).lattice(tuple(transform)[:6])
     rows, cols = part or (slice(0, pixels.shape[0]), slice(0, pixels.shape[1]))
-    source = resample.Source(
+    source = resample.Decoded(
         np.ascontiguousarray(pixels[None, rows, cols]),
         (rows.start, cols.start),
         pixels.shape,
@@ -45,7 +45,8 @@ def cut(
     filled = np.zeros((len(corners), size, size), np.uint8)
     valid = np.ones_like(filled)
     radiometry = resample.Radiometry(np.array([offset], np.float32), nodata, *limits)
-    resample.sample(source, kernel, radiometry, places, out, np.zeros(1, np.int64), filled, valid)
+    target = resample.Target(places, out, np.zeros(1, np.int64), filled, valid)
+    resample.sample(source, kernel, radiometry, target)
     return out[:, 0], valid.astype(bool)
 
 
@@ -95,9 +96,7 @@ def test_lattice_is_within_a_thousandth_of_a_pixel_of_proj_everywhere(latitude, 
     v, u = np.empty(geobox.shape[1]), np.empty(geobox.shape[1])
     worst = 0.0
     for y in range(geobox.shape[0]):
-        kernels.row_coordinates(
-            lattice.nodes, lattice.cell, lattice.origin[0] + y, lattice.origin[1], v, u
-        )
+        kernels.row_coordinates(lattice, lattice.origin[0] + y, lattice.origin[1], v, u)
         worst = max(worst, np.abs(v - row[y]).max(), np.abs(u - col[y]).max())
     assert worst < 1e-3
     assert worst > 1e-7  # a judge that sees nothing would say 0
@@ -368,7 +367,7 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 from affine import Affine
 from terrapatch import resample
-from terrapatch.resample import Kernel, Radiometry, Source, needed, nodes, sample
+from terrapatch.resample import Decoded, Kernel, Radiometry, Target, needed, nodes, sample
 
 # The asset's decoded part is its lower right corner; the patch reaches over that corner.
 geobox = GeoBox((96, 96), Affine(10, 0, 600_000, 0, -10, 9_400_000), "EPSG:32722")
@@ -384,8 +383,8 @@ for name in ("nearest", "bilinear", "cubic"):
     planes = np.full((1, bottom - top, right - left), 7, np.uint16)
     out = np.zeros((1, 1, 96, 96), np.uint16)
     filled, valid = np.zeros((1, 96, 96), np.uint8), np.ones((1, 96, 96), np.uint8)
-    source = Source(planes, (int(top), int(left)), shape, lattice)
-    sample(source, kernel, radiometry, places, out, np.array([0]), filled, valid)
+    source = Decoded(planes, (int(top), int(left)), shape, lattice)
+    sample(source, kernel, radiometry, Target(places, out, np.array([0]), filled, valid))
     assert valid[0, :50, :50].all() and not valid[0, 51:].any() and not valid[0, :, 51:].any()
     assert (out[0, 0][valid[0] == 1] == 7).all()
 """

@@ -20,11 +20,11 @@ from helpers_scenes import pixels as placed
 from terrapatch.catalog.grd import read_product
 from terrapatch.catalog.scene import Files, locked_item
 from terrapatch.errors import GridError, InputError, RecipeError, SceneError
+from terrapatch.heights import Dem, read_dem
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.doppler import ecef, image_coordinates, locate
 from terrapatch.radar.luts import read_calibration, read_noise
 from terrapatch.sections import Sentinel1Settings
-from terrapatch.sentinel1.dem import Dem, read_dem
 from terrapatch.sentinel1.geometry import Ground, Heights, coordinates, ground_control, terrain
 from terrapatch.sentinel1.radiometry import calibrate
 from terrapatch.yamlfiles import merged
@@ -412,10 +412,10 @@ def bad_dem(kind, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "error", "says"),
     [
-        ("no paths", InputError, "sentinel1.dem"),
+        ("no paths", InputError, "dem"),
         ("elsewhere", GridError, r"a\.tif: the height model does not cover the unit \(100%"),
         ("half", GridError, r"a\.tif: the height model does not cover the unit"),
-        ("unknown datum", GridError, r"a\.tif: .*sentinel1\.dem_vertical"),
+        ("unknown datum", GridError, r"a\.tif: .*dem_vertical"),
         ("two grids", GridError, r"b\.tif and .*a\.tif lie on different pixel grids"),
         ("no crs", GridError, r"a\.tif: the height model has no CRS"),
         ("geoid elsewhere", GridError, r"g\.tif: the geoid raster does not cover"),
@@ -549,7 +549,7 @@ def test_a_recipe_without_heights_for_raw_products_is_refused():
         "label": {"path": "map.tif"},
         "sentinel1": {"level": "GRD"},
     }
-    with pytest.raises(RecipeError, match=r"sentinel1\.dem: terrain correction needs"):
+    with pytest.raises(RecipeError, match=r"dem: terrain correction needs"):
         resolve(plain)
     resolve(merged(plain, {"sentinel1": {"geometry": "gcp"}}))
     resolve(merged(plain, {"sentinel1": {"dem": ["a.hgt"]}}))

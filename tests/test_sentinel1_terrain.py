@@ -14,10 +14,11 @@ from helpers_scenes import pixels as placed
 from terrapatch.catalog.grd import read_product
 from terrapatch.catalog.scene import Files, locked_item
 from terrapatch.errors import GridError, SceneError
+from terrapatch.heights import Dem
 from terrapatch.radar.doppler import ecef, image_coordinates, locate
 from terrapatch.sections import Sentinel1Settings
 from terrapatch.sentinel1 import flattening, profiles, shadow
-from terrapatch.sentinel1.dem import Dem
+from terrapatch.sentinel1.geometry import RangeTable
 
 DIRECTIONS = ["descending", "ascending"]
 LAYERS = ("local_incidence", "ellipsoid_incidence", "layover_shadow")
@@ -120,7 +121,8 @@ def test_all_light_is_given_to_some_cell():
     steps = np.arange(-400, 4000) * 8.0
     table = 850_000 + 0.6 * 10 * steps[None] + 2e-5 * steps[None] ** 2
     out = np.empty(12_000, np.float32)
-    flattening.collect(slant, angle, np.zeros(1), table, (steps[0], 8.0), 0.0, -2000, out)
+    ranges = RangeTable(np.zeros(1), table, (steps[0], 8.0))
+    flattening.collect(slant, angle, ranges, 0.0, -2000, out)
     edge = np.arange(-2000, 10_001) - 0.5
     width = np.diff(np.interp(edge, steps, table[0]))
     highest = np.maximum.accumulate(angle)

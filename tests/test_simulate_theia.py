@@ -12,11 +12,11 @@ from helpers_recipes import resolve
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.plan import plan
 from terrapatch.grid import mgrs_tile_geobox
+from terrapatch.kinds import stack as make
 from terrapatch.recipe import write_settings
 from terrapatch.sampling import sampling
 from terrapatch.sections import THEIA_10
 from terrapatch.simulate import simulate, theia
-from terrapatch.stack import stack as make
 from terrapatch.stacks import open_stack
 from test_simulate import settings_file
 

@@ -28,7 +28,7 @@ from terrapatch.publish import publish
 def finish(results, **given):
     r = results
     publish(
-        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.labels), Path(r.dataset),
+        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.dataset),
         Path(r.lock), Path(r.settings("publish")), Path(r.deviations),
     )  # fmt: skip
     return Path(r.dataset)
@@ -38,7 +38,7 @@ def made_tiles(root, **recipe):
     tiles = make_tiles(root, **recipe)
     given = tiles.inputs()
     layouts(
-        given["manifest"], given["stacks"], given["labels"], given["settings"],
+        given["manifest"], given["stacks"], given["settings"],
         Path(tiles.results.dataset), dates=given["dates"], lock=given["lock"],
     )  # fmt: skip
     return tiles, finish(tiles.results)

@@ -11,13 +11,15 @@ import rasterio
 from rasterio.shutil import copy as gdal_copy
 
 from helpers_catalog import make_safe, reference_map, settings_file, write_raster
+from helpers_patches import write_footprints
 from terrapatch import sums
+from terrapatch.access import file_of
 from terrapatch.catalog import changes, plan
 from terrapatch.errors import InputError, SceneError, SourceError
-from terrapatch.rasterfiles import file_of, files_beside
+from terrapatch.rasterfiles import files_beside
 from terrapatch.reference import reference
 from terrapatch.sums import Sums, check_unchanged
-from terrapatch.tables import LockedFile, write_lock
+from terrapatch.tables import LockedFile, read_lock, unit_geobox, write_lock
 
 RASTER = {"size": 20, "dtype": "uint8"}
 
@@ -226,7 +228,8 @@ def make_labels(here):
     kept = {key: plain[key] for key in ("name", "mode", "sampling")}
     stage.write_text(json.dumps({**kept, "layers": {"label": plain["layers"]["label"]}}))
     lock = here / "results" / "lock.json"
-    reference(lock, "b000_000", stage, here / "labels.tif")
+    write_footprints(here / "footprints.parquet", unit_geobox(read_lock(lock).units[0]), 16)
+    reference(lock, "b000_000", here / "footprints.parquet", stage, here / "label.zarr")
 
 
 def test_a_map_that_is_a_vrt_is_refused_when_its_source_changed(here):

@@ -31,7 +31,7 @@ def write(tree: Tree, folder: Path) -> None:
 def publish_at(tree: Tree, folder: Path) -> None:
     r = tree.results
     publish(
-        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.labels), folder, Path(r.lock),
+        Path(r.manifest), Path(r.splits), Path(r.stacks), folder, Path(r.lock),
         tree.settings("publish"), folder.parent / "deviations.json",
     )  # fmt: skip
 
@@ -56,7 +56,7 @@ def test_a_folder_of_somebody_is_refused_and_stays(tree, tmp_path):
     assert os.listdir(tmp_path) == ["mine"]
 
 
-@pytest.mark.parametrize("part", ["stacks", "labels", "."])
+@pytest.mark.parametrize("part", ["stacks", "settings", "."])
 def test_other_results_are_no_dataset(tree, part):
     folder = Path(tree.results.root, part)
     before = content(folder)
@@ -262,7 +262,7 @@ def test_the_record_is_the_same_on_any_number_of_threads(tree, tmp_path):
         ("results/my demo/lock.json", "plan --results 'results/my demo'"),
         ("-r/demo/stacks/b000_000/sentinel2.zarr", "stack ./-r/demo b000_000 sentinel2"),
         ("results/demo/stacks/31TCJ/sentinel1.zarr/data/c/0", "stack results/demo 31TCJ sentinel1"),
-        ("/abs/demo/labels/b000_000.tif", "reference /abs/demo b000_000"),
+        ("/abs/demo/stacks/b000_000/label.zarr", "stack /abs/demo b000_000 label"),
         ("results/demo/dates/u.parquet", "patches results/demo u"),
         ("results/demo/dates.parquet", "splits results/demo"),
         ("results/demo/dataset/statistics.json", "publish results/demo"),

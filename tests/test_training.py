@@ -7,7 +7,6 @@ import sys
 
 import numpy as np
 import pytest
-import rasterio
 
 from helpers_training import make_dataset, write_settings
 from terrapatch.errors import (
@@ -20,6 +19,7 @@ from terrapatch.errors import (
 from terrapatch.layers import Values
 from terrapatch.legend import load_legend
 from terrapatch.sections import TrainingSettings
+from terrapatch.stacks import create_stack, open_stack
 from terrapatch.tables import read_geoparquet
 from terrapatch.training import forest, require_passed, samples, training, validate
 
@@ -43,7 +43,7 @@ def run(dataset, folder, settings, *, images=None, threads=1):
     path = folder / "settings.json"
     write_settings(path, settings, images)
     out, pictures = folder / "metrics.json", folder / "predictions.npz"
-    training(*dataset.paths()[:4], path, out, pictures, threads=threads)
+    training(*dataset.paths()[:3], path, out, pictures, threads=threads)
     return out, pictures
 
 
@@ -85,10 +85,13 @@ def test_no_pixel_to_learn_or_to_score_fails_nothing_where_training_is_not_requi
     for name, empty in (("train", lambda n: "train" if n == 0 else "test"),
                         ("test", lambda n: "test" if n == 0 else "train")):  # fmt: skip
         made = make_dataset(tmp_path / name, grid=(1, 2), units=1, splits=empty)
-        with rasterio.open(made.labels / "b000_000.tif", "r+") as file:
-            labels = file.read()
-            labels[..., :32] = 255
-            file.write(labels)
+        path = made.stacks / "b000_000" / "label.zarr"
+        old = open_stack(path)
+        data = old.read(slice(None), time=0)
+        data[0] = 255
+        shutil.rmtree(path)
+        with create_stack(path, old.info) as writer:
+            writer.write(0, 0, data, (data[:, 0] != 255).astype("uint8"))
         out, _ = run(made, tmp_path / name, OPTIONAL)
         report = json.loads(out.read_text())
         reason = report.get("skipped") or report["models"]["forest"]["skipped"]
@@ -238,10 +241,9 @@ def test_a_class_missing_in_test_is_null_and_out_of_the_means(tmp_path):
     made = make_dataset(tmp_path, splits=only_first)
     # The second unit, all of test, is exchanged for one that shows two classes alone.
     make_dataset(tmp_path / "two", splits=only_first, codes=(0, 1))
-    for kind in ("stacks/b000_001", "labels/b000_001.tif"):
-        target = tmp_path / kind
-        target.rename(tmp_path / target.name)
-        (tmp_path / "two" / kind).rename(target)
+    target = tmp_path / "stacks/b000_001"
+    target.rename(tmp_path / target.name)
+    (tmp_path / "two/stacks/b000_001").rename(target)
     found = json.loads(run(made, tmp_path, FOREST)[0].read_text())["models"]["forest"]
     water = found["per_class"]["Water body"]
     assert (water["f1"], water["iou"], water["support"]) == (None, None, 0)

@@ -26,7 +26,7 @@ def dataset(tmp_path_factory):
 
 
 def opened(dataset, inputs=("sentinel2", "sentinel1"), level=L1):
-    return samples.open_samples(dataset.manifest, dataset.stacks, dataset.labels, inputs, level)
+    return samples.open_samples(dataset.manifest, dataset.stacks, inputs, level)
 
 
 def test_batches_give_every_patch_once_in_the_order_of_the_manifest(dataset):
@@ -38,7 +38,6 @@ def test_batches_give_every_patch_once_in_the_order_of_the_manifest(dataset):
 
 
 def test_batches_hold_the_pixels_of_their_patches(dataset):
-    import rasterio
     import zarr
 
     found = opened(dataset)
@@ -52,9 +51,8 @@ def test_batches_hold_the_pixels_of_their_patches(dataset):
     for modality, part in (("sentinel2", slice(0, 4)), ("sentinel1", slice(4, 6))):
         data = zarr.open_group(dataset.stacks / patch.unit / f"{modality}.zarr", mode="r")["data"]
         assert np.array_equal(data[number, 0], batch.inputs[-1, part])
-    with rasterio.open(dataset.labels / f"{patch.unit}.tif") as file:
-        area = np.s_[patch.y_px : patch.y_px + 32, patch.x_px : patch.x_px + 32]
-        assert np.array_equal(file.read(2)[area], batch.labels[-1])  # l1: codes are indices
+    codes = zarr.open_group(dataset.stacks / patch.unit / "label.zarr", mode="r")["data"]
+    assert np.array_equal(codes[number, 0, 1], batch.labels[-1])  # l1: codes are indices
 
 
 def test_pixels_that_an_input_missed_are_neither_learned_nor_scored(tmp_path):
@@ -146,11 +144,11 @@ def test_shuffled_labels_keep_frequencies_and_lose_their_places():
     assert expected == pytest.approx((labels == shuffled)[seen].mean(), abs=0.03)
 
 
-def test_a_level_that_the_label_raster_lacks_is_a_clear_error(dataset, tmp_path):
+def test_a_level_that_the_labels_lack_is_a_clear_error(dataset, tmp_path):
     from terrapatch.legend import Level
 
     found = opened(dataset, level=Level("l3", L1.classes))
-    with pytest.raises(StorageError, match=r"b000_000\.tif: has no layer l3"):
+    with pytest.raises(StorageError, match=r"label\.zarr: has no band l3"):
         next(samples.read_batches(found, "train"))
 
 

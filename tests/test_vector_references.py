@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Polygons and networks become label rasters: formats, codes, order, strips, repair, priority."""
 
-import json
-
 import geopandas as gpd
 import numpy as np
 import pytest
@@ -16,12 +14,14 @@ from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 from scipy.ndimage import distance_transform_edt
 
-from helpers_patches import map_item, utm_geobox, write_map
+from helpers_patches import map_item, utm_geobox, write_footprints, write_map
 from helpers_vectors import Unit, stars, table_of, write_vectors
 from terrapatch.errors import LegendError, SceneError
 from terrapatch.grid import snapped_geobox
 from terrapatch.legend import NODATA, load_legend
+from terrapatch.reference import reference
 from terrapatch.reference import vectors as burning
+from terrapatch.stacks import open_stack
 
 FORMATS = [".gpkg", ".shp", ".fgb", ".parquet", ".zip", ".7z"]
 LEGEND = "level,code,abbrev,name,parent,color\na,0,0,nought,,#000000\na,1,1,one,,#111111\na,2,2,two,,#222222\na,3,3,three,,#333333\na,4,4,four,,#444444\n"
@@ -266,7 +266,7 @@ def test_background_fills_what_no_polygon_covers(tmp_path, plain):
     x, y = geobox.affine.c, geobox.affine.f
     made = [shapely.box(x, y - 50, x + 100, y), shapely.box(x, y - 50, x + 20, y)]
     write_vectors(tmp_path / "v.gpkg", table_of(made, "EPSG:32722", code=["back", "hole"]))
-    with pytest.raises(LegendError, match=r"'background' needs reference\.background"):
+    with pytest.raises(LegendError, match=r"'background' needs background"):
         Unit(tmp_path, geobox, vectors=[vector(tmp_path / "v.gpkg")], **plain).find()
     wanted = plain | {"background": 3}
     layers, record = Unit(tmp_path, geobox, vectors=[vector(tmp_path / "v.gpkg")], **wanted).build()
@@ -536,12 +536,16 @@ def test_terraclass_as_vectors_is_terraclass_as_a_raster(tmp_path):
 def test_the_record_is_the_same_each_time_and_absent_without_vectors(tmp_path, plain):
     geobox = nested(tmp_path, code=["a", "b"])
     unit = Unit(tmp_path, geobox, vectors=[vector(tmp_path / "v.gpkg")], **plain)
-    unit.build()
-    before = (tmp_path / "labels" / "u1.tif").read_bytes()
-    unit.build()
-    assert (tmp_path / "labels" / "u1.tif").read_bytes() == before
-    with rasterio.open(tmp_path / "labels" / "u1.tif") as dataset:
-        assert json.loads(dataset.tags()["TERRAPATCH_REFERENCE"])["nodata_share"] == 0
+    _, before = unit.build()
+    write_footprints(tmp_path / "footprints.parquet", geobox, min(geobox.shape))
+    reference(
+        unit.lock(), "u1", tmp_path / "footprints.parquet", unit.settings / "stack" / "label.json",
+        tmp_path / "label.zarr",
+    )  # fmt: skip
+    assert open_stack(tmp_path / "label.zarr").info.record == before
+    assert before["nodata_share"] == 0
+    write_map(tmp_path / "map.tif", np.full(geobox.shape, 11, "uint8"), geobox)
+    assert Unit(tmp_path, geobox, items=[map_item(tmp_path / "map.tif")]).build()[1] is None
 
 
 def test_points_and_lines_are_no_polygons(tmp_path, plain):

@@ -162,7 +162,7 @@ def test_unknown_codes_of_all_files_stand_in_one_error(tmp_path):
     assert (
         "network rules 'bdtopo_v3_roads', with their number of features: importance=9 (1)" in text
     )
-    assert text.count("reference.ignore_codes") == 1
+    assert text.count("ignore_codes") == 1
     found = Unit(
         tmp_path, geobox, vectors=[source], networks=[road],
         ignore_codes=[99999, "8888", "77777", "9"], **more,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-r"""Zip archives: their members' names, addresses and bytes.
+r"""Zip archives: their members' names and bytes.
 
 Laws:
 1. A member has one name, with `/`: tools that write `\` or `./` make no difference. What macOS
@@ -9,7 +9,6 @@ Laws:
 
 from __future__ import annotations
 
-import os
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -19,7 +18,6 @@ from .errors import SceneError, remedy
 MAGIC = b"PK\x03\x04"
 """How a zip archive with members begins."""
 
-_PREFIX = "/vsizip/"
 _CHUNK = 1 << 22
 ENCRYPTED = 1
 """Bit of a member's flags."""
@@ -87,39 +85,3 @@ def read_member(archive: zipfile.ZipFile, path: Path, name: str, *, keep: bool =
         advice = remedy(path, error, "fetch the archive again")
         raise SceneError(f"{path}: the member {name!r} is broken ({error}); {advice}") from error
     return b"".join(parts)
-
-
-def address(path: str, member: str) -> str:
-    """What GDAL opens for a member; archives without the suffix .zip stand in braces."""
-    return f"{_PREFIX}{path if path.lower().endswith('.zip') else f'{{{path}}}'}/{member}"
-
-
-def split_address(href: str) -> tuple[Path, str | None]:
-    """The file behind an address, and the member's name where it is an archive's."""
-    if not href.startswith(_PREFIX):
-        return Path(href), None
-    inside = href.removeprefix(_PREFIX)
-    if inside.startswith("{"):
-        path, _, member = inside[1:].partition("}/")
-        return Path(path), member
-    whole = Path(inside)
-    archives = [p for p in (whole, *whole.parents) if p.suffix.lower() == ".zip"]
-    found = next((p for p in archives if p.is_file()), archives[-1] if archives else whole)
-    return found, os.path.relpath(inside, found) if found != whole else None
-
-
-def read_address(href: str) -> bytes:
-    """Bytes of a file, or of a member of an archive (`/vsizip/…`).
-
-    Raises:
-        SceneError: missing or damaged.
-    """
-    path, member = split_address(href)
-    if member is not None:
-        with open_archive(path) as archive:
-            return read_member(archive, path, member)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        advice = remedy(path, error, "fetch the product again")
-        raise SceneError(f"{path}: cannot be read ({error}); {advice}") from error

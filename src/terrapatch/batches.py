@@ -20,8 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .dates import published_steps
-from .errors import IncompleteError, SceneError, StorageError
-from .rasters import Header, read_bands, read_header
+from .errors import IncompleteError, StorageError
 from .results import remedy
 from .stacks import Stack, open_stack
 
@@ -266,71 +265,24 @@ def hashes_of(pixels: NDArray[Any]) -> list[str]:
     return [hashlib.sha256(plain_bytes(patch)).hexdigest() for patch in pixels]
 
 
-def label_layers(path: Path) -> list[str]:
-    """Names of the layers of a unit's label raster.
-
-    Raises:
-        StorageError: the raster cannot be read.
-    """
-    return [text or "" for text in label_header(path).descriptions]
-
-
-def label_header(path: Path) -> Header:
-    """Head of a unit's label raster.
-
-    Raises:
-        StorageError: the raster cannot be read.
-    """
-    try:
-        return read_header(str(path))
-    except SceneError as error:
-        raise _no_labels(path, error) from error
-
-
-def label_window(path: Path, window: tuple[slice, slice]) -> NDArray[np.uint8]:
-    """All layers of a window (rows, columns) of a unit's label raster, (layer, y, x).
-
-    Raises:
-        StorageError: the raster cannot be read.
-    """
-    try:
-        return read_bands(path, window)
-    except SceneError as error:
-        raise _no_labels(path, error) from error
-
-
-def _no_labels(path: Path, error: Exception) -> StorageError:
-    return StorageError(
-        f"{path}: no readable label raster ({error.__cause__ or error}); {remedy(path)}"
-    )
-
-
-def read_labels(path: Path, batch: Batch, layers: Sequence[str]) -> NDArray[np.uint8]:
-    """Cut a unit's label raster: (patch, layer, y, x) codes; 255 is nodata.
+def read_labels(stack: Stack, batch: Batch, bands: Sequence[str]) -> NDArray[np.uint8]:
+    """Labels of patches: (patch, band, y, x) codes; 255 is nodata.
 
     Args:
-        path: the unit's label raster; its bands are found by their descriptions.
+        stack: labels of the batch's unit.
         batch: which patches.
-        layers: for example `l2`, `l1`, `edge_l2`.
+        bands: for example `l2`, `l1`, `edge_l2`.
 
     Raises:
-        StorageError: the raster cannot be read, lacks a layer, or holds other codes than the
-            manifest describes.
+        StorageError: the stack is damaged, lacks a band, or holds other codes than the manifest
+            describes.
     """
-    known = label_layers(path)
-    lost = [layer for layer in layers if layer not in known]
+    known = stack.info.bands
+    lost = [band for band in bands if band not in known]
     if lost:
         raise StorageError(
-            f"{path}: has no layer {', '.join(lost)}, only {', '.join(known)}; {remedy(path)}"
+            f"{stack.path}: has no band {', '.join(lost)}, only {', '.join(known)}; "
+            f"{remedy(stack.path)}"
         )
-    size, top, left = batch.size_px, int(batch.y_px.min()), int(batch.x_px.min())
-    rows = slice(top, int(batch.y_px.max()) + size)
-    cols = slice(left, int(batch.x_px.max()) + size)
-    window = label_window(path, (rows, cols))
-    cut = np.empty((batch.rows.size, len(window), size, size), np.uint8)
-    for patch, (y, x) in enumerate(zip(batch.y_px - top, batch.x_px - left, strict=True)):
-        cut[patch] = window[:, y : y + size, x : x + size]
-    if "label" in batch.hashes:
-        places = [f"at row {y}, column {x}" for y, x in zip(batch.y_px, batch.x_px, strict=True)]
-        _same(path, places, batch.hashes["label"].tolist(), hashes_of(cut))
-    return cut[:, [known.index(layer) for layer in layers]]
+    codes = read_patches(stack, batch)[:, 0]
+    return codes[:, [known.index(band) for band in bands]]

@@ -42,8 +42,8 @@ _ASKS = re.compile(
 """Options of Snakemake whose answer is its own words, not a dataset."""
 
 
-UNIT_STAGES = ("sampling", "stack", "reference", "patches")
-"""Stages that have a job a unit; `stack` has one a unit and layer of images."""
+UNIT_STAGES = ("sampling", "stack", "patches")
+"""Stages that have a job a unit; `stack` has one a unit and layer."""
 
 
 def workflow_folder() -> Path:
@@ -112,7 +112,7 @@ def build(
         read_lock(results.lock)  # a damaged one is told here, in one line
     if any(_ASKS.match(word) for word in extra):
         return _run([*command, *extra])
-    layers = len(resolved.images)
+    layers = len(resolved.layers)
     return _Build(results, [*command, *extra], verbose, layers).go(_names(recipe, output))
 
 

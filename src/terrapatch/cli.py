@@ -182,7 +182,7 @@ def _sampling(args: argparse.Namespace) -> None:
 
 
 def _stack(args: argparse.Namespace) -> None:
-    from .stack import stack
+    from .kinds import stack
 
     r = Results(args.results)
     output = r.stack(args.unit, args.layer)
@@ -193,15 +193,16 @@ def _stack(args: argparse.Namespace) -> None:
     _say(output)
 
 
-def _reference(args: argparse.Namespace) -> None:
+def _labels(args: argparse.Namespace) -> None:
     from .recipe import read_settings
-    from .reference import reference
+    from .reference import labels
 
     r = Results(args.results)
-    output = r.label(args.unit)
+    r = Results(args.results)
+    output = Path(r.labels(args.unit, args.band))
     (label,) = read_settings(r.settings("patches")).labels
-    reference(
-        Path(r.slice(args.unit, label)), args.unit, Path(r.stack_settings(label)), Path(output)
+    labels(
+        Path(r.slice(args.unit, label)), args.unit, Path(r.stack_settings(label)), output, args.band
     )
     _say(output)
 
@@ -212,12 +213,12 @@ def _patches(args: argparse.Namespace) -> None:
 
     r = Results(args.results)
     settings = Path(r.settings("patches"))
-    layers = read_settings(settings)
-    stacks = {m: Path(r.stack(args.unit, m)) for m in layers.images}
+    layers = list(read_settings(settings).layers)
     output = r.patches(args.unit)
     patches(
-        [Path(r.slice(args.unit, layer)) for layer in layers.layers], args.unit, Path(r.footprints(args.unit)), stacks,
-        Path(r.label(args.unit)), settings, Path(output), Path(r.dates_of(args.unit)),
+        [Path(r.slice(args.unit, layer)) for layer in layers], args.unit,
+        Path(r.footprints(args.unit)), {name: Path(r.stack(args.unit, name)) for name in layers},
+        settings, Path(output), Path(r.dates_of(args.unit)),
     )  # fmt: skip
     _say(output)
 
@@ -241,7 +242,7 @@ def _layouts(args: argparse.Namespace) -> None:
 
     r = Results(args.results)
     layouts(
-        Path(r.manifest), Path(r.stacks), Path(r.labels), Path(r.settings("layouts")),
+        Path(r.manifest), Path(r.stacks), Path(r.settings("layouts")),
         Path(args.to or r.dataset), threads=args.threads, folders=args.layout,
         dates=Path(r.dates), lock=Path(r.lock),
     )  # fmt: skip
@@ -253,9 +254,8 @@ def _publish(args: argparse.Namespace) -> None:
 
     r = Results(args.results)
     publish(
-        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.labels), Path(r.dataset),
-        Path(r.lock), Path(r.settings("publish")), Path(r.deviations), threads=args.threads,
-        dates=Path(r.dates),
+        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.dataset), Path(r.lock),
+        Path(r.settings("publish")), Path(r.deviations), threads=args.threads, dates=Path(r.dates),
     )  # fmt: skip
     _say(r.checksums)
 
@@ -265,9 +265,8 @@ def _training(args: argparse.Namespace) -> None:
 
     r = Results(args.results)
     training(
-        Path(r.manifest), Path(r.stacks), Path(r.labels), Path(r.statistics),
-        Path(r.settings("training")), Path(r.metrics), Path(r.predictions), threads=args.threads,
-        dates=Path(r.dates),
+        Path(r.manifest), Path(r.stacks), Path(r.statistics), Path(r.settings("training")),
+        Path(r.metrics), Path(r.predictions), threads=args.threads, dates=Path(r.dates),
     )  # fmt: skip
     _say(r.metrics)
 
@@ -277,7 +276,7 @@ def _report(args: argparse.Namespace) -> None:
 
     r = Results(args.results)
     report(
-        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.labels), Path(r.lock),
+        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.lock),
         Path(r.dataset), Path(r.deviations), Path(r.metrics), Path(r.predictions),
         Path(r.settings("publish")), Path(r.report), dates=Path(r.dates),
     )  # fmt: skip
@@ -318,11 +317,13 @@ VERBS: tuple[Verb, ...] = (
                     help=f"write nothing; exit with {CHANGED} where the lock would change"))),
     Verb("sampling", "Place the patches of a unit.",
          "terrapatch sampling results/demo b000_000", _sampling, (_RESULTS, _UNIT)),
-    Verb("stack", "Stack the scenes of a unit for one layer.",
+    Verb("stack", "Stack the scenes, or the labels, of a unit for one layer.",
          "terrapatch stack results/demo b000_000 sentinel2 --threads 2", _stack,
          (_RESULTS, _UNIT, _LAYER, _THREADS)),
-    Verb("reference", "Make the label raster of a unit.",
-         "terrapatch reference results/demo b000_000", _reference, (_RESULTS, _UNIT)),
+    Verb("labels", "Write labels of a whole unit as a GeoTIFF to look at; no stage reads it.",
+         "terrapatch labels results/demo b000_000 --band l1", _labels,
+         (_RESULTS, _UNIT,
+          _argument("--band", default="", help="a level, or edge_LEVEL (default: finest level)"))),
     Verb("patches", "Judge the patches of a unit and describe them.",
          "terrapatch patches results/demo b000_000", _patches, (_RESULTS, _UNIT)),
     Verb("splits", "Join the units and split the patches.",

@@ -6,8 +6,9 @@ that compile the same kernel for other types at the same moment can give one num
 one that reads in between can load another kernel's machine code: a crash. Here each read and each
 write of a cache holds a lock of the file system.
 
-numba's caches look at a kernel's own file only, while the machine code holds the kernels that it calls,
-whatever files these stand in. Here a cache is of the files of all of them.
+numba's caches look at a kernel's own file only, while the machine code holds the kernels that it calls
+and the order of the fields of named tuples that it takes, whatever files these stand in. Here a cache
+is of the files of all of them.
 
 Where nothing can be kept (a read-only package and a home that cannot be written, as in containers; a
 full disk), kernels are compiled anew in every process, and a line says once how to give them a place.
@@ -15,9 +16,10 @@ full disk), kernels are compiled anew in every process, and a line says once how
 
 from __future__ import annotations
 
+import inspect
 import os
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any
@@ -44,17 +46,17 @@ class _Locked:
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         # Not before: kernels further down in a file are not there when this one is decorated.
-        self._cache._cache_file._source_stamp = stamp(self._function)
+        self._cache._cache_file._source_stamp = stamp(self._function, signature)
         try:
             with _lock(self._cache.cache_path, exclusive=False):
                 return self._cache.load_overload(signature, target_context)
-        except (OSError, EOFError, pickle.UnpicklingError):  # cut short, or not ours to read
+        except _UNREADABLE:
             with suppress(OSError), _lock(self._cache.cache_path, exclusive=True):
                 self._cache.flush()
             return None
 
     def save_overload(self, signature: Any, data: Any) -> None:
-        self._cache._cache_file._source_stamp = stamp(self._function)
+        self._cache._cache_file._source_stamp = stamp(self._function, signature)
         try:
             with _lock(self._cache.cache_path, exclusive=True):
                 self._cache.save_overload(signature, data)
@@ -62,8 +64,19 @@ class _Locked:
             _say_uncached(f"{self._cache.cache_path}: {error.strerror}")
 
 
-def stamp(function: Callable[..., Any]) -> tuple[tuple[str, int, int], ...]:
-    """Name, time and size of the files of a kernel and of all kernels that it calls."""
+_UNREADABLE = (OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError)
+"""A cache that is cut short, not ours to read, or of named tuples that are no more."""
+
+
+def stamp(
+    function: Callable[..., Any], signature: Iterable[Any] = ()
+) -> tuple[tuple[str, int, int], ...]:
+    """Name, time and size of the files that a kernel's machine code depends on.
+
+    Args:
+        function: its files and those of all kernels that it calls count.
+        signature: numba types of its arguments; the files of named tuples among them count.
+    """
     seen: set[Any] = set()
     waiting = [function]
     while waiting:
@@ -76,8 +89,17 @@ def stamp(function: Callable[..., Any]) -> tuple[tuple[str, int, int], ...]:
         places += [getattr(m, name, None) for m in places if isinstance(m, ModuleType)
                    for name in names]  # fmt: skip
         waiting += [place.py_func for place in places if hasattr(place, "py_func")]
-    files = sorted({f.__code__.co_filename for f in seen})
-    return tuple((name, (at := os.stat(name)).st_mtime_ns, at.st_size) for name in files)
+    files = {f.__code__.co_filename for f in seen} | set(_homes(signature))
+    return tuple((name, (at := os.stat(name)).st_mtime_ns, at.st_size) for name in sorted(files))
+
+
+def _homes(signature: Iterable[Any]) -> Iterator[str]:
+    """Files of the classes of named tuples, also of those in others."""
+    for found in signature:
+        if isinstance(found, numba.types.BaseTuple):
+            yield from _homes(found)
+        if isinstance(found, numba.types.BaseNamedTuple):
+            yield inspect.getfile(found.instance_class)
 
 
 @contextmanager

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kinds of layers: one row a kind, with what the house asks of its module."""
+"""The kinds of layers: one row a kind, and the stage that makes a stack of any of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import sentinel1, sentinel2
+from . import sentinel2
+from .recipe import read_settings
+from .reference import reference
+from .sentinel1 import stack as sentinel1
 
 if TYPE_CHECKING:
     from .mosaic import CutPlan
@@ -27,3 +32,34 @@ KINDS = {
     "sentinel1": Kind(sentinel1.plan),
 }
 """Kinds whose stacks are made of scenes."""
+
+
+def stack(
+    lock: Path, unit: str, layer: str, footprints: Path, settings: Path, output: Path,
+    threads: int = 1,
+) -> None:  # fmt: skip
+    """Cut the patches of a unit for one layer and write them as a stack.
+
+    Args:
+        lock: `lock.json`; names the scenes of the unit, best first.
+        unit: id of the unit.
+        layer: name of the layer.
+        footprints: `footprints/UNIT.parquet`.
+        settings: `settings/stack/LAYER.json`.
+        output: the stack, `stacks/UNIT/LAYER.zarr`; its kind says what `data` is.
+        threads: threads that decode, sample and encode; does not change a byte.
+
+    Raises:
+        SceneError: a band is missing or a file is damaged.
+        SourceError: a file is not as planned.
+        GridError: grids do not fit together.
+        StorageError: the stack cannot be written, or lock or footprints cannot be read.
+    """
+    from . import mosaic
+
+    wanted = read_settings(settings).layers[layer]
+    if wanted.kind == "labels":
+        reference(lock, unit, footprints, settings, output, threads)
+        return
+    job = mosaic.Job(lock, unit, layer, footprints, output)
+    mosaic.build(job, partial(KINDS[wanted.kind].plan, wanted), threads)

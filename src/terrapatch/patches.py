@@ -21,10 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from affine import Affine
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from .batches import hashes_of, label_header, label_layers, label_window, plain_bytes
+from .batches import hashes_of, plain_bytes
 from .dates import write_dates
 from .dropping import drop_reasons, lacking_bands
 from .errors import IncompleteError, StorageError
@@ -32,7 +31,7 @@ from .grid import same_crs
 from .legend import NODATA, Legend, load_legend
 from .recipe import read_settings
 from .sections import named_files
-from .stacks import Stack, StackInfo, open_stack
+from .stacks import LABEL, Stack, StackInfo, open_stack
 from .sums import check_named
 from .tables import (
     LockedItem,
@@ -85,14 +84,14 @@ class Observed:
 
 @dataclass(frozen=True)
 class Labelled:
-    """What the label raster says about each patch."""
+    """What the label stack says about each patch."""
 
     valid: NDArray[np.float64]
     """(patch,) share of labelled pixels of the finest level, 0..1."""
     counts: dict[str, NDArray[np.int64]]
     """Level → (patch, class) pixels per class, in the order of the level's codes."""
     hashes: list[str]
-    """SHA-256 of all bands of the label raster, edges included, as (band, y, x)."""
+    """SHA-256 of all bands of the labels, edges included, as (band, y, x)."""
 
 
 def histograms(values: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -148,56 +147,40 @@ def observe(stack: Stack, least: float) -> Observed:
     return Observed(shares, scenes, kept, hashes, stack.incidence, info, stack.lacking)
 
 
-def cut(strip: NDArray[Any], x_px: NDArray[np.int64], size_px: int) -> NDArray[Any]:
-    """Cut patches from a strip of pixel rows: (band, size, x) → (patch, band, size, size)."""
-    windows = sliding_window_view(strip, size_px, axis=2)  # (band, size, start, size)
-    return np.ascontiguousarray(windows[:, :, x_px].transpose(2, 0, 1, 3))
-
-
 def class_counts(labels: NDArray[np.uint8], codes: tuple[int, ...]) -> NDArray[np.int64]:
     """Pixels per class: (patch, y, x) codes → (patch, class), in the order of `codes`."""
     return histograms(labels)[:, list(codes)]
 
 
-def look_at_labels(
-    path: Path, legend: Legend, y_px: NDArray[np.int64], x_px: NDArray[np.int64], size_px: int
-) -> Labelled:
-    """Look through a label raster; the pixels of a row of patches are read at once.
+def look_at_labels(stack: Stack, legend: Legend) -> Labelled:
+    """Look through the labels of a unit, shard by shard.
 
     Args:
-        path: label raster of the unit.
-        legend: its levels are among the raster's bands.
-        y_px: (patch,) first pixel row of each patch.
-        x_px: (patch,) first pixel column.
-        size_px: side of a patch.
+        stack: labels of the unit.
+        legend: its levels are among the stack's bands.
 
     Raises:
-        StorageError: the raster is damaged, or has not the levels of the legend.
+        StorageError: the stack is damaged, or has not the levels of the legend.
     """
-    names = label_layers(path)
+    names, count = list(stack.info.bands), len(stack.info.patch_ids)
     wanted = [level.name for level in legend.levels]
     if any(name not in names for name in wanted):
         raise StorageError(
-            f"{path}: bands {names}, but legend {legend.name!r} has the levels {wanted}; "
-            "delete the label raster and build again"
+            f"{stack.path}: bands {names}, but legend {legend.name!r} has the levels {wanted}; "
+            "delete the stack and build again"
         )
-    valid = np.zeros(len(y_px))
-    counts = {
-        level.name: np.zeros((len(y_px), len(level.codes)), np.int64) for level in legend.levels
-    }
-    hashes = [""] * len(y_px)
-    for start in np.unique(y_px).tolist():
-        rows = np.flatnonzero(y_px == start)
-        first, last = int(x_px[rows].min()), int(x_px[rows].max()) + size_px
-        strip = label_window(path, (slice(start, start + size_px), slice(first, last)))
-        pixels = cut(strip, x_px[rows] - first, size_px)
+    valid = np.zeros(count)
+    counts = {level.name: np.zeros((count, len(level.codes)), np.int64) for level in legend.levels}
+    hashes: list[str] = []
+    for shard in stack.info.shards:
+        rows = slice(shard.start, shard.stop)
+        pixels = stack.read(rows, time=0)
         for level in legend.levels:
             codes = pixels[:, names.index(level.name)]
             counts[level.name][rows] = class_counts(codes, level.codes)
         finest = pixels[:, names.index(legend.finest.name)]
         valid[rows] = (finest != NODATA).mean(axis=(1, 2))
-        for row, text in zip(rows.tolist(), hashes_of(pixels), strict=True):
-            hashes[row] = text
+        hashes += hashes_of(pixels)
     return Labelled(valid, counts, hashes)
 
 
@@ -222,25 +205,11 @@ def _check_stack(stack: Stack, footprints: gpd.GeoDataFrame, geobox: GeoBox, siz
         )
 
 
-def _check_labels(path: Path, geobox: GeoBox) -> None:
-    header = label_header(path)
-    same = header.shape == tuple(geobox.shape) and np.allclose(
-        header.transform, list(geobox.affine)[:6], rtol=1e-12, atol=1e-9
-    )
-    if not same or header.crs is None or not same_crs(header.crs, str(geobox.crs)):
-        raise StorageError(
-            f"{path}: {header.shape} px in {header.crs} at {header.transform}, but the unit is "
-            f"{tuple(geobox.shape)} px in {geobox.crs} at {tuple(geobox.affine)[:6]}; delete the "
-            "label raster and build again"
-        )
-
-
 def patches(
     slices: Sequence[Path],
     unit: str,
     footprints: Path,
     stacks: Mapping[str, Path],
-    labels: Path,
     settings: Path,
     output: Path,
     dates: Path,
@@ -254,20 +223,19 @@ def patches(
         slices: those of the unit, a layer each (or the whole lock alone).
         unit: id of the unit.
         footprints: the unit's footprints.
-        stacks: modality → stack of the unit; all modalities of the recipe must be there.
-        labels: label raster of the unit.
+        stacks: name → stack of the unit: all modalities of the recipe, and `label`.
         settings: the stage's settings.
         output: the GeoParquet file to write.
         dates: the Parquet file of dates to write.
 
     Raises:
-        IncompleteError: the stack of a modality is not given.
-        StorageError: a stack or the label raster does not belong to these footprints.
+        IncompleteError: a stack is not given.
+        StorageError: a stack does not belong to these footprints.
     """
     import geopandas as gpd
 
     wanted = read_settings(settings)
-    absent = [name for name in wanted.images if name not in stacks]
+    absent = [name for name in wanted.layers if name not in stacks]
     if absent:
         raise IncompleteError(
             f"unit {unit!r}: no stack of {', '.join(absent)}; build it, or take the layer "
@@ -278,7 +246,6 @@ def patches(
     geobox = unit_geobox(plan.unit(unit))
     places = read_geoparquet(footprints)
     size = int(places["size_px"].iloc[0]) if len(places) else 1
-    _check_labels(labels, geobox)
     legend = load_legend(wanted.label.legend)
     columns: dict[str, Any] = {
         name: places[name].to_numpy() for name in ("patch_id", "unit", "row", "col")
@@ -294,7 +261,9 @@ def patches(
         stack = open_stack(stacks[modality])
         _check_stack(stack, places, geobox, size)
         seen[modality] = observe(stack, wanted.patches.of(modality).valid)
-    label = look_at_labels(labels, legend, columns["y_px"], columns["x_px"], size)
+    labels = open_stack(stacks[LABEL])
+    _check_stack(labels, places, geobox, size)
+    label = look_at_labels(labels, legend)
     shares = {name: seen[name].shares for name in MODALITIES if name in seen}
     reasons = drop_reasons(
         {**shares, "label": label.valid[:, None]}, wanted.patches,

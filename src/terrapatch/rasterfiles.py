@@ -18,10 +18,9 @@ from xml.etree import ElementTree as ET
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
+from .access import file_of, opened
 from .errors import InputError, SceneError
 
-_IN_ARCHIVES = ("/vsizip/", "/vsitar/", "/vsigzip/", "/vsi7z/", "/vsirar/")
-"""Addresses inside of a file that lies on disk."""
 _ELSEWHERE = {
     "WMS",
     "WMTS",
@@ -35,27 +34,6 @@ _ELSEWHERE = {
     "PLMOSAIC",
 }
 """Drivers whose files name pixels that they do not hold, and do not tell us where these are."""
-
-
-def file_of(address: str) -> Path | None:
-    """The file on disk behind an address of GDAL: itself, or the archive that holds it.
-
-    None for what is not on this machine's file system.
-    """
-    if not address.startswith("/vsi"):
-        return None if "://" in address else Path(address)
-    prefix = next((p for p in _IN_ARCHIVES if address.startswith(p)), None)
-    if prefix is None:
-        return None
-    inside = address.removeprefix(prefix)
-    if inside.startswith(_IN_ARCHIVES):  # an archive in an archive
-        return file_of(inside)
-    if inside.startswith("{"):
-        return Path(inside[1:].partition("}")[0])
-    path = Path(inside)
-    archives = [p for p in (path, *path.parents) if p.suffix.lower() in (".zip", ".tar", ".gz")]
-    found = next((p for p in (path, *path.parents) if p.is_file()), None)
-    return found or (archives[-1] if archives else path)
 
 
 def files_beside(address: str) -> tuple[Path, ...]:
@@ -88,7 +66,7 @@ def _walk(address: str, top: str, seen: set[str]) -> Iterator[Path]:
     """Files of a raster and of all that it is made from."""
     seen.add(address)
     try:
-        with rasterio.open(address) as dataset:
+        with opened(address) as dataset:
             driver, names = dataset.driver, list(dataset.files)
             if driver == "VRT":
                 names += _masks(dataset, address)

@@ -23,9 +23,9 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
+from .access import file_of, opened, shown
 from .crs import crs_name
 from .errors import SceneError, SourceError, remedy
-from .rasterfiles import file_of
 from .tables import LockedAsset, atomic, storage_error
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def read_header(href: str) -> Header:
         SceneError: missing file, or not a raster.
     """
     try:
-        with rasterio.open(href) as dataset:
+        with opened(href) as dataset:
             if not dataset.count:
                 raise SceneError(
                     f"{href}: holds no pixels itself, but several datasets "
@@ -166,7 +166,7 @@ def read_masked(
     """
     area = Window.from_slices(*window)
     try:
-        with rasterio.open(asset.href) as dataset:
+        with opened(asset.href) as dataset:
             pixels = np.asarray(dataset.read(asset.band, window=area))
             return pixels, None if asset.mask is None else _missing(dataset, asset, area)
     except RasterioError as error:
@@ -192,7 +192,7 @@ def read_bands(
     """
     area = None if window is None else Window.from_slices(*window)
     try:
-        with rasterio.open(path) as dataset:
+        with opened(os.fspath(path)) as dataset:
             return np.asarray(dataset.read(window=area))
     except RasterioError as error:
         raise SceneError(unreadable(os.fspath(path), error)) from error
@@ -254,7 +254,7 @@ class BlockReader:
         if dataset is None:
             if len(handles) >= self.HANDLES:
                 handles.popitem(last=False)[1].close()
-            dataset = _opened(asset.href, masked=asset.mask is not None)
+            dataset = _opened_with_sidecars(asset.href, masked=asset.mask is not None)
         handles[key] = dataset
         if dataset.shape != asset.shape:
             raise SourceError(
@@ -264,14 +264,14 @@ class BlockReader:
         return dataset
 
 
-def _opened(href: str, *, masked: bool) -> rasterio.DatasetReader:
+def _opened_with_sidecars(href: str, *, masked: bool) -> rasterio.DatasetReader:
     """A dataset with what lies beside it: the header of an ENVI file, a mask, `.aux.xml`.
 
     JP2 files of products have none but a mask, and looking for it takes as long as opening them.
     """
     alone = href.lower().endswith(".jp2") and not masked
     with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR" if alone else "FALSE"):
-        return rasterio.open(href)
+        return opened(href)
 
 
 def unreadable(href: str, error: Exception) -> str:
@@ -280,7 +280,7 @@ def unreadable(href: str, error: Exception) -> str:
     # rasterio's own words are "Read failed. See previous exception for details."
     told = str(error.__cause__ or error).strip() or type(error).__name__
     damaged = "the file is missing, truncated or damaged: fetch the product again and run once more"
-    return f"{path}: cannot be read ({told}); {remedy(file_of(href) or path, None, damaged)}"
+    return shown(f"{path}: cannot be read ({told}); {remedy(file_of(href) or path, None, damaged)}")
 
 
 def write_geotiff(

@@ -20,6 +20,7 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from .errors import InputError, RecipeError
+from .findings import findings
 from .results import remedy
 from .sections import (
     KINDS,
@@ -27,7 +28,6 @@ from .sections import (
     STAGES,
     Section,
     Sections,
-    findings,
     hashes_of,
     named_files,
     narrowed,

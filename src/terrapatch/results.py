@@ -117,14 +117,9 @@ class Results:
         """Zarr store of a unit's layer."""
         return f"{self.stacks}/{unit}/{layer}.zarr"
 
-    @property
-    def labels(self) -> str:
-        """Folder of all label rasters."""
-        return f"{self.root}/labels"
-
-    def label(self, unit: str) -> str:
-        """Label raster of a unit."""
-        return f"{self.labels}/{unit}.tif"
+    def labels(self, unit: str, band: str = "") -> str:
+        """Labels of a whole unit as a raster to look at; no stage reads it."""
+        return f"{self.root}/labels/{unit}{band and '.'}{band}.tif"
 
     def patches(self, unit: str) -> str:
         """Manifest of a unit."""
@@ -206,7 +201,6 @@ _MAKERS = {
     r"(lock\.json|plan/.*)": "plan --results {root}",
     rf"footprints/{_UNIT}\.parquet": "sampling {root} {unit}",
     rf"stacks/{_UNIT}/(?P<layer>[^/]+)\.zarr(/.*)?": "stack {root} {unit} {layer}",
-    rf"labels/{_UNIT}\.tif": "reference {root} {unit}",
     rf"(patches|dates)/{_UNIT}\.parquet": "patches {root} {unit}",
     r"(manifest\.parquet|dates\.parquet|splits\.json)": "splits {root}",
     r"(dataset/(statistics\.json|README\.md|SHA256SUMS)|deviations\.json)": "publish {root}",
@@ -230,7 +224,7 @@ def remedy(path: str | os.PathLike[str]) -> str:
     """How a result that is missing or damaged is made again, for messages.
 
     Args:
-        path: a result under its folder, for example `results/demo/labels/b000_000.tif`.
+        path: a result under its folder, for example `results/demo/manifest.parquet`.
 
     Returns:
         "run `terrapatch …`" with the command, or "build it again" for what is no result of ours.

@@ -48,6 +48,8 @@ VERSION = 2
 """Of the record, see `StackInfo`; a stack of another one is made again."""
 EXTRAS = frozenset({"local_incidence", "ellipsoid_incidence", "layover_shadow"})
 """Bands that no sensor measured: angles and masks."""
+LABEL = "label"
+"""Name of the stack of labels."""
 INCIDENCE = "incidence"
 LACKING = "lacking"
 _LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
@@ -85,6 +87,8 @@ class StackInfo:
     """Whether time steps are passes, and units may have different ones."""
     passes: tuple[Mapping[str, Any], ...] = ()
     """Per time step: `direction`, `relative_orbit`, `platform`, each null where scenes differ."""
+    record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What the stage tells of its work; of labels what became of the features of each source."""
 
     @property
     def measured(self) -> list[int]:

@@ -16,8 +16,8 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
+from .access import file_of
 from .errors import SourceError, StorageError
-from .rasterfiles import file_of
 from .results import root_of
 from .tables import Lock, LockedAsset, LockedFile, write_text
 

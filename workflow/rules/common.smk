@@ -32,13 +32,8 @@ def all_stacks(wildcards):
     return [
         f"{R.stack(unit, layer)}/zarr.json"
         for unit in planned_units(wildcards)
-        for layer in recipe.images
+        for layer in recipe.layers
     ]
-
-
-def all_labels(wildcards):
-    """Label rasters of all units."""
-    return [R.label(unit) for unit in planned_units(wildcards)]
 
 
 def all_patches(wildcards):

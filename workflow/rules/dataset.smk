@@ -1,6 +1,6 @@
 # From aligned layers to the files of the dataset.
 #
-# in:  footprints/, stacks/, labels/
+# in:  footprints/, stacks/
 # out: patches/, dates/, manifest.parquet, dates.parquet, splits.json, dataset/ (images and labels)
 
 
@@ -8,8 +8,7 @@ rule patches:
     input:
         lock=R.lock,
         footprints=R.footprints("{unit}"),
-        stacks=[f"{R.stack('{unit}', layer)}/zarr.json" for layer in recipe.images],
-        label=R.label("{unit}"),
+        stacks=[f"{R.stack('{unit}', layer)}/zarr.json" for layer in recipe.layers],
         settings=R.settings("patches"),
     output:
         R.patches("{unit}"),
@@ -51,7 +50,6 @@ rule layouts:
         manifest=R.manifest,
         dates=R.dates,
         stacks=all_stacks,
-        labels=all_labels,
         settings=R.settings("layouts"),
     output:
         R.layout,

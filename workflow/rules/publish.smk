@@ -12,7 +12,6 @@ rule publish:
         splits=R.splits,
         layout=R.layout,
         stacks=all_stacks,
-        labels=all_labels,
         settings=R.settings("publish"),
     output:
         R.statistics,
@@ -37,7 +36,6 @@ rule training:
         dates=R.dates,
         statistics=R.statistics,
         stacks=all_stacks,
-        labels=all_labels,
         settings=R.settings("training"),
     output:
         R.metrics,
@@ -64,7 +62,6 @@ rule report:
         layout=R.layout,
         statistics=R.statistics,
         stacks=all_stacks,
-        labels=all_labels,
         checksums=R.checksums,
         deviations=R.deviations,
         metrics=R.metrics,

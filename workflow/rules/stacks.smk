@@ -1,7 +1,7 @@
 # From the lock to aligned layers of each unit.
 #
-# in:  lock.json, scene files
-# out: footprints/, stacks/, labels/
+# in:  lock.json, scene files, reference maps
+# out: footprints/, stacks/
 
 
 rule sampling:
@@ -39,21 +39,3 @@ rule stack:
     shell:
         "terrapatch stack {params.root:q} {wildcards.unit:q} {wildcards.layer:q} "
         "--threads {threads} 2> {log:q}"
-
-
-rule reference:
-    input:
-        lock=R.lock,
-        settings=R.stack_settings(next(iter(recipe.labels))),
-    output:
-        R.label("{unit}"),
-    log:
-        R.log("reference", "{unit}"),
-    conda:
-        "../../envs/terrapatch.yaml"
-    resources:
-        mem_mb=2000,
-    params:
-        root=results_folder,
-    shell:
-        "terrapatch reference {params.root:q} {wildcards.unit:q} 2> {log:q}"

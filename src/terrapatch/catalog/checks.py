@@ -19,6 +19,7 @@ from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
 
+from ..access import portable
 from ..errors import IncompleteError, InputError, SceneError, TerrapatchError
 from ..grid import GEOGRAPHIC, reprojected, share_surface
 from ..heights import HeightModel
@@ -28,7 +29,7 @@ from ..radar.orbitfiles import best_orbit, orbit_paths
 from ..radar.product import read_sidecars
 from ..sections import Sentinel1Settings
 from ..tables import Exclusion, LockedFile, LockedItem
-from .files import Files, portable
+from .files import Files
 from .scene import Scene
 
 _APART_S = 2.0

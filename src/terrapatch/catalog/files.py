@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..access import file_of, portable
 from ..archives import members, open_archive, read_member
 from ..errors import SceneError, remedy
-from ..rasterfiles import file_of, files_beside
+from ..rasterfiles import files_beside
 from ..sums import Sums
 from ..tables import LockedFile
 
@@ -75,10 +75,3 @@ class Files:
                 if (path, name) not in self._sound:
                     read_member(archive, path, name, keep=False)
                     self._sound.add((path, name))
-
-
-def portable(path: Path) -> str:
-    """A path as the lock records it: relative where it lies under the working directory."""
-    absolute = os.path.abspath(path)
-    relative = os.path.relpath(absolute)
-    return absolute if relative.split(os.sep)[0] == os.pardir else relative

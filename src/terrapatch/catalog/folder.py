@@ -17,11 +17,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from ..access import portable
 from ..archives import members, open_archive
 from ..errors import SceneError, SourceError
 from ..tables import Exclusion
 from . import geotiff, grd, maja, safe, stac, walk
-from .files import portable
 from .scene import BandFile, Scene
 from .tree import Tree, archive_trees, folder_tree
 

@@ -17,11 +17,11 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from ..access import bytes_of, portable
 from ..errors import InputError, RecipeError
 from ..rasters import Header
 from ..sections import RasterSource
 from .bandnames import ALSO, band_name, chosen_bands, in_decibel, known_bands
-from .files import portable
 from .mapbands import map_band, named_band
 from .scene import (
     SENTINEL_LICENCE,
@@ -169,7 +169,7 @@ def _padded(start: str) -> str:
 def _labelled_tile(path: Path) -> str | None:
     """Tile of a BigEarthNet patch, from the source product that its label file names."""
     try:
-        source = str(json.loads(path.read_text(encoding="utf-8"))["tile_source"])
+        source = str(json.loads(bytes_of(path))["tile_source"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
     match = re.search(r"_T(\d{2}[A-Z]{3})_", source)
@@ -228,7 +228,7 @@ def map_scene(
     scene_id: str | None = None,
     nodata: float | None = None,
     band: int | str | None = None,
-    setting: str = "reference.band",
+    setting: str = "band",
 ) -> Scene:
     """A reference map.
 

@@ -24,10 +24,10 @@ from xml.etree import ElementTree as ET
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from ..archives import address, members, open_archive
+from ..access import address, portable
+from ..archives import members, open_archive
 from ..errors import SceneError
 from ..grid import split_at_antimeridian
-from .files import portable
 from .scene import (
     SENTINEL_LICENCE,
     BandFile,

@@ -180,7 +180,7 @@ def _complain(
     if all(band in images[other] for band in missing):
         raise SceneError(
             f"{tree.path}: the product has {', '.join(missing)} as {other} only, not as "
-            f"{reflectance}; fetch it again, or set sentinel2.reflectance: {other}"
+            f"{reflectance}; fetch it again, or set reflectance: {other}"
         )
     have = [band for band in S2_BANDS if band in images[reflectance]]
     raise missing_bands(tree.path.name, str(tree.path), missing, have)

@@ -9,9 +9,7 @@ from ..errors import RecipeError
 from ..rasters import Header
 
 
-def map_band(
-    path: str, header: Header, wanted: int | str | None, *, setting: str = "reference.band"
-) -> int:
+def map_band(path: str, header: Header, wanted: int | str | None, *, setting: str = "band") -> int:
     """Number of the band that is meant, from 1.
 
     Args:

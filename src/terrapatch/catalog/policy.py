@@ -22,18 +22,17 @@ from ..sections import CatalogSettings, Sentinel1Settings, Sentinel2Settings
 from ..tables import Exclusion
 from .scene import Scene
 
+OPTICAL, RADAR = Sentinel2Settings(), Sentinel1Settings()
+
 Sieved = tuple[list[Scene], list[Exclusion]]
-
-
-_OPTICAL, _RADAR = Sentinel2Settings(), Sentinel1Settings()
 
 
 def choose(
     scenes: Sequence[Scene],
     settings: CatalogSettings,
     area: BaseGeometry,
-    optical: Sentinel2Settings = _OPTICAL,
-    radar: Sentinel1Settings = _RADAR,
+    optical: Sentinel2Settings = OPTICAL,
+    radar: Sentinel1Settings = RADAR,
 ) -> Sieved:
     """Apply the whole policy.
 

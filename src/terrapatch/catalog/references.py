@@ -112,7 +112,7 @@ def find_vectors(
                 seen = seen.with_file(source, found, box)
                 vectors.append(_locked(name, path, source, found, files))
             if wanted.required:
-                seen.check(f"reference.{kind}.{number}")
+                seen.check(f"{kind}.{number}")
         except TerrapatchError as error:
             errors.append(error)
     if errors:

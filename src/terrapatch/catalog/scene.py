@@ -24,12 +24,12 @@ from odc.geo.geobox import GeoBox
 from rasterio.errors import NotGeoreferencedWarning
 from shapely.geometry.base import BaseGeometry
 
-from ..archives import address
+from ..access import address, portable
 from ..errors import GridError, SceneError
 from ..grid import GEOGRAPHIC, equal_crs, geobox_from_dict, one_name, reprojected, same_crs
 from ..rasters import Header, read_header, read_window
 from ..tables import LockedAsset, LockedItem, Sensor
-from .files import Files, portable
+from .files import Files
 from .statements import CODES, FULL_SCALE, SILENT, Statement, check_tags, of_header, settled
 
 SENTINEL_LICENCE = "Legal notice on the use of Copernicus Sentinel Data and Service Information"

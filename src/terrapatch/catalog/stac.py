@@ -23,13 +23,13 @@ from urllib.parse import unquote, urlparse
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from ..access import bytes_of, first_bytes, portable
 from ..errors import SceneError, SourceError, remedy
 from ..grid import split_at_antimeridian
 from ..records import since_offset
 from ..sections import S2_BANDS
 from ..tables import Exclusion
 from .bandnames import COMMON_NAMES, POLARISATIONS
-from .files import portable
 from .scene import (
     SENTINEL_LICENCE,
     BandFile,
@@ -64,7 +64,7 @@ def read_items(path: Path) -> tuple[list[Scene], list[Exclusion]]:
     try:
         if path.stat().st_size > _LARGEST and not _speaks_stac(path):
             return [], []
-        text = path.read_bytes()
+        text = bytes_of(path)
         data = json.loads(text)
         features = list(_features(data))
     except OSError as error:
@@ -96,8 +96,7 @@ def read_items(path: Path) -> tuple[list[Scene], list[Exclusion]]:
 
 
 def _speaks_stac(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return _STAC in stream.read(_HEAD)
+    return _STAC in first_bytes(path, _HEAD)
 
 
 def _features(data: Any) -> Iterator[Item]:

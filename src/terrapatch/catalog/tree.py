@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from ..archives import is_apple_double, open_archive, read_member
+from ..access import bytes_of
+from ..archives import is_apple_double
 from ..errors import SceneError, remedy
 
 
@@ -33,10 +34,7 @@ class Tree:
 
     def read(self, name: str) -> bytes:
         """Bytes of one file."""
-        if self.prefix is None:
-            return (self.path / name).read_bytes()
-        with open_archive(self.path) as archive:
-            return read_member(archive, self.path, self.prefix + name)
+        return bytes_of(*self.place(name))
 
     def where(self, name: str) -> str:
         """How messages call a file."""

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+from ..access import portable
 from ..tables import Exclusion
-from .files import portable
 from .folder import Found
 from .walk import AMAZON
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from .. import archives
+from ..access import first_bytes
 from ..errors import InputError
 from . import grd, maja, safe
 
@@ -216,9 +217,8 @@ def _file(path: Path, named: bool) -> Iterator[Entry]:
     elif suffix in _PARTIAL:
         yield Entry(path, "no", _HALF)
     elif suffix in _LINES:
-        with path.open("rb") as stream:
-            if b'"stac_version"' in stream.read(_HEAD):
-                yield Entry(path, "no", "STAC items a line, not read: save them as a collection")
+        if b'"stac_version"' in first_bytes(path, _HEAD):
+            yield Entry(path, "no", "STAC items a line, not read: save them as a collection")
     elif suffix not in _PLAIN and (entry := _sniffed(path)) is not None:
         yield entry
     elif named:
@@ -226,8 +226,7 @@ def _file(path: Path, named: bool) -> Iterator[Entry]:
 
 
 def _sniffed(path: Path) -> Entry | None:
-    with path.open("rb") as stream:
-        begin = stream.read(_SMALLEST)
+    begin = first_bytes(path, _SMALLEST)
     for magic, kind, reason in _MAGIC:
         if len(begin) == _SMALLEST and begin.startswith(magic):
             return Entry(path, kind, reason)

@@ -92,8 +92,7 @@ def geoid_raster(path: str) -> Undulation:
         inside &= whole_world | ((x0 >= 0) & (x0 < grid.shape[1]))
         if not inside.all():
             raise GridError(
-                f"{path}: the geoid raster does not cover the area; give one that does as "
-                "sentinel1.geoid"
+                f"{path}: the geoid raster does not cover the area; give one that does as geoid"
             )
         total = np.zeros(row.shape)
         for dy in (0, 1):
@@ -131,7 +130,7 @@ def proj_geoid(datum: str) -> Undulation:
         name = _PROJ_GRIDS[datum][0]
         raise GridError(
             f"heights above {datum.upper()} need its geoid, and PROJ has no {name}: fetch it once "
-            f"(`projsync --file {name}`), or give a geoid raster as sentinel1.geoid"
+            f"(`projsync --file {name}`), or give a geoid raster as geoid"
         )
 
     def lookup(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.float64]:

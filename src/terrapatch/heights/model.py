@@ -65,7 +65,7 @@ class Dem:
         if not np.isfinite(self.heights).any():
             raise GridError(
                 f"{self.name}: nothing but voids around the unit; give other files as "
-                "sentinel1.dem, or set sentinel1.dem_sea where that is open sea"
+                "dem, or set dem_sea where that is open sea"
             )
         return float(np.nanmin(self.heights)), float(np.nanmax(self.heights))
 
@@ -97,7 +97,7 @@ class HeightModel:
             GridError: files on several grids, an unknown vertical datum, a missing geoid grid.
         """
         if not paths:
-            raise InputError("no height model; give its files as sentinel1.dem")
+            raise InputError("no height model; give its files as dem")
         self.files = [_open(path) for path in paths]
         self.name = ", ".join(paths[:3]) + (f" … ({len(paths)} files)" if len(paths) > 3 else "")
         datum = _datum(self.files, vertical)
@@ -121,7 +121,7 @@ class HeightModel:
         if lacking and not sea:
             raise GridError(
                 f"{self.name}: the height model does not cover the unit ({lacking:.0%} of it lie "
-                "outside); add the files around it to sentinel1.dem, or set sentinel1.dem_sea "
+                "outside); add the files around it to dem, or set dem_sea "
                 "where that is open sea"
             )
 
@@ -218,7 +218,7 @@ def _datum(files: Sequence[_File], stated: str) -> str:
         if file.vertical is None:
             raise GridError(
                 f"{file.path}: its CRS does not say what its heights count from; set "
-                "sentinel1.dem_vertical to ellipsoid, egm96 (SRTM) or egm2008 (Copernicus DEM)"
+                "dem_vertical to ellipsoid, egm96 (SRTM) or egm2008 (Copernicus DEM)"
             )
     if len({file.vertical for file in files}) > 1:
         told = ", ".join(f"{file.path}: {file.vertical}" for file in files)
@@ -276,7 +276,7 @@ def _pixels(geobox: GeoBox, file: _File) -> tuple[NDArray[np.float64], NDArray[n
     if not (np.isfinite(col).all() and np.isfinite(row).all()):
         raise GridError(
             f"{file.path}: its CRS does not reach the unit's grid in {geobox.crs}; give heights "
-            "around the area as sentinel1.dem"
+            "around the area as dem"
         )
     return row - 0.5, col - 0.5
 

@@ -64,7 +64,6 @@ def check_plan(settings: Path, lock: Lock | None = None) -> None:
 def layouts(
     manifest: Path,
     stacks: Path,
-    labels: Path,
     settings: Path,
     output: Path,
     *,
@@ -77,8 +76,7 @@ def layouts(
 
     Args:
         manifest: GeoParquet with one row a patch (docs/plan.md, Tables).
-        stacks: folder with UNIT/MODALITY.zarr.
-        labels: folder with UNIT.tif.
+        stacks: folder with UNIT/MODALITY.zarr and UNIT/label.zarr.
         settings: settings file of the stage.
         output: the dataset's folder; of an old dataset what its record lists is replaced.
         threads: files are written by so many threads.
@@ -102,7 +100,7 @@ def layouts(
             )
         changed = wanted.layouts.model_copy(update={"folders": folders})
         wanted = wanted.model_copy(update={"layouts": changed})
-    sources = open_sources(manifest, stacks, labels, wanted, dates, lock)
+    sources = open_sources(manifest, stacks, wanted, dates, lock)
     for modality in wanted.images if dates is not None else ():
         check_series(sources.table, stacks, modality, dates, threads)
     with atomic(output, ours=_ours) as folder:

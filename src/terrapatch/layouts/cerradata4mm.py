@@ -26,7 +26,7 @@ from ..errors import StorageError
 from ..legend import NODATA
 from ..patchfiles import PatchForm, patch_form
 from ..progress import track
-from ..stacks import Stack, StackInfo, open_stack
+from ..stacks import LABEL, Stack, StackInfo, open_stack
 from .fit import Form, built, refuse
 from .sources import Sources, split_sizes, write_tables
 
@@ -134,17 +134,15 @@ def _read(sources: Sources, batch: Batch) -> Iterator[tuple[list[int], dict[str,
     """Rows of the table, and layer → (patch, band, y, x), a few patches at a time."""
     unit = sources.stacks / batch.unit
     stacks = {modality: open_stack(unit / f"{modality}.zarr") for modality in IMAGES}
-    codes = read_labels(sources.labels / f"{batch.unit}.tif", batch, list(MASKS))
-    done = 0
+    labels = open_stack(unit / f"{LABEL}.zarr")
     for piece in batch.pieces():
         pixels: dict[str, Any] = {
             modality: read_patches(stack, piece)[:, 0] for modality, stack in stacks.items()
         }
-        part = codes[done : done + piece.rows.size]
-        done += piece.rows.size
+        codes = read_labels(labels, piece, list(MASKS))
         yield (
             piece.rows.tolist(),
-            pixels | {layer: part[:, number, None] for number, layer in enumerate(MASKS)},
+            pixels | {layer: codes[:, number, None] for number, layer in enumerate(MASKS)},
         )
 
 
@@ -182,11 +180,11 @@ def unfit(form: Form) -> list[str]:
     findings = []
     if lost := {"l1", "l2"} - {level.name for level in form.legend.levels}:
         findings.append(
-            f"reference.legend: {form.legend.name!r} has no level {', '.join(sorted(lost))}; "
+            f"legend: {form.legend.name!r} has no level {', '.join(sorted(lost))}; "
             "the layout holds l2 and l1 of the legend 'cerradata4mm'"
         )
     if not form.edges:
-        findings.append("reference.edges: the layout has edge masks; 'none' leaves them out")
+        findings.append("edges: the layout has edge masks; 'none' leaves them out")
     for modality, images in form.images.items():
         most = max((len(times) for times in images.times), default=1)
         if most != 1:
@@ -197,7 +195,7 @@ def unfit(form: Form) -> list[str]:
             )
         if "layover_shadow" in images.bands and not images.decibel:
             findings.append(
-                "sentinel1.layers: 0 means missing in this layout, and is a value of "
+                "layers: 0 means missing in this layout, and is a value of "
                 "layover_shadow; leave it out"
             )
         if images.dtype == "int16":

@@ -38,7 +38,7 @@ from ..legend import NODATA
 from ..patchfiles import PatchForm, patch_form
 from ..progress import track
 from ..sections import S2_BANDS
-from ..stacks import Stack, StackInfo, open_stack
+from ..stacks import LABEL, Stack, StackInfo, open_stack
 from .fit import TILE, Form, built, refuse
 from .images import Images, choose_images
 from .sources import Sources, split_sizes, write_tables
@@ -153,10 +153,11 @@ class _LabelJob:
     def __call__(self) -> int:
         writer, batch, names, present = self.given
         sources = writer.sources
+        stack = open_stack(sources.stacks / batch.unit / f"{LABEL}.zarr")
         total = 0
         for piece in batch.pieces():
             finest = sources.legend.finest.name
-            codes = read_labels(sources.labels / f"{batch.unit}.tif", piece, [finest])
+            codes = read_labels(stack, piece, [finest])
             codes[codes == NODATA] = NO_CLASS
             for row, mask in zip(piece.rows.tolist(), codes, strict=True):
                 present[row] = np.bincount(mask.reshape(-1), minlength=256) > 0
@@ -266,7 +267,7 @@ def unfit(form: Form) -> list[str]:
         findings.append(f"sampling.kind: names begin with an MGRS tile{what}; take tiles")
     if NO_CLASS in form.legend.finest.codes:
         findings.append(
-            f"reference.legend: {form.legend.name!r} has a class with code 0, which means "
+            f"legend: {form.legend.name!r} has a class with code 0, which means "
             "outside in this layout; give its classes codes from 1 on"
         )
     for modality, images in form.images.items():
@@ -282,7 +283,7 @@ def unfit(form: Form) -> list[str]:
             )
         elif "layover_shadow" in images.bands:
             findings.append(
-                "sentinel1.layers: 0 means missing in this layout, and is a value of "
+                "layers: 0 means missing in this layout, and is a value of "
                 "layover_shadow; leave it out"
             )
     return findings

@@ -30,12 +30,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batches import Batch, group, label_layers, locate, read_labels, read_patches
+from ..batches import Batch, group, locate, read_patches
 from ..errors import RecipeError
-from ..layers import Values
-from ..legend import NODATA
 from ..progress import track
-from ..stacks import StackInfo, create_stack, open_stack
+from ..stacks import LABEL, StackInfo, create_stack, open_stack
 from .fit import Form, built, refuse
 from .sources import Sources, split_sizes, write_tables
 
@@ -60,7 +58,7 @@ def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
     parts = list(group(table, numbers, shards.tolist()).values())
     stacks: dict[str, tuple[StackInfo, Read]] = {}
     places: dict[tuple[str, str, int], int] = {}
-    for modality in modalities:
+    for modality in (*modalities, LABEL):
         info, read, members = _modality(sources, modality)
         stacks[modality] = info, read
         places |= {
@@ -68,7 +66,6 @@ def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
             for place, found in enumerate(members)
             for unit, step in found.items()
         }
-    stacks["label"] = _labels(sources)
     for name, (info, read) in stacks.items():
         _write_stack(folder / f"{name}.zarr", info, read, parts, threads)
     write_tables(
@@ -134,7 +131,7 @@ def _info(sources: Sources, like: StackInfo, **changes: Any) -> StackInfo:
         raise RecipeError(f"sampling.size_px: one stack cannot hold patches of {sizes} px")
     return replace(
         like, unit=sources.settings.name, geobox={}, patch_ids=tuple(sources.table["patch_id"]),
-        size_px=int(sizes[0]), shard_patches=SHARD_PATCHES, **changes,
+        size_px=int(sizes[0]), shard_patches=SHARD_PATCHES, record={}, **changes,
     )  # fmt: skip
 
 
@@ -217,23 +214,3 @@ def _source_table(own: Sequence[str], merged: Sequence[str], counted: bool) -> N
     table = np.zeros(256, np.uint8)
     table[1 : len(own) + 1] = [merged.index(i) + 1 for i in own] if counted else 1
     return table
-
-
-def _labels(sources: Sources) -> tuple[StackInfo, Read]:
-    """The label stack: every level, finest first, then the edges that the rasters have."""
-    unit = str(sources.table["unit"].iloc[0])
-    levels = [level.name for level in sources.legend.levels]
-    known = label_layers(sources.labels / f"{unit}.tif")
-    layers = levels + [f"edge_{level}" for level in levels if f"edge_{level}" in known]
-
-    def read(batch: Batch, _: int) -> dict[str, NDArray[Any]]:
-        codes = read_labels(sources.labels / f"{batch.unit}.tif", batch, layers)
-        seen = (codes[:, 0] != NODATA).astype(np.uint8)
-        return {"data": codes, "source": seen}
-
-    plain = StackInfo(
-        layer="label", kind="labels", unit="", geobox={}, bands=tuple(layers), patch_ids=(), size_px=0,
-        times=("reference",), items=(("reference",),), dtype="uint8", shard_patches=SHARD_PATCHES,
-        values=Values(f"codes of legend {sources.legend.name}", nodata=NODATA),
-    )  # fmt: skip
-    return _info(sources, plain), read

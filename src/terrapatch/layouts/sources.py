@@ -29,9 +29,7 @@ class Sources:
     table: gpd.GeoDataFrame
     """Kept patches alone, in the order of the manifest."""
     stacks: Path
-    """Folder with UNIT/MODALITY.zarr."""
-    labels: Path
-    """Folder with UNIT.tif."""
+    """Folder with UNIT/LAYER.zarr."""
     settings: StageSettings
     legend: Legend
     dates: Path | None = None
@@ -41,7 +39,7 @@ class Sources:
 
 
 def open_sources(
-    manifest: Path, stacks: Path, labels: Path, settings: StageSettings,
+    manifest: Path, stacks: Path, settings: StageSettings,
     dates: Path | None = None, lock: Path | None = None,
 ) -> Sources:  # fmt: skip
     """Read the manifest and keep what is published.
@@ -58,7 +56,7 @@ def open_sources(
             f"{manifest}: none of {len(table)} patches is kept, so there is nothing to publish; "
             f"most frequent reasons: {reasons}. Add scenes or lower patches.require"
         )
-    return Sources(kept, stacks, labels, settings, load_legend(settings.label.legend), dates, lock)
+    return Sources(kept, stacks, settings, load_legend(settings.label.legend), dates, lock)
 
 
 def write_tables(

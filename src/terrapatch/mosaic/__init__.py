@@ -17,12 +17,13 @@ others are sampled.
 
 from .engine import ImageFilter, SceneLike, check_items, cut, read_patches
 from .evidence import Sample
+from .layer import Layer, Patches
 from .passes import Axis, Step, period, steps_of
 from .scenes import Scene
-from .sources import Blocks, Grid, Layer, Patches
-from .unit import CutPlan, Job, SeriesFilter, Times, build
+from .sources import Blocks, Grid
+from .unit import CutPlan, Job, SeriesFilter, Times, build, shard_patches
 
 __all__ = [
     "Axis", "Blocks", "CutPlan", "Grid", "ImageFilter", "Job", "Layer", "Patches", "Sample", "Scene", "SceneLike", "SeriesFilter",
-    "Step", "Times", "build", "check_items", "cut", "period", "read_patches", "steps_of",
+    "Step", "Times", "build", "check_items", "cut", "period", "read_patches", "shard_patches", "steps_of",
 ]  # fmt: skip

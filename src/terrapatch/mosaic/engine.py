@@ -21,8 +21,9 @@ from ..resample import kernels
 from ..stacks import StackWriter
 from ..tables import LockedAsset, LockedItem, read_columns
 from .lacking import count_missing, last_reaching
+from .layer import Layer, Patches
 from .scenes import Scene
-from .sources import Grid, Layer, Patches
+from .sources import Grid
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -49,7 +50,7 @@ class Source(Protocol):
         self, places: NDArray[np.int64], out: NDArray[Any], filled: NDArray[np.uint8],
         valid: NDArray[np.uint8],
     ) -> None:  # fmt: skip
-        """Sample patches in place, see `resample.sample`."""
+        """Sample patches in place, see `resample.Target`."""
         ...
 
     def plan_release(self, shards: Sequence[slice]) -> None:

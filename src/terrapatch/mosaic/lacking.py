@@ -36,7 +36,7 @@ def count_missing(
 
     Args:
         groups: bands of one scene; the blocks that the patches need have been decoded.
-        places: patches as in `resample.sample`.
+        places: as in `resample.Target`.
         filled: (patch, y, x) uint8; where it is not 0 nothing is counted.
         counts: (patch, band of the stack), set where `places` wants the patch.
         dtype: pixel type of the stack.
@@ -47,13 +47,12 @@ def count_missing(
         assert group.pixels is not None
         for number, band in enumerate(group.bands.tolist()):
             part = slice(number, number + 1)
-            source = resample.Source(
+            source = resample.Decoded(
                 group.pixels[part], group.first, group.assets[0].shape, group.lattice
             )
             radiometry = replace(group.radiometry, offsets=group.radiometry.offsets[part])
             valid = np.ones(filled.shape, np.uint8)
-            resample.sample(
-                source, group.kernel, radiometry, places, scratch, _FIRST, filled, valid
-            )
+            target = resample.Target(places, scratch, _FIRST, filled, valid)
+            resample.sample(source, group.kernel, radiometry, target)
             lost = ((valid == 0) & (filled == 0)).sum(axis=(1, 2))
             counts[wanted, band] = lost[wanted]

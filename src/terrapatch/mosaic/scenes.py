@@ -17,7 +17,8 @@ from .sources import Group
 from .values import Values
 
 if TYPE_CHECKING:
-    from .sources import Grid, Layer, Patches
+    from .layer import Layer, Patches
+    from .sources import Grid
 
 _FIRST = np.zeros(1, np.int64)
 _NEAREST = resample.Kernel("nearest")

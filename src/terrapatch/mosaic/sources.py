@@ -10,9 +10,8 @@ Laws:
 from __future__ import annotations
 
 import mmap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +23,8 @@ from .. import resample
 from ..errors import GridError
 from ..rasters import BlockReader, read_header
 from ..tables import LockedAsset
-from .evidence import Check, Sampler
+from .evidence import Sampler
+from .layer import Layer, Patches
 from .values import Values
 
 if TYPE_CHECKING:
@@ -36,64 +36,6 @@ _MAX_RUN = 4
 """Most blocks in one task: few enough that threads end together."""
 _MIN_ROWS = 256
 """Strips of fewer rows are read together: a call per row costs more than the row."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """What is to be made of the scenes of one sensor."""
-
-    bands: tuple[str, ...]
-    """Asset names in the order of the stack."""
-    kernel: str
-    dtype: str
-    coarser: str = "average"
-    """Kernel where the grid is coarser than the band, see `resample.Kernel`."""
-    upsample_first: str | None = None
-    """Bring bands coarser than 10 m to 10 m with this kernel before the warp."""
-    add_offset: bool = False
-    """Add each asset's `add_offset` to its sampled values."""
-    limits: tuple[float, float] = (-np.inf, np.inf)
-    """Valid values are kept within these."""
-    nodata: float = np.nan
-    """Missing pixels in files where the lock names no value."""
-    full_scale: float | None = None
-    """What the stack has for a reflectance of 1; absent: assets say their gain."""
-    power: bool = False
-    """Values are power, linear or in decibel in the files: what is not above 0 is missing."""
-    masks: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """Values that count as missing in further masks (uint8), by asset; scenes that lack one are
-    taken without it."""
-    decibel: bool = False
-    """Turn the sampled linear power into 10·log10 of it."""
-    classes: str | None = None
-    """Asset of scene classes (uint8), sampled by the nearest neighbour."""
-    masked: tuple[int, ...] = ()
-    """Classes that count as missing."""
-    check: Check | None = None
-    """Holds a sample of each scene's numbers against what the lock says about them."""
-    plain: tuple[str, ...] = ()
-    """Bands behind `bands` that scenes make themselves: no assets, no power, never in decibel."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All bands of the stack."""
-        return (*self.bands, *self.plain)
-
-
-@dataclass(frozen=True)
-class Patches:
-    """The footprints of a unit, as arrays."""
-
-    ids: tuple[str, ...]
-    corners: NDArray[np.int64]
-    """(patch, 2): row and column of the first pixel in the unit."""
-    size_px: int
-
-    @property
-    def places(self) -> NDArray[np.int64]:
-        """(patch, 3): the corners, and 1 for wanted, as `resample.sample` takes them."""
-        wanted = np.ones((len(self.corners), 1), np.int64)
-        return np.concatenate([self.corners, wanted], axis=1)
 
 
 class Blocks:
@@ -337,12 +279,11 @@ class Group(Blocks):
         self, places: NDArray[np.int64], out: NDArray[Any], filled: NDArray[np.uint8],
         valid: NDArray[np.uint8],
     ) -> None:  # fmt: skip
-        """Sample patches whose pixels have been decoded; arguments as in `resample.sample`."""
+        """Sample patches whose pixels have been decoded; arguments as in `resample.Target`."""
         assert self.pixels is not None
-        source = resample.Source(self.pixels, self.first, self.assets[0].shape, self.lattice)
-        resample.sample(
-            source, self.kernel, self.radiometry, places, out, self.bands, filled, valid
-        )
+        source = resample.Decoded(self.pixels, self.first, self.assets[0].shape, self.lattice)
+        target = resample.Target(places, out, self.bands, filled, valid)
+        resample.sample(source, self.kernel, self.radiometry, target)
 
 
 class Grid:
@@ -369,7 +310,7 @@ class Grid:
         ):
             raise GridError(
                 f"{asset.href}: pixels of {size} units of {asset.crs} cannot be brought to 10 m; "
-                "set sentinel2.upsample_first: null"
+                "set upsample_first: null"
             )
         return factor
 

@@ -38,9 +38,9 @@ from .engine import (
     seal,
     used_assets,
 )
+from .layer import Layer, Patches
 from .passes import Step, steps_of
 from .scenes import Scene
-from .sources import Layer, Patches
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -146,14 +146,12 @@ def _build(job: Job, plan: Lock, cuts: CutPlan, threads: int) -> None:
         check_items(step.items, layer)
     check_unchanged(used_assets(items, layer), job.lock)
     patches = read_patches(job.footprints, geobox)
-    # A shard is about a row of the unit's patches, so that few blocks are awaited by several.
-    row = max(1, len(set(patches.corners[:, 1].tolist())))
     patch_bytes = len(layer.names) * np.dtype(layer.dtype).itemsize * patches.size_px**2
     info = StackInfo(
         layer=job.layer, kind=cuts.kind, unit=job.unit, geobox=locked.geobox, bands=layer.names,
         patch_ids=patches.ids, size_px=patches.size_px, times=tuple(s.label for s in steps),
         items=tuple(tuple(item.id for item in step.items) for step in steps), dtype=layer.dtype,
-        values=cuts.values, shard_patches=max(1, min(row, SHARD_BYTES // patch_bytes)),
+        values=cuts.values, shard_patches=shard_patches(patches, patch_bytes),
         scl=cuts.scl, series=cuts.times.series, passes=tuple(step.facts for step in steps),
     )  # fmt: skip
     halo = max((f.halo for f in (image_filter, series_filter) if f is not None), default=0)
@@ -196,6 +194,19 @@ def _steps(plan: Lock, layer: str, items: Sequence[LockedItem], times: Times) ->
         return steps_of(items, everything, series=times.series, apart=times.apart)
     by_id = {item.id: item for item in items}
     return [Step(step.label, tuple(by_id[name] for name in step.items)) for step in plan.steps]
+
+
+def shard_patches(patches: Patches, patch_bytes: int) -> int:
+    """How many patches a shard holds: about a row of the unit's.
+
+    Few blocks of scenes are then awaited by several shards.
+
+    Args:
+        patches: all of the unit.
+        patch_bytes: size of one patch at one time step, not compressed.
+    """
+    row = max(1, len(set(patches.corners[:, 1].tolist())))
+    return max(1, min(row, SHARD_BYTES // patch_bytes))
 
 
 def with_halo(patches: Patches, geobox: GeoBox, halo: int) -> tuple[Patches, GeoBox]:

@@ -20,7 +20,7 @@ from .. import exact
 from ..tables import LockedAsset
 
 if TYPE_CHECKING:
-    from .sources import Layer
+    from .layer import Layer
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ def publish(
     manifest: Path,
     splits_summary: Path,
     stacks: Path,
-    labels: Path,
     dataset: Path,
     lock: Path,
     settings: Path,
@@ -38,7 +37,6 @@ def publish(
         manifest: GeoParquet with one row a patch and its split.
         splits_summary: what the splits stage says of itself.
         stacks: folder with UNIT/MODALITY.zarr.
-        labels: folder with UNIT.tif (its counts stand in the manifest).
         dataset: folder that `layouts` wrote.
         lock: the lock.
         settings: settings file of the stage.
@@ -58,7 +56,6 @@ def publish(
     from .deviations import deviations as compare
     from .facts import read_facts
 
-    del labels  # the same arguments as the report; the manifest has the counts
     facts = read_facts(manifest, splits_summary, lock, dataset, settings)
     check_named(named_files(facts.settings, "publish"), facts.lock, lock)
     hashes = checked(dataset, threads)

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batches import Batch, group, label_layers, locate, published, read_labels, read_patches
+from ..batches import Batch, group, locate, published, read_labels, read_patches
 from ..layers import AMPLITUDE
 from ..legend import Legend, Level
-from ..stacks import Stack, open_stack
+from ..stacks import LABEL, Stack, open_stack
 from . import pictures
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ class Pixels:
     """Where pixels lie, and which of them are published."""
 
     stacks: Path
-    """Folder with UNIT/MODALITY.zarr."""
-    labels: Path
-    """Folder with UNIT.tif."""
+    """Folder with UNIT/MODALITY.zarr and UNIT/label.zarr."""
     dates: Path
     """Table of dates."""
     modalities: Sequence[str]
@@ -129,10 +127,10 @@ def read_layers(table: gpd.GeoDataFrame, pixels: Pixels) -> Layers:
                 for row, image, step in zip(batch.rows, data, steps, strict=True):
                     images[modality][row] = image
                     days[modality][row] = stack.info.times[step][:10] if stack.info.series else ""
-            path = pixels.labels / f"{batch.unit}.tif"
-            known = label_layers(path)
-            layers = names + [f"edge_{name}" for name in names if f"edge_{name}" in known]
-            for row, codes in zip(batch.rows, read_labels(path, batch, layers), strict=True):
+            stack = open_stack(pixels.stacks / batch.unit / f"{LABEL}.zarr")
+            edges = [f"edge_{name}" for name in names if f"edge_{name}" in stack.info.bands]
+            codes_of = read_labels(stack, batch, names + edges)
+            for row, codes in zip(batch.rows, codes_of, strict=True):
                 labels[row] = codes
     return Layers(images, days, labels)
 

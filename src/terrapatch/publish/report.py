@@ -37,7 +37,6 @@ def report(
     manifest: Path,
     splits_summary: Path,
     stacks: Path,
-    labels: Path,
     lock: Path,
     dataset: Path,
     deviations: Path,
@@ -53,8 +52,7 @@ def report(
     Args:
         manifest: GeoParquet with one row a patch and its split.
         splits_summary: what the splits stage says of itself.
-        stacks: folder with UNIT/MODALITY.zarr.
-        labels: folder with UNIT.tif.
+        stacks: folder with UNIT/MODALITY.zarr and UNIT/label.zarr.
         lock: the lock.
         dataset: folder with `.layout.json` and `statistics.json`.
         deviations: `deviations.json`.
@@ -74,7 +72,7 @@ def report(
     measured = _measured(metrics)
     modalities = list(facts.settings.images)
     pixels = quicklooks.Pixels(
-        stacks, labels, dates or manifest.with_name("dates.parquet"), modalities, facts.legend,
+        stacks, dates or manifest.with_name("dates.parquet"), modalities, facts.legend,
         facts.settings.layouts.one_a_day,
     )  # fmt: skip
     chosen = _quicklook_rows(facts)

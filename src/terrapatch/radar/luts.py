@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -41,8 +41,27 @@ _CALIBRATION_NODES: Mapping[Quantity, str] = {
 _REMEDY = "the product is damaged or was edited: fetch it again"
 
 Vector = NDArray[np.float64]
-Vectors = tuple[Vector, NDArray[np.intp], NDArray[np.intp], Vector]
-"""See `Table.vectors`."""
+
+
+class Vectors(NamedTuple):
+    """What makes a window of a table: its vectors, and which two of them make each line.
+
+    A value is first + weight · (second − first), then rounded to float32.
+    """
+
+    along: NDArray[np.float64]
+    """(vector, x) values along pixels."""
+    first: NDArray[np.intp]
+    """(y,) number of the vector before each line."""
+    second: NDArray[np.intp]
+    """(y,) number of the one after it."""
+    weight: Vector
+    """(y,) weight of the latter."""
+
+    @classmethod
+    def none(cls) -> Vectors:
+        """For a window of no lines."""
+        return cls(np.zeros((1, 0)), np.zeros(0, np.intp), np.zeros(0, np.intp), np.zeros(0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,20 +86,15 @@ class Table:
             (y, x) float32; interpolated in float64.
         """
         out = np.empty((len(rows), len(cols)), np.float32)
-        _mix(*self.vectors(rows, cols), out)
+        _mix(self.vectors(rows, cols), out)
         return out
 
     def vectors(self, rows: NDArray[Any], cols: NDArray[Any]) -> Vectors:
-        """What makes a window: its vectors, and which two of them make each line.
+        """What makes a window.
 
         Args:
             rows: see `window`.
             cols: see `window`.
-
-        Returns:
-            (vector, x) float64 values along pixels; (y,) numbers of the vector before and of the
-            one after each line, and the weight of the latter. A value is
-            first + weight · (second − first), then rounded to float32.
         """
         rows = np.asarray(rows, np.float64)
         cols = np.asarray(cols, np.float64)
@@ -88,11 +102,12 @@ class Table:
         below = np.minimum(above + 1, self.lines.size - 1)
         used = np.unique(np.concatenate([above, below]))
         along = np.stack([_along(self.pixels[k], self.values[k], cols) for k in used])
-        return along, np.searchsorted(used, above), np.searchsorted(used, below), weight
+        return Vectors(along, np.searchsorted(used, above), np.searchsorted(used, below), weight)
 
 
 @kernel
-def _mix(along, first, second, weight, out):  # type: ignore[no-untyped-def]
+def _mix(vectors, out):  # type: ignore[no-untyped-def]
+    along, first, second, weight = vectors
     for y in range(out.shape[0]):
         mixed_line(along[first[y]], along[second[y]], weight[y], out[y])
 

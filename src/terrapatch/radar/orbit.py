@@ -22,6 +22,7 @@ from numpy.polynomial.polynomial import polyder, polyval
 from numpy.typing import ArrayLike, NDArray
 
 from .. import exact
+from ..access import bytes_of
 from ..errors import SceneError, remedy
 
 Array = NDArray[np.float64]
@@ -184,7 +185,7 @@ def read_eof(
     """
     where = name or (str(source) if isinstance(source, Path) else "orbit file")
     try:
-        root = ET.fromstring(source if isinstance(source, bytes) else source.read_bytes())  # noqa: S314
+        root = ET.fromstring(source if isinstance(source, bytes) else bytes_of(source))  # noqa: S314
         _check_header(root, where, platform)
         epoch = start.astype("datetime64[s]").astype("datetime64[ns]")
         orbit = _vectors(root, epoch, float(seconds(start, epoch)), float(seconds(stop, epoch)))

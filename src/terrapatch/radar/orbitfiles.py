@@ -35,7 +35,7 @@ def orbit_paths(files: Sequence[str]) -> list[Path]:
         if not found or not path.exists():
             raise InputError(
                 f"{name}: {'no .EOF file in this folder' if path.is_dir() else 'no such file'}; "
-                "correct sentinel1.orbit_files in the recipe (relative to where you run)"
+                "correct orbit_files in the recipe (relative to where you run)"
             )
         paths += found
     return paths
@@ -62,7 +62,7 @@ def best_orbit(
         raise SceneError(
             f"{scene}: none of the {len(paths)} orbit files is of {platform} and its time "
             f"({np.datetime_as_string(start, 's')}), for example {example}; give the right .EOF "
-            "file in sentinel1.orbit_files, or leave that out to take the annotated orbit"
+            "file in orbit_files, or leave that out to take the annotated orbit"
         )
     return max(fitting, key=_rank)
 

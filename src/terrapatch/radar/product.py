@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ..archives import read_address
+from ..access import read_bytes
 from ..errors import SceneError
 from ..tables import LockedAsset
 from .annotation import Annotation, read_annotation
@@ -55,9 +55,9 @@ def read_sidecars(
     if noise and asset.noise is None:
         raise SceneError(
             f"{asset.href}: no noise annotation of {band} in the product; fetch it again, or set "
-            "sentinel1.denoise: false"
+            "denoise: false"
         )
-    data = read_address(asset.annotation)
+    data = read_bytes(asset.annotation)
     annotation = read_annotation(data, asset.annotation, ipf, relative_orbit)
     if (annotation.lines, annotation.samples) != asset.shape:
         raise SceneError(
@@ -75,12 +75,12 @@ def read_sidecars(
             "the product's files are mixed up: fetch it again"
         )
     header = _header(data)
-    table = read_address(asset.calibration)
+    table = read_bytes(asset.calibration)
     calibration = read_calibration(table, asset.calibration)
     _check_same(header, table, asset.calibration, asset.annotation)
     found = None
     if noise and asset.noise is not None:
-        table = read_address(asset.noise)
+        table = read_bytes(asset.noise)
         found = read_noise(table, asset.noise)
         _check_same(header, table, asset.noise, asset.annotation)
     return Sidecars(annotation, calibration, found)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From reference maps to the label raster of a unit."""
+"""From reference maps and polygons to the labels of a unit."""
 
-from .label import reference
+from .stack import labels, reference
 
-__all__ = ["reference"]
+__all__ = ["labels", "reference"]

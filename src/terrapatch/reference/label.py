@@ -27,15 +27,14 @@ from numpy.typing import NDArray
 
 from ..errors import IncompleteError, LegendError
 from ..legend import NODATA, Crosswalk, Legend, load_crosswalk, load_legend, whole_number
-from ..rasters import read_masked, write_geotiff
-from ..recipe import read_settings
+from ..rasters import read_masked
 from ..resample import CELL, SNAP, Lattice, nodes
 from ..results import root_of
-from ..sections import LabelsSettings, named_files
-from ..sums import check_named, check_unchanged
+from ..sections import LabelsSettings
+from ..sums import check_unchanged
 from ..tables import LockedAsset, read_lock, unit_geobox
 from .edges import HALO, edges
-from .steps import clean_halo, cleaned, pixel_of
+from .steps import clean_halo, pixel_of
 from .vectors import VectorFiles
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ class Places:
         """
         exact = nodes(geobox, asset.crs).lattice(asset.transform)
         known = np.isfinite(exact.nodes).all(axis=0)
-        lattice = replace(exact, nodes=np.where(known, exact.nodes, _OUTSIDE))
+        lattice = exact._replace(nodes=np.where(known, exact.nodes, _OUTSIDE))
         cell, weight = _in_cells(lattice.cell[1], lattice.origin[1], range(geobox.shape[1]))
         left, right = lattice.nodes[:, :, cell], lattice.nodes[:, :, cell + 1]
         return cls(lattice, left * (1 - weight) + right * weight)
@@ -294,13 +293,13 @@ def burnt(lock: Path, unit: str, wanted: LabelsSettings) -> Burnt:
         unit: id of the unit.
         wanted: the recipe's section.
 
-    Raises: see `reference`.
+    Raises: see `stack.reference`.
     """
     plan = read_lock(lock)
     items, polygons = plan.items_of(unit, "reference"), plan.vectors_of(unit)
     if not items and not polygons:
         raise IncompleteError(
-            f"{lock}: no reference map for unit {unit!r}; give reference.path, reference.vectors "
+            f"{lock}: no reference map for unit {unit!r}; give path, vectors "
             "(or a raster with sensor: reference) that covers the area, and plan again"
         )
     used = [*polygons, *(vector for vector in plan.vectors if vector.kind == "networks")]
@@ -332,40 +331,6 @@ def burnt(lock: Path, unit: str, wanted: LabelsSettings) -> Burnt:
     return Burnt(labels, files.network(around), geobox, halo, pixel_m, legend, files)
 
 
-def reference(lock: Path, unit: str, settings: Path, output: Path) -> None:
-    """Make the label raster of a unit: `labels/UNIT.tif`.
-
-    The raster is uint8 with nodata 255 on the unit's grid; its bands are described in
-    docs/plan.md, Label rasters. What became of the features of vector layers stands in its tag
-    `TERRAPATCH_REFERENCE` as JSON: features, repaired, empty, left_out by source, and the share of
-    the unit's pixels without label before networks and cleaning.
-
-    Args:
-        lock: the lock, see `burnt`.
-        unit: id of the unit.
-        settings: the stage's settings.
-        output: the GeoTIFF to write.
-
-    Raises:
-        IncompleteError: the lock names neither map nor polygons for the unit.
-        LegendError: a source holds codes that the crosswalk does not list.
-        SceneError: a source cannot be read.
-        SourceError: a file has changed since it was planned.
-        StorageError: the result cannot be written.
-    """
-    told = read_settings(settings)
-    wanted = told.label
-    check_named(named_files(told, "stack"), read_lock(lock), lock)
-    found = burnt(lock, unit, wanted)
-    tags = found.files.report(found.nodata_share)
-    labels = cleaned(found.labels, found.network, wanted, found.legend, found.pixel_m)
-    layers, names = label_layers(labels, found.legend, wanted.edges, found.halo)
-    write_geotiff(
-        output, layers, found.geobox, nodata=NODATA, descriptions=names, compression="deflate",
-        tile=256, tags=tags,
-    )  # fmt: skip
-
-
 def _fill_map(
     labels: NDArray[np.uint8],
     around: GeoBox,
@@ -394,7 +359,7 @@ def _with_ignored(wanted: LabelsSettings) -> Crosswalk:
     if twice:
         raise LegendError(
             f"crosswalk {wanted.crosswalk!r}: code(s) {twice} have a row there and stand under "
-            "reference.ignore_codes too; take them out of one of them"
+            "ignore_codes too; take them out of one of them"
         )
     codes = dict.fromkeys(extra, NODATA) | dict(crosswalk.codes)
     return replace(crosswalk, codes=codes)
@@ -408,5 +373,5 @@ def _unknown_codes(unknown: Mapping[str, Mapping[float, int]], crosswalk: Crossw
     ]
     return (
         f"source codes in no row of crosswalk {crosswalk.name!r}: {'; '.join(files)}. Add each to "
-        "the crosswalk (an empty code means nodata), or name another under reference.crosswalk"
+        "the crosswalk (an empty code means nodata), or name another under crosswalk"
     )

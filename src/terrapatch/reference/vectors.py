@@ -15,7 +15,6 @@ Laws:
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -80,7 +79,7 @@ class Tally:
         return new
 
     def plain(self) -> dict[str, int]:
-        """Numbers for the record of the label raster."""
+        """Numbers for the record of the label stack."""
         return {
             "features": self.features, "repaired": self.repaired, "empty": self.empty,
             "left_out": self.left_out,
@@ -144,17 +143,16 @@ class VectorFiles:
             self._tallies[vector.id] = burn_network(self._open(vector), geobox, result)
         return result
 
-    def report(self, nodata_share: float) -> dict[str, str]:
-        """Tags for the label raster; empty where there are no vectors.
+    def record(self, nodata_share: float) -> dict[str, Any]:
+        """What became of the features, for the stack's record; empty where there are no vectors.
 
         Args:
             nodata_share: share of the unit's pixels without label before networks and cleaning.
         """
         if not self._vectors:
             return {}
-        facts: dict[str, Any] = {name: tally.plain() for name, tally in self._tallies.items()}
-        facts["nodata_share"] = round(nodata_share, 6)
-        return {"TERRAPATCH_REFERENCE": json.dumps(facts, sort_keys=True)}
+        facts: dict[str, Any] = {n: self._tallies[n].plain() for n in sorted(self._tallies)}
+        return facts | {"nodata_share": round(nodata_share, 6)}
 
     def _open(self, vector: LockedVector) -> Source:
         opened = open_vectors if vector.kind == "vectors" else open_network
@@ -168,7 +166,7 @@ def burn_polygons(source: Source, geobox: GeoBox, free: int) -> tuple[NDArray[np
     """Burn a layer of polygons.
 
     Args:
-        source: an open entry of `reference.vectors`.
+        source: an open entry of `vectors`.
         geobox: grid of the result, the halo included.
         free: value of pixels that no polygon covers; no class and not 255.
 
@@ -195,7 +193,7 @@ def burn_network(source: Source, geobox: GeoBox, network: NDArray[np.uint8]) -> 
     """Burn a network into pixels that have none yet.
 
     Args:
-        source: an open entry of `reference.networks`.
+        source: an open entry of `networks`.
         geobox: grid of the array, the halo included.
         network: (y, x) uint8, 255 where there is no network; changed in place.
 

@@ -26,10 +26,11 @@ Source: Keys 1981, Cubic convolution interpolation for digital image processing,
 """
 
 from . import kernels
+from .kernels import Target
 from .lattice import CELL, COARSER, SNAP, Lattice, Nodes, needed, nodes
-from .sampling import Kernel, Radiometry, Source, sample
+from .sampling import Decoded, Kernel, Radiometry, sample
 
 __all__ = [
-    "CELL", "COARSER", "SNAP", "Kernel", "Lattice", "Nodes", "Radiometry", "Source", "kernels", "needed", "nodes",
-    "sample",
+    "CELL", "COARSER", "SNAP", "Decoded", "Kernel", "Lattice", "Nodes", "Radiometry", "Target",
+    "kernels", "needed", "nodes", "sample",
 ]  # fmt: skip

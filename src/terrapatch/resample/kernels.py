@@ -7,26 +7,90 @@ Laws:
    cannot know that they do not overlap and vectorises nothing; cut up, the same work takes a
    quarter of the time (docs/benchmarks.md).
 
-Arguments are those of `resample.sample`, taken apart; see there for their meaning.
+Arguments are the values of `resample.sample`; see there for their meaning.
 """
 
 # mypy cannot see through the compiler's decorator, and types are numba's to infer here.
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
 
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..compiled import kernel
 
 
+class Limits(NamedTuple):
+    """What becomes of a sampled value, as the kernels take it; see `resample.Radiometry`."""
+
+    offsets: NDArray[np.float32]
+    """One per band, added to the sampled value."""
+    nodata: np.float32
+    low: np.float32
+    high: np.float32
+    half: np.float32
+    """0.5 where values are rounded to integers, halves upwards; else 0."""
+
+
+class Target(NamedTuple):
+    """The patches that are filled, and what is known of their pixels."""
+
+    places: NDArray[np.int64]
+    """(patch, 3): row and column of the patch's first pixel in the unit, and 1 where the patch is
+    wanted (others are passed over)."""
+    out: NDArray[Any]
+    """(patch, band, y, x) all bands of the stack; written where `filled` is 0, with meaningless
+    values where `valid` becomes 0."""
+    bands: NDArray[np.int64]
+    """For each band of the source, its place in `out`."""
+    filled: NDArray[np.uint8]
+    """(patch, y, x); 0 where a value is wanted."""
+    valid: NDArray[np.uint8]
+    """(patch, y, x); set to 0 where a neighbour is missing, else left alone."""
+
+
+class Taps(NamedTuple):
+    """Kernels of more than two neighbours along an axis."""
+
+    outer: int
+    """Code of the kernel."""
+    inner: int
+    """Code of the kernel that refines the band's grid first; 0 for none."""
+    factor: int
+    """How many times finer the refined grid is."""
+    across: int
+    """Pixels along an axis that may have weight."""
+
+
+class _Steps(NamedTuple):
+    """Where the four neighbours of each pixel of a row lie in a plane, and their weights."""
+
+    start: NDArray[np.int64]
+    right: NDArray[np.int64]
+    down: NDArray[np.int64]
+    across: NDArray[np.float32]
+    along: NDArray[np.float32]
+
+
+class _Corners(NamedTuple):
+    """Numbers of the four neighbours of each pixel of a row: rows down, columns to the right."""
+
+    v00: NDArray[Any]
+    v01: NDArray[Any]
+    v10: NDArray[Any]
+    v11: NDArray[Any]
+
+
 @kernel
-def row_coordinates(nodes, cell, row, col, v, u):
+def row_coordinates(lattice, row, col, v, u):
     """Source coordinates of a run of pixels: `row`, `col` counted from the grid's origin.
 
     One formula for every pixel: first along the cell's left and right edge, then across. Written
     cell by cell so that the inner loop is a straight line that compilers vectorise.
     """
+    nodes, cell = lattice.nodes, lattice.cell
     i = (row >> 6) - cell[0]
     down = (row & 63) * 0.015625
     x = 0
@@ -46,8 +110,9 @@ def row_coordinates(nodes, cell, row, col, v, u):
 
 
 @kernel
-def ranges(nodes, cell, origin, places, size, out):
+def ranges(lattice, places, size, out):
     """Smallest and largest row and column that each patch meets, into `out` (patch, 4)."""
+    origin = lattice.origin
     v, u = np.empty(1), np.empty(1)
     for p in range(places.shape[0]):
         low_v, high_v, low_u, high_u = np.inf, -np.inf, np.inf, -np.inf
@@ -56,7 +121,7 @@ def ranges(nodes, cell, origin, places, size, out):
         while True:
             x = places[p, 1] + origin[1]
             while True:
-                row_coordinates(nodes, cell, y, x, v, u)
+                row_coordinates(lattice, y, x, v, u)
                 if np.isfinite(v[0]) and np.isfinite(u[0]):
                     low_v, high_v = min(low_v, v[0]), max(high_v, v[0])
                     low_u, high_u = min(low_u, u[0]), max(high_u, u[0])
@@ -118,12 +183,14 @@ def _pair(t, size, nearest, factor, near, far, weight):
 
 
 @kernel
-def _places(top, left, right, down, first, width, good, start):
+def _places(top, left, first, width, good, steps):
     """From rows and columns of neighbours to steps in a plane, in place.
 
-    Points outside the asset stand for its first pixel, which need not be among the decoded ones:
-    they read the first decoded pixel.
+    `steps` comes with the columns to the right and the rows below. Points outside the asset stand
+    for its first pixel, which need not be among the decoded ones: they read the first decoded
+    pixel.
     """
+    start, right, down = steps.start, steps.right, steps.down
     for x in range(start.size):
         start[x] = (top[x] - first[0]) * width + (left[x] - first[1]) if good[x] else 0
     for x in range(start.size):
@@ -133,19 +200,30 @@ def _places(top, left, right, down, first, width, good, start):
 
 
 @kernel
-def sample_pairs(
-    planes, part, first, shape, nodes, cell, origin, offsets, nodata, low, high, half,
-    places, out, bands, filled, valid, nearest, factor,
-):  # fmt: skip
-    """Kernels of at most two neighbours along an axis: bilinear, and nearest as its limit."""
+def sample_pairs(source, limits, target, nearest, factor):
+    """Kernels of at most two neighbours along an axis: bilinear, and nearest as its limit.
+
+    Args:
+        source: `resample.Decoded`.
+        limits: what becomes of a value.
+        target: patches to fill.
+        nearest: take the nearest pixel instead of four.
+        factor: how many times finer the grid is on which the band's pixels are repeated.
+    """
+    places, out, bands, filled, valid = target
+    first, shape, origin = source.first, source.shape, source.lattice.origin
+    planes = source.pixels.reshape(source.pixels.shape[0], -1)
+    width = source.pixels.shape[2]
     size = out.shape[3]
     v, u = np.empty(size), np.empty(size)
     top, down = np.empty(size, np.int64), np.empty(size, np.int64)
     left, right = np.empty(size, np.int64), np.empty(size, np.int64)
-    start = np.empty(size, np.int64)
     across, along = np.empty(size, np.float32), np.empty(size, np.float32)
-    v00, v01 = np.empty(size, planes.dtype), np.empty(size, planes.dtype)
-    v10, v11 = np.empty(size, planes.dtype), np.empty(size, planes.dtype)
+    steps = _Steps(np.empty(size, np.int64), right, down, across, along)
+    corners = _Corners(
+        np.empty(size, planes.dtype), np.empty(size, planes.dtype),
+        np.empty(size, planes.dtype), np.empty(size, planes.dtype),
+    )  # fmt: skip
     value = np.empty(size, np.float32)
     good, free = np.empty(size, np.bool_), np.empty(size, np.bool_)
     for p in range(places.shape[0]):
@@ -154,24 +232,25 @@ def sample_pairs(
         for y in range(out.shape[2]):
             if not _free(filled[p, y], free):
                 continue
-            row_coordinates(
-                nodes, cell, places[p, 0] + origin[0] + y, places[p, 1] + origin[1], v, u
-            )
+            row, col = places[p, 0] + origin[0] + y, places[p, 1] + origin[1]
+            row_coordinates(source.lattice, row, col, v, u)
             _inside(v, u, shape, good)
             _pair(v, shape[0], nearest, factor, top, down, along)
             _pair(u, shape[1], nearest, factor, left, right, across)
-            _places(top, left, right, down, first, part[1], good, start)
+            _places(top, left, first, width, good, steps)
             for n in range(planes.shape[0]):
-                _gather(planes[n], start, right, down, v00, v01, v10, v11)
-                _blend(v00, v01, v10, v11, across, along, nodata, offsets[n], low, high, value)
-                _store(value, half, free, good, out[p, bands[n], y])
+                _gather(planes[n], steps, corners)
+                _blend(corners, steps, limits, limits.offsets[n], value)
+                _store(value, limits.half, free, good, out[p, bands[n], y])
             for x in range(size):
                 if not good[x]:
                     valid[p, y, x] = 0
 
 
 @kernel
-def _gather(plane, start, right, down, v00, v01, v10, v11):
+def _gather(plane, steps, corners):
+    start, right, down = steps.start, steps.right, steps.down
+    v00, v01, v10, v11 = corners
     for x in range(start.size):
         # Unsigned: signed indices cost a test for counting from the end.
         i, k = np.uint64(start[x]), np.uint64(right[x])
@@ -181,8 +260,11 @@ def _gather(plane, start, right, down, v00, v01, v10, v11):
 
 
 @kernel
-def _blend(v00, v01, v10, v11, across, along, nodata, offset, low, high, value):
+def _blend(corners, steps, limits, offset, value):
     """Bilinear value of each pixel; NaN where a neighbour is missing."""
+    v00, v01, v10, v11 = corners
+    across, along = steps.across, steps.along
+    nodata, low, high = limits.nodata, limits.low, limits.high
     for x in range(value.size):
         a, b = np.float32(v00[x]), np.float32(v01[x])
         c, d = np.float32(v10[x]), np.float32(v11[x])
@@ -286,11 +368,20 @@ def _composed(t, size, outer, inner, factor, at, w):
 
 
 @kernel
-def sample_taps(
-    planes, part, first, shape, nodes, cell, origin, offsets, nodata, low, high, half,
-    places, out, bands, filled, valid, outer, inner, factor, taps,
-):  # fmt: skip
-    """Kernels of more than two neighbours: `outer` over a grid refined by `inner` (0: none)."""
+def sample_taps(source, limits, target, kernels):
+    """Kernels of more than two neighbours.
+
+    Args:
+        source: `resample.Decoded`.
+        limits: what becomes of a value.
+        target: patches to fill.
+        kernels: `Taps`.
+    """
+    places, out, bands, filled, valid = target
+    outer, inner, factor, taps = kernels
+    first, shape, origin = source.first, source.shape, source.lattice.origin
+    planes = source.pixels.reshape(source.pixels.shape[0], -1)
+    width = source.pixels.shape[2]
     size = out.shape[3]
     v, u = np.empty(size), np.empty(size)
     rows, cols = np.empty((taps, size), np.int64), np.empty((taps, size), np.int64)
@@ -304,9 +395,8 @@ def sample_taps(
         for y in range(out.shape[2]):
             if not _free(filled[p, y], free):
                 continue
-            row_coordinates(
-                nodes, cell, places[p, 0] + origin[0] + y, places[p, 1] + origin[1], v, u
-            )
+            at_row, at_col = places[p, 0] + origin[0] + y, places[p, 1] + origin[1]
+            row_coordinates(source.lattice, at_row, at_col, v, u)
             _inside(v, u, shape, good)
             if inner == 0:
                 _cubic(v, shape[0], rows, down)
@@ -316,7 +406,7 @@ def sample_taps(
                 _composed(u, shape[1], outer, inner, factor, cols, across)
             for n in range(taps):
                 for x in range(size):
-                    row = (rows[n, x] - first[0]) * part[1]
+                    row = (rows[n, x] - first[0]) * width
                     rows[n, x] = row if good[x] else 0
                     cols[n, x] = cols[n, x] - first[1] if good[x] else 0
             for n in range(planes.shape[0]):
@@ -329,11 +419,11 @@ def sample_taps(
                         if not _any(across[k]):
                             continue
                         _pick(planes[n], rows[i], cols[k], raw)
-                        _add(raw, across[k], nodata, line)
+                        _add(raw, across[k], limits.nodata, line)
                     for x in range(size):
                         total[x] += line[x] * down[i, x]
-                _limit(total, offsets[n], low, high, value)
-                _store(value, half, free, good, out[p, bands[n], y])
+                _limit(total, limits.offsets[n], limits.low, limits.high, value)
+                _store(value, limits.half, free, good, out[p, bands[n], y])
             for x in range(size):
                 if not good[x]:
                     valid[p, y, x] = 0

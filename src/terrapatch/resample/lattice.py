@@ -7,7 +7,7 @@ See the laws of the package.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,8 @@ SNAP = 1e-6
 _SHIFT = 6  # CELL = 1 << _SHIFT
 
 
-@dataclass(frozen=True)
-class Lattice:
-    """Source coordinates at the nodes around a unit."""
+class Lattice(NamedTuple):
+    """Source coordinates at the nodes around a unit; compiled kernels take it as it is."""
 
     nodes: NDArray[np.float64]
     """(2, node row, node column): row and column in pixels of the asset, see law 2; not finite
@@ -149,7 +148,7 @@ def needed(
         asset; all 0 for patches outside it.
     """
     ranges = np.empty((len(places), 4))
-    kernels.ranges(lattice.nodes, lattice.cell, lattice.origin, places, size, ranges)
+    kernels.ranges(lattice, places, size, ranges)
     result = np.zeros((len(places), 4), np.int64)
     inside = np.isfinite(ranges).all(axis=1)
     for axis, length in enumerate(shape):

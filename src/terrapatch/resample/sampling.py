@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import kernels
+from .kernels import Limits, Taps, Target
 from .lattice import CELL, COARSER, Lattice
-from .wide import sample_wide
+from .wide import Wide, sample_wide
 
 _CODES = {"nearest": 1, "bilinear": 2, "average": 2, "cubic": 4}
 """A kernel's number of taps along an axis, where the grid is not coarser than the band."""
@@ -101,16 +102,15 @@ class Radiometry:
     low: float
     high: float
 
-    def arguments(self, dtype: np.dtype[Any]) -> tuple[Any, ...]:
-        """As the compiled kernels take it; halves round up."""
+    def limits(self, dtype: np.dtype[Any]) -> Limits:
+        """As the compiled kernels take it, for values of that type."""
         half = 0.5 if np.issubdtype(dtype, np.integer) else 0.0
         numbers = (self.nodata, self.low, self.high, half)
-        return (self.offsets, *(np.float32(number) for number in numbers))
+        return Limits(self.offsets, *(np.float32(number) for number in numbers))
 
 
-@dataclass(frozen=True)
-class Source:
-    """A decoded part of an asset group: bands on one pixel grid."""
+class Decoded(NamedTuple):
+    """A decoded part of an asset group: bands on one pixel grid. Kernels take it as it is."""
 
     pixels: NDArray[Any]
     """(band, y, x) of the part."""
@@ -121,76 +121,57 @@ class Source:
     lattice: Lattice
 
 
-def sample(
-    source: Source,
-    kernel: Kernel,
-    radiometry: Radiometry,
-    places: NDArray[np.int64],
-    out: NDArray[Any],
-    bands: NDArray[np.int64],
-    filled: NDArray[np.uint8],
-    valid: NDArray[np.uint8],
-) -> None:
+def sample(source: Decoded, kernel: Kernel, radiometry: Radiometry, target: Target) -> None:
     """Sample patches from one group of bands, in place.
 
     Args:
         source: decoded pixels; those that the patches need must be there.
         kernel: how to sample.
         radiometry: what becomes of a value.
-        places: (patch, 3): row and column of the patch's first pixel in the unit, and 1 where the
-            patch is wanted (others are passed over).
-        out: (patch, band, y, x) all bands of the stack; written where `filled` is 0, with
-            meaningless values where `valid` becomes 0.
-        bands: for each band of the source, its place in `out`.
-        filled: (patch, y, x) uint8; 0 where a value is wanted.
-        valid: (patch, y, x) uint8; set to 0 where a neighbour is missing, else left alone.
+        target: the patches.
     """
-    lattice = source.lattice
-    common = (
-        source.pixels.reshape(source.pixels.shape[0], -1), source.pixels.shape[1:], source.first,
-        source.shape, lattice.nodes, lattice.cell, lattice.origin, *radiometry.arguments(out.dtype),
-        places, out, bands,
-    )  # fmt: skip
+    source = source._replace(pixels=np.ascontiguousarray(source.pixels))
+    lattice, limits = source.lattice, radiometry.limits(target.out.dtype)
     widths = kernel.widths(lattice, source.shape)
     if widths is None:
-        _sample_narrow(kernel, common, filled, valid)
+        _sample_narrow(source, kernel, limits, target)
         return
     coarser: NDArray[np.bool_] = np.any(widths * kernel._finer > COARSER, axis=0)
     if coarser[np.isfinite(widths).all(axis=0)].all():
-        _sample_wide(kernel, widths, common, filled, valid)
+        _sample_wide(source, kernel, limits, target, widths)
         return
     # A unit in which the grid is coarser than the band in places: each pixel by its own cell.
-    here = _by_pixel(coarser, lattice, places, out.shape[-1])
+    filled, valid = target.filled, target.valid
+    here = _by_pixel(coarser, lattice, target.places, target.out.shape[-1])
     narrow, wide = valid.copy(), valid.copy()
-    _sample_narrow(kernel, common, np.where(here, np.uint8(1), filled), narrow)
-    _sample_wide(kernel, widths, common, np.where(here, filled, np.uint8(1)), wide)
+    away = np.where(here, np.uint8(1), filled)
+    _sample_narrow(source, kernel, limits, target._replace(filled=away, valid=narrow))
+    away = np.where(here, filled, np.uint8(1))
+    _sample_wide(source, kernel, limits, target._replace(filled=away, valid=wide), widths)
     np.copyto(valid, np.where(here, wide, narrow))
 
 
-def _sample_narrow(
-    kernel: Kernel, common: tuple[Any, ...], filled: NDArray[np.uint8], valid: NDArray[np.uint8]
-) -> None:
+def _sample_narrow(source: Decoded, kernel: Kernel, limits: Limits, target: Target) -> None:
     """Where the grid is as fine as the band, or finer."""
     factor = kernel.factor if kernel.inner else 1
     if kernel.two_taps:
-        kernels.sample_pairs(*common, filled, valid, kernel.name == "nearest", factor)
+        kernels.sample_pairs(source, limits, target, kernel.name == "nearest", factor)
     else:
         inner = _CODES[kernel.inner] if kernel.inner and factor > 1 else 0
-        kernels.sample_taps(*common, filled, valid, _CODES[kernel.name], inner, factor, kernel.taps)
+        taps = Taps(_CODES[kernel.name], inner, factor, kernel.taps)
+        kernels.sample_taps(source, limits, target, taps)
 
 
 def _sample_wide(
-    kernel: Kernel, widths: NDArray[np.float64], common: tuple[Any, ...],
-    filled: NDArray[np.uint8], valid: NDArray[np.uint8],
-) -> None:  # fmt: skip
+    source: Decoded, kernel: Kernel, limits: Limits, target: Target, widths: NDArray[np.float64]
+) -> None:
     """Where the grid is coarser than the band."""
     assert kernel.wide is not None
     inner = _CODES[kernel.inner] if kernel.inner and kernel.factor > 1 else 0
     scales = np.nan_to_num(widths, nan=0.0)  # no pixel of such a cell lies in the asset
-    sample_wide(
-        *common, filled, valid, _WIDE[kernel.wide], inner, kernel._finer,
-        kernel._wide_taps(widths), scales,
-    )  # fmt: skip
+    taps = kernel._wide_taps(widths)
+    wide = Wide(_WIDE[kernel.wide], inner, kernel._finer, taps, scales)
+    sample_wide(source, limits, target, wide)
 
 
 def _by_pixel(

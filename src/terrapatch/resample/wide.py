@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compiled loops for grids coarser than the band: kernels as wide as a pixel of the grid.
 
-Arguments are those of `kernels.sample_taps`; see laws 5 and 6 of the package.
+Values are those of `kernels.sample_taps`; see laws 5 and 6 of the package.
 """
 
 # mypy cannot see through the compiler's decorator, and types are numba's to infer here.
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
 
 import math
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..compiled import kernel
 from .kernels import (
@@ -24,6 +26,32 @@ from .kernels import (
     _store,
     row_coordinates,
 )
+
+
+class Wide(NamedTuple):
+    """A kernel as wide as the grid's pixels."""
+
+    code: int
+    """1 for the box, else the taps of the kernel that is stretched."""
+    inner: int
+    """Taps of the kernel of the grid refined by `factor`; 0 for none."""
+    factor: int
+    across: int
+    """Most pixels along an axis that have weight."""
+    scales: NDArray[np.float64]
+    """(2, cell row, cell column): pixels of the asset to a pixel of the grid, along its rows and
+    columns."""
+
+
+class _Axis(NamedTuple):
+    """Pixels that make the values of a row, along one axis of the asset."""
+
+    at: NDArray[np.int64]
+    """(tap, x) pixels, within the asset."""
+    w: NDArray[np.float64]
+    """(tap, x) their weights."""
+    total: NDArray[np.float64]
+    """(x,) the weights' sum."""
 
 
 @kernel
@@ -47,21 +75,19 @@ def _tap(pixel, t, scale, low, high, code):
 
 
 @kernel
-def _spread(t, width, size, code, inner, factor, at, w, total, good):
-    """Pixels (within the asset) and weights along an axis, both (tap, x), and the weights' sum.
+def _spread(t, width, size, kernels, axis, good):
+    """Pixels and weights along an axis.
 
     Args:
         t: (x,) places in pixels of the asset.
         width: (x,) pixels of the asset that a pixel of the grid spans along this axis.
         size: pixels of the asset.
-        code: 1 for the box, else the taps of the kernel that is stretched.
-        inner: taps of the kernel of the grid refined by `factor`, 0 for none.
-        factor: see `inner`.
-        at: written.
-        w: written.
-        total: written.
+        kernels: `Wide`.
+        axis: `_Axis`, written.
         good: (x,) becomes false where a box reaches over the asset's edge.
     """
+    at, w, total = axis
+    code, inner, factor = kernels.code, kernels.inner, kernels.factor
     coarse = np.empty(4)
     end = size * factor
     for x in range(t.size):
@@ -103,21 +129,27 @@ def _spread(t, width, size, code, inner, factor, at, w, total, good):
 
 
 @kernel
-def sample_wide(
-    planes, part, first, shape, nodes, cell, origin, offsets, nodata, low, high, half,
-    places, out, bands, filled, valid, code, inner, factor, taps, scales,
-):  # fmt: skip
-    """Kernels as wide as the grid's pixels; `code`, `inner` and `factor` as in `_spread`.
+def sample_wide(source, limits, target, kernels):
+    """Kernels as wide as the grid's pixels.
 
-    `taps` is the most pixels along an axis that have weight; `scales` (2, cell row, cell column) are
-    the pixels of the asset to a pixel of the grid, along rows and columns of the asset.
+    Args:
+        source: `resample.Decoded`.
+        limits: what becomes of a value.
+        target: patches to fill.
+        kernels: `Wide`.
     """
+    places, out, bands, filled, valid = target
+    taps, scales, cell = kernels.across, kernels.scales, source.lattice.cell
+    first, shape, origin = source.first, source.shape, source.lattice.origin
+    planes = source.pixels.reshape(source.pixels.shape[0], -1)
+    width = source.pixels.shape[2]
     size = out.shape[3]
     v, u = np.empty(size), np.empty(size)
     tall, broad = np.empty(size), np.empty(size)
     rows, cols = np.empty((taps, size), np.int64), np.empty((taps, size), np.int64)
     down, across = np.empty((taps, size)), np.empty((taps, size))
     sum_down, sum_across = np.empty(size), np.empty(size)
+    vertical, horizontal = _Axis(rows, down, sum_down), _Axis(cols, across, sum_across)
     raw = np.empty(size, planes.dtype)
     line, total, value = np.empty(size), np.empty(size), np.empty(size, np.float32)
     good, free = np.empty(size, np.bool_), np.empty(size, np.bool_)
@@ -128,17 +160,17 @@ def sample_wide(
             if not _free(filled[p, y], free):
                 continue
             row, col = places[p, 0] + origin[0] + y, places[p, 1] + origin[1]
-            row_coordinates(nodes, cell, row, col, v, u)
+            row_coordinates(source.lattice, row, col, v, u)
             _inside(v, u, shape, good)
             for x in range(size):
                 cell_row, cell_col = (row >> 6) - cell[0], ((col + x) >> 6) - cell[1]
                 tall[x] = scales[0, cell_row, cell_col]
                 broad[x] = scales[1, cell_row, cell_col]
-            _spread(v, tall, shape[0], code, inner, factor, rows, down, sum_down, good)
-            _spread(u, broad, shape[1], code, inner, factor, cols, across, sum_across, good)
+            _spread(v, tall, shape[0], kernels, vertical, good)
+            _spread(u, broad, shape[1], kernels, horizontal, good)
             for n in range(taps):
                 for x in range(size):
-                    at = (rows[n, x] - first[0]) * part[1]
+                    at = (rows[n, x] - first[0]) * width
                     # What is not good, or not wanted, need not be decoded.
                     rows[n, x] = at if good[x] and free[x] else 0
                     cols[n, x] = cols[n, x] - first[1] if good[x] and free[x] else 0
@@ -152,13 +184,13 @@ def sample_wide(
                         if not _any(across[k]):
                             continue
                         _pick(planes[n], rows[i], cols[k], raw)
-                        _add(raw, across[k], nodata, line)
+                        _add(raw, across[k], limits.nodata, line)
                     for x in range(size):
                         total[x] += line[x] * down[i, x]
                 for x in range(size):
                     total[x] /= sum_down[x] * sum_across[x]
-                _limit(total, offsets[n], low, high, value)
-                _store(value, half, free, good, out[p, bands[n], y])
+                _limit(total, limits.offsets[n], limits.low, limits.high, value)
+                _store(value, limits.half, free, good, out[p, bands[n], y])
             for x in range(size):
                 if not good[x]:
                     valid[p, y, x] = 0

@@ -15,7 +15,6 @@ from pydantic import Field, model_validator
 from .area import AreaSettings as AreaSettings
 from .base import Day
 from .base import Section as Section
-from .between import findings as findings
 from .cleaning import CleanStep as CleanStep
 from .cleaning import ClosingStep as ClosingStep
 from .cleaning import FillStep as FillStep

@@ -124,7 +124,7 @@ class OpeningStep(_Element):
 
 
 class NetworksStep(Section):
-    """Roads and rails are burnt over the classes (`reference.networks`)."""
+    """Roads and rails are burnt over the classes (`networks`)."""
 
     step: Literal["networks"] = "networks"
     over_nodata: bool = False
@@ -152,7 +152,7 @@ CleanStep = Annotated[
     | SettleStep,
     Field(discriminator="step"),
 ]
-"""One step of `reference.clean`."""
+"""One step of `clean`."""
 
 
 def chain_findings(steps: tuple[CleanStep, ...]) -> list[str]:

@@ -105,7 +105,7 @@ class Averaged:
         self, places: NDArray[np.int64], out: NDArray[Any], filled: NDArray[np.uint8],
         valid: NDArray[np.uint8],
     ) -> None:  # fmt: skip
-        """Sample patches whose pixels have been decoded; arguments as in `resample.sample`."""
+        """Sample patches whose pixels have been decoded; arguments as in `resample.Target`."""
         size = out.shape[-1]
         rows = max(1, _STRIP_PX // (size * self.parts * self.parts))
         bands = self.scenes[0].bands

@@ -22,6 +22,7 @@ from ..mosaic import Blocks, Patches
 from ..radar.annotation import Annotation
 from ..radar.luts import CalibrationLut, NoiseLut
 from ..rasters import BlockReader, read_header
+from ..resample import Target
 from ..tables import LockedAsset
 from . import kernels
 from .flattening import Flattening
@@ -150,10 +151,8 @@ class GrdBands(Blocks):
         self, places: NDArray[np.int64], out: NDArray[Any], filled: NDArray[np.uint8],
         valid: NDArray[np.uint8],
     ) -> None:  # fmt: skip
-        """Sample patches whose pixels have been decoded; arguments as in `resample.sample`."""
+        """Sample patches whose pixels have been decoded; arguments as in `resample.Target`."""
         assert self.pixels is not None
-        image, heights = self.image, self.heights
-        kernels.sample(
-            self.pixels, self.first, self.shape, *image.arguments, heights.values,
-            heights.lattice.nodes, heights.lattice.cell, places, out, self.bands, filled, valid, self.nearest, self.last,
-        )  # fmt: skip
+        part = kernels.Part(self.pixels, self.first, self.shape)
+        target = Target(places, out, self.bands, filled, valid)
+        kernels.sample(part, self.image, self.heights, target, self.nearest, self.last)

@@ -95,27 +95,26 @@ def areas(profiles: Profiles, number: int) -> NDArray[np.float32]:
         if traced is None:
             result[n] = np.nan
         else:
-            collect(*traced, table.lines, table.slant_m, table.pixels, line, left, result[n])
+            collect(*traced, table, line, left, result[n])
     return result
 
 
 @kernel
-def collect(slant, angle, moments, table, first, line, left, out):
+def collect(slant, angle, table, line, left, out):
     """Sum the area of a profile's facets in the pixels of a line.
 
     Args:
         slant: (sample,) slant range in m, NaN where unknown.
         angle: (sample,) look angle in radians.
-        moments: see `kernels.pixels_at`, as are the next two.
-        table: …
-        first: …
+        table: `geometry.RangeTable`.
         line: of the image.
         left: pixel that `out` begins with.
         out: (pixel,) float32, written: area over the cell's own area.
     """
     cells = out.size
     area = np.zeros(cells)
-    edges, growth = _table_of_line(moments, table, line)
+    first = table.pixels
+    edges, growth = _table_of_line(table, line)
     step = edges.size // 2
     highest = -np.inf
     before = np.nan  # cell coordinate of the sample before
@@ -171,20 +170,21 @@ def _spread(area, begin, end, amount):
 
 
 @kernel
-def _table_of_line(moments, table, line):
+def _table_of_line(table, line):
     """Slant ranges of a table's steps in a line, and steps for each metre.
 
     They are those of `kernels.pixels_at`.
     """
+    moments, ranges = table.lines, table.slant_m
     record = min(max(np.searchsorted(moments, line, side="right") - 1, 0), moments.size - 1)
     after = min(record + 1, moments.size - 1)
     share = 0.0
     if after > record:
         share = (line - moments[record]) / (moments[after] - moments[record])
         share = min(max(share, 0.0), 1.0)
-    edges, growth = np.empty(table.shape[1]), np.empty(table.shape[1] - 1)
+    edges, growth = np.empty(ranges.shape[1]), np.empty(ranges.shape[1] - 1)
     for k in range(edges.size):
-        edges[k] = table[record, k] + (table[after, k] - table[record, k]) * share
+        edges[k] = ranges[record, k] + (ranges[after, k] - ranges[record, k]) * share
     for k in range(growth.size):
         growth[k] = 1.0 / (edges[k + 1] - edges[k])
     return edges, growth

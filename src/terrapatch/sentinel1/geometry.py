@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.polynomial.polynomial import polyval
@@ -32,7 +32,7 @@ from . import kernels
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-    from .dem import Dem
+    from ..heights import Dem
 
 Array = NDArray[np.float64]
 
@@ -49,14 +49,17 @@ _MARGIN = 2
 """Pixels around what nodes say, for parabolas that overshoot."""
 
 
-@dataclass(frozen=True, eq=False)
-class RangeTable:
-    """Slant ranges by line and pixel: what the polynomials of a product say, made quick."""
+class RangeTable(NamedTuple):
+    """Slant ranges by line and pixel: what the polynomials of a product say, made quick.
+
+    Compiled kernels take it as it is, as they do the next two classes.
+    """
 
     lines: Array
     """(record,) lines at which the polynomials hold; linear between, constant beyond."""
     slant_m: Array
-    """(record, step) slant ranges; of no records where nodes have pixels already."""
+    """(record, step) slant ranges, growing along steps and linear between them; of no records
+    where nodes have pixels already."""
     pixels: tuple[float, float]
     """Pixel of the first step and pixels between steps."""
 
@@ -88,14 +91,11 @@ class RangeTable:
     def pixel(self, line: Array, slant_m: Array) -> Array:
         """Pixels at which slant ranges lie; those far outside the image are clamped."""
         found = np.empty(line.size)
-        kernels.pixels_at(
-            self.lines, self.slant_m, self.pixels, line.ravel(), slant_m.ravel(), found
-        )
+        kernels.pixels_at(self, line.ravel(), slant_m.ravel(), found)
         return found.reshape(line.shape)
 
 
-@dataclass(frozen=True, eq=False)
-class ImageLattice:
+class ImageLattice(NamedTuple):
     """Lines and pixels at the nodes around a unit."""
 
     nodes: Array
@@ -111,12 +111,6 @@ class ImageLattice:
     """Height of the first step and distance between steps, in m."""
     origin: tuple[int, int]
     """Row and column of the unit's first pixel, counted from the grid's origin."""
-
-    @property
-    def arguments(self) -> tuple[Any, ...]:
-        """As the compiled kernels take it."""
-        table = self.table.lines, self.table.slant_m, self.table.pixels
-        return self.nodes, *table, self.cell, self.shift, self.ladder, self.origin
 
     def needed(
         self, places: NDArray[np.int64], size: int, shape: tuple[int, int]
@@ -152,8 +146,7 @@ class ImageLattice:
         return result
 
 
-@dataclass(frozen=True, eq=False)
-class Heights:
+class Heights(NamedTuple):
     """The height model as the kernels take it."""
 
     values: NDArray[np.float32]
@@ -254,7 +247,7 @@ def _invert(annotation: Annotation, lon: Array, lat: Array) -> tuple[Array, Arra
     if min(grid.line.shape) < 4:
         raise SceneError(
             f"{annotation.platform} {annotation.swath}: a geolocation grid of {grid.line.shape} "
-            "points is too small; set sentinel1.geometry: terrain"
+            "points is too small; set geometry: terrain"
         )
     middle = float(grid.longitude.flat[0])
     lines, pixels = _widened(grid.line[:, 0]), _widened(grid.pixel[0])
@@ -328,8 +321,5 @@ def coordinates(
         shape: rows and columns of the window.
     """
     line, pixel, height = (np.empty(shape) for _ in range(3))
-    kernels.coordinates(
-        *image.arguments, heights.values,
-        heights.lattice.nodes, heights.lattice.cell, place, line, pixel, height,
-    )  # fmt: skip
+    kernels.coordinates(image, heights, place, line, pixel, height)
     return line, pixel, height

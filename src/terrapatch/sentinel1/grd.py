@@ -26,6 +26,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from ..errors import SceneError
 from ..grid import occupied
+from ..heights import read_dem
 from ..mosaic import Grid, Layer, Patches, SceneLike, Step
 from ..mosaic import Scene as GeocodedScene
 from ..radar.annotation import Annotation, with_ground_range_of
@@ -39,7 +40,6 @@ from ..tables import LockedAsset, LockedItem
 from . import border
 from .averaged import Averaged, Divided, divide, parts_of
 from .bands import Channel, GrdBands, NextLine
-from .dem import read_dem
 from .flattening import Flattening
 from .footprint import Footprint
 from .geometry import Ground, Heights, ImageLattice, coordinates, ground_control, terrain
@@ -109,7 +109,7 @@ class Raw:
             if layer.plain:
                 raise SceneError(
                     f"{item.id}: a geocoded scene has no {', '.join(layer.plain)}; take raw "
-                    "products only, or leave sentinel1.layers out"
+                    "products only, or leave layers out"
                 )
             return GeocodedScene(number, item, layer, patches, grid)
         geobox = grid.geobox

@@ -11,31 +11,97 @@ Laws:
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
 
 import math
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..compiled import kernel
 from ..resample.kernels import row_coordinates
 
 
+class Part(NamedTuple):
+    """Calibrated power of a part of an image."""
+
+    planes: NDArray[np.float32]
+    """(band, y, x); NaN where missing."""
+    first: tuple[int, int]
+    """Row and column of the part's first pixel in the image."""
+    shape: tuple[int, int]
+    """Rows and columns of the whole image."""
+
+
+class _Pair(NamedTuple):
+    """Two neighbouring records of a table, and the lines between which they hold."""
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    begin: float
+    stop: float
+    moment: float
+    """Line of the first record."""
+    pace: float
+    """Share of the way to the second one for each line."""
+
+
+class _Guess(NamedTuple):
+    """Where neighbours of a pixel lie in a table."""
+
+    step: int
+    start: float
+    """Slant range of the step."""
+    slope: float
+    """Steps for each metre."""
+
+
+class _Spot(NamedTuple):
+    """A run of pixels in a cell of a lattice."""
+
+    row: int
+    col: int
+    """Node above and left of the run."""
+    down: float
+    across: float
+    """Place of the first pixel in the cell, 0 to 1."""
+    part: float
+    """Distance from pixel to pixel there."""
+
+
+class _Axis(NamedTuple):
+    """An axis of a part: its first pixel, pixels of the whole image, distance in memory."""
+
+    first: int
+    size: int
+    stride: int
+
+
+class _Steps(NamedTuple):
+    """Where the four neighbours of each pixel of a row lie in a plane, and their weights."""
+
+    begin: NDArray[np.int64]
+    right: NDArray[np.int64]
+    down: NDArray[np.int64]
+    across: NDArray[np.float32]
+    along: NDArray[np.float32]
+
+
 @kernel
-def heights_of_row(dem, nodes, cell, row, col, v, u, height):
+def heights_of_row(heights, row, col, v, u, height):
     """Heights of a run of pixels, bilinear; NaN outside or beside a void.
 
     Args:
-        dem: (y, x) float32, or of no rows where everything lies at height 0.
-        nodes: `resample.Lattice.nodes` of the height model.
-        cell: its first cell.
+        heights: `geometry.Heights`.
         row: first pixel of the run, counted from the grid's origin.
         col: as `row`.
         v: (run,) float64, room to work in.
         u: as `v`.
         height: (run,) float64, written.
     """
+    dem = heights.values
     if dem.shape[0] == 0:
         height[:] = 0.0
         return
-    row_coordinates(nodes, cell, row, col, v, u)
+    row_coordinates(heights.lattice, row, col, v, u)
     rows, cols = dem.shape
     flat = dem.reshape(-1)
     for x in range(height.size):
@@ -57,21 +123,19 @@ def heights_of_row(dem, nodes, cell, row, col, v, u, height):
 
 
 @kernel
-def pixels_at(moments, table, first, line, slant, pixel):
+def pixels_at(table, line, slant, pixel):
     """Pixels at which slant ranges lie in lines, by a table; clamped to the table's ends.
 
     Neighbours are few steps of the table apart: a whole run is looked up at once around one of
     them, and one by one only where that fails. How a place is found does not change what is.
 
     Args:
-        moments: (record,) lines of the table's records.
-        table: (record, step) slant ranges in m, growing along steps; linear between records and
-            between steps.
-        first: pixel of the first step, and pixels between steps.
+        table: `geometry.RangeTable`.
         line: (n,) where to look; NaN where there is nothing to look for.
         slant: (n,) slant ranges in m.
         pixel: (n,) written; not `slant` itself.
     """
+    moments, ranges = table.lines, table.slant_m
     last = moments.size - 1
     record = 0
     for begin in range(0, line.size, _RUN):
@@ -83,18 +147,21 @@ def pixels_at(moments, table, first, line, slant, pixel):
         after = min(record + 1, last)
         pace = 1.0 / (moments[after] - moments[record]) if after > record else 0.0
         share = min(max((line[begin] - moments[record]) * pace, 0.0), 1.0)
-        low, high = table[record], table[after]
+        low, high = ranges[record], ranges[after]
         step = _step(low, high, share, slant[begin])
         near = low[step] + (high[step] - low[step]) * share
         slope = 1.0 / (low[step + 1] + (high[step + 1] - low[step + 1]) * share - near)
-        found = _around(
+        pair = _Pair(
             low, high, moments[record] if record > 0 else -np.inf,
-            moments[after] if after > record else np.inf, moments[record], pace, step, near, slope,
-            first, line[begin:stop], slant[begin:stop], pixel[begin:stop],
+            moments[after] if after > record else np.inf, moments[record], pace,
+        )  # fmt: skip
+        found = _around(
+            pair, _Guess(step, near, slope), table.pixels, line[begin:stop], slant[begin:stop],
+            pixel[begin:stop],
         )  # fmt: skip
         if not found:
             for x in range(begin, stop):
-                pixel[x], record = _pixel(moments, table, first, line[x], slant[x], record)
+                pixel[x], record = _pixel(table, line[x], slant[x], record)
 
 
 _RUN = 64
@@ -102,10 +169,10 @@ _RUN = 64
 
 
 @kernel
-def _around(
-    low, high, begin, stop, moment, pace, anchor, start, slope, first, line, slant, pixel
-):  # fmt: skip
+def _around(pair, guessed, first, line, slant, pixel):
     """Pixels of a run between two records, from a guess that may be one step off; whether it was."""
+    low, high, begin, stop, moment, pace = pair
+    anchor, start, slope = guessed
     end = low.size - 2
     good = True
     for x in range(line.size):
@@ -130,8 +197,9 @@ def _around(
 
 
 @kernel
-def _pixel(moments, table, first, line, slant, record):
+def _pixel(table, line, slant, record):
     """Pixel at which a slant range lies in a line, and the record before that line."""
+    moments, first = table.lines, table.pixels
     if not math.isfinite(line):
         return np.nan, record
     last = moments.size - 1
@@ -142,7 +210,7 @@ def _pixel(moments, table, first, line, slant, record):
     after = min(record + 1, last)
     pace = 1.0 / (moments[after] - moments[record]) if after > record else 0.0
     share = min(max((line - moments[record]) * pace, 0.0), 1.0)
-    low, high = table[record], table[after]
+    low, high = table.slant_m[record], table.slant_m[after]
     n = _step(low, high, share, slant)
     near = low[n] + (high[n] - low[n]) * share
     far = low[n + 1] + (high[n + 1] - low[n + 1]) * share
@@ -163,33 +231,26 @@ def _step(low, high, share, slant):
 
 
 @kernel
-def image_row(
-    nodes, moments, table, first, cell, shift, ladder, row, col, height, line, pixel
-):  # fmt: skip
+def image_row(image, row, col, height, line, pixel):
     """Line and pixel in the image of a run of pixels at given heights.
 
     Bilinear between the nodes of a cell, quadratic in height through three steps of the ladder.
 
     Args:
-        nodes: (2, step, node row, node column) float64: line and slant range at the nodes.
-        moments: see `pixels_at`; without records, nodes hold pixels.
-        table: see `pixels_at`.
-        first: see `pixels_at`.
-        cell: first cell, counted from the grid's origin.
-        shift: cells have 1 << shift pixels.
-        ladder: height of the first step and distance between steps, in m.
+        image: `geometry.ImageLattice`.
         row: as in `heights_of_row`.
         col: as in `heights_of_row`.
         height: (run,) float64.
         line: (run,) float64, written; not finite where the height is not.
         pixel: as `line`.
     """
+    cell, shift, ladder = image.cell, image.shift, image.ladder
     size = 1 << shift
     part = 1.0 / size
     i = (row >> shift) - cell[0]
     down = (row & (size - 1)) * part
-    top = nodes.shape[1] - 3
-    slant = np.empty(line.size) if moments.size > 0 else pixel
+    top = image.nodes.shape[1] - 3
+    slant = np.empty(line.size) if image.table.lines.size > 0 else pixel
     x = 0
     while x < line.size:
         k = ((col + x) >> shift) - cell[1]
@@ -201,14 +262,12 @@ def image_row(
         line[x:stop], slant[x:stop] = np.nan, np.nan
         first_base = _base((lowest - ladder[0]) / ladder[1], top) if lowest <= highest else 1
         last_base = _base((highest - ladder[0]) / ladder[1], top) if lowest <= highest else 0
+        spot = _Spot(i, k, down, t * part, part)
         for base in range(first_base, last_base + 1, 2):
-            _cell_row(
-                nodes, i, k, down, t * part, part, base, top, ladder, height[x:stop],
-                line[x:stop], slant[x:stop],
-            )  # fmt: skip
+            _cell_row(image, spot, base, height[x:stop], line[x:stop], slant[x:stop])
         x = stop
-    if moments.size > 0:
-        pixels_at(moments, table, first, line, slant, pixel)
+    if image.table.lines.size > 0:
+        pixels_at(image.table, line, slant, pixel)
 
 
 @kernel
@@ -218,8 +277,10 @@ def _base(t, top):
 
 
 @kernel
-def _cell_row(nodes, i, k, down, across, part, base, top, ladder, height, line, pixel):
+def _cell_row(image, spot, base, height, line, pixel):
     """`image_row` within a cell, for the heights of one parabola."""
+    nodes, ladder, top = image.nodes, image.ladder, image.nodes.shape[1] - 3
+    i, k, down, across, part = spot
     left, step = np.empty(6), np.empty(6)
     for n in range(6):
         plane = nodes[n // 3, base + n % 3]
@@ -259,12 +320,13 @@ def _inside(line, pixel, shape, last, nearest, good):
 
 
 @kernel
-def _neighbours(t, good, first, size, stride, begin, step, weight):
+def _neighbours(t, good, axis, begin, step, weight):
     """Along an axis: where the neighbour before lies in a plane, the step to the one after, its weight.
 
     Both are the same where the one after has no weight. Places outside the image stand for the
     plane's first pixel.
     """
+    first, size, stride = axis
     for x in range(t.size):
         place = t[x] if good[x] else np.float64(first)
         place = min(max(place, 0.0), size - 1.0)
@@ -276,8 +338,9 @@ def _neighbours(t, good, first, size, stride, begin, step, weight):
 
 
 @kernel
-def _blend(plane, begin, right, down, across, along, value):
+def _blend(plane, steps, value):
     """Bilinear values; not finite where a neighbour is missing."""
+    begin, right, down, across, along = steps
     for x in range(value.size):
         # Unsigned: signed indices cost a test for counting from the end.
         i, k = np.uint64(begin[x]), np.uint64(right[x])
@@ -289,45 +352,27 @@ def _blend(plane, begin, right, down, across, along, value):
 
 
 @kernel
-def sample(
-    planes, first, shape, nodes, moments, table, start, cell, shift, ladder, origin,
-    dem, dem_nodes, dem_cell,
-    places, out, bands, filled, valid, nearest, last,
-):  # fmt: skip
+def sample(part, image, heights, target, nearest, last):
     """Sample patches from calibrated power, in place; all bands at the same coordinates.
 
     Args:
-        planes: (band, y, x) float32 of a part of the image; NaN where missing.
-        first: row and column of the part's first pixel in the image.
-        shape: rows and columns of the whole image.
-        nodes: of the image, see `image_row`.
-        moments: see `image_row`.
-        table: see `image_row`.
-        start: `first` there.
-        cell: see `image_row`.
-        shift: see `image_row`.
-        ladder: see `image_row`.
-        origin: row and column of the unit's first pixel, counted from the grid's origin.
-        dem: see `heights_of_row`.
-        dem_nodes: `nodes` there.
-        dem_cell: `cell` there.
-        places: as in `resample.sample`, as are the next four.
-        out: (patch, band, y, x) float32.
-        bands: place of each plane in `out`.
-        filled: (patch, y, x) uint8.
-        valid: (patch, y, x) uint8.
+        part: `Part`.
+        image: `geometry.ImageLattice`.
+        heights: `geometry.Heights`.
+        target: `resample.Target`; `out` is float32.
         nearest: take the nearest pixel instead of four.
         last: largest line coordinate that the image answers for.
     """
+    planes, first, shape = part
+    places, out, bands, filled, valid = target
     size = out.shape[3]
     v, u, height = np.empty(size), np.empty(size), np.empty(size)
     line, pixel = np.empty(size), np.empty(size)
-    begin, right, down = (
-        np.empty(size, np.int64),
-        np.empty(size, np.int64),
-        np.empty(size, np.int64),
-    )
-    along, across = np.empty(size, np.float32), np.empty(size, np.float32)
+    steps = _Steps(
+        np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64),
+        np.empty(size, np.float32), np.empty(size, np.float32),
+    )  # fmt: skip
+    rows, cols = _Axis(first[0], shape[0], planes.shape[2]), _Axis(first[1], shape[1], 1)
     value = np.empty(size, np.float32)
     good = np.empty(size, np.bool_)
     flat = planes.reshape(planes.shape[0], -1)
@@ -341,21 +386,19 @@ def sample(
                 wanted |= free[x] == 0
             if not wanted:
                 continue
-            row, col = places[p, 0] + origin[0] + y, places[p, 1] + origin[1]
-            heights_of_row(dem, dem_nodes, dem_cell, row, col, v, u, height)
-            image_row(
-                nodes, moments, table, start, cell, shift, ladder, row, col, height, line, pixel
-            )
+            row, col = places[p, 0] + image.origin[0] + y, places[p, 1] + image.origin[1]
+            heights_of_row(heights, row, col, v, u, height)
+            image_row(image, row, col, height, line, pixel)
             _inside(line, pixel, shape, last, nearest, good)
             for x in range(size):
-                begin[x] = 0
-            _neighbours(line, good, first[0], shape[0], planes.shape[2], begin, down, along)
-            _neighbours(pixel, good, first[1], shape[1], 1, begin, right, across)
+                steps.begin[x] = 0
+            _neighbours(line, good, rows, steps.begin, steps.down, steps.along)
+            _neighbours(pixel, good, cols, steps.begin, steps.right, steps.across)
             for n in range(planes.shape[0]):
-                _blend(flat[n], begin, right, down, across, along, value)
-                target = out[p, bands[n], y]
+                _blend(flat[n], steps, value)
+                band = out[p, bands[n], y]
                 for x in range(size):
-                    target[x] = value[x] if (free[x] == 0) & good[x] else target[x]
+                    band[x] = value[x] if (free[x] == 0) & good[x] else band[x]
                 for x in range(size):
                     good[x] &= math.isfinite(value[x])
             for x in range(size):
@@ -363,35 +406,20 @@ def sample(
 
 
 @kernel
-def coordinates(
-    nodes, moments, table, start, cell, shift, ladder, origin, dem, dem_nodes, dem_cell,
-    place, line, pixel, heights,
-):  # fmt: skip
+def coordinates(image, heights, place, line, pixel, height):
     """Line, pixel and height of every pixel of a window, into (y, x) arrays.
 
     Args:
-        nodes: see `sample`, as are the next ten.
-        moments: …
-        table: …
-        start: …
-        cell: …
-        shift: …
-        ladder: …
-        origin: …
-        dem: …
-        dem_nodes: …
-        dem_cell: …
+        image: `geometry.ImageLattice`.
+        heights: `geometry.Heights`.
         place: row and column of the window's first pixel in the unit.
         line: (y, x) float64, written, as are the next two.
         pixel: …
-        heights: …
+        height: …
     """
     size = line.shape[1]
     v, u = np.empty(size), np.empty(size)
     for y in range(line.shape[0]):
-        row, col = place[0] + origin[0] + y, place[1] + origin[1]
-        heights_of_row(dem, dem_nodes, dem_cell, row, col, v, u, heights[y])
-        image_row(
-            nodes, moments, table, start, cell, shift, ladder, row, col, heights[y], line[y],
-            pixel[y],
-        )  # fmt: skip
+        row, col = place[0] + image.origin[0] + y, place[1] + image.origin[1]
+        heights_of_row(heights, row, col, v, u, height[y])
+        image_row(image, row, col, height[y], line[y], pixel[y])

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyproj
@@ -29,7 +29,7 @@ from ..compiled import kernel
 from ..radar.doppler import ecef, locate
 from ..radar.orbit import Orbit
 from ..rasters import BlockReader
-from .geometry import Heights, ImageLattice
+from .geometry import Heights, ImageLattice, RangeTable
 from .kernels import heights_of_row, image_row
 from .profiles import LINES, PROFILES, STEP_M
 from .shadow import Masks
@@ -37,7 +37,7 @@ from .shadow import Masks
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-    from .dem import Dem
+    from ..heights import Dem
 
 Array = NDArray[np.float64]
 
@@ -45,6 +45,17 @@ NAMES = ("local_incidence", "ellipsoid_incidence", "layover_shadow")
 """Layers in the order of their codes."""
 _UP_M = 2000.0
 """Height at which the line of sight is taken a second time."""
+
+
+class Sights(NamedTuple):
+    """What angles need, around a unit."""
+
+    values: Array
+    """(9, node row, node column), see `sights`."""
+    cell: tuple[int, int]
+    """First node, in cells from the grid's origin."""
+    shift: int
+    """Cells have 1 << shift pixels."""
 
 
 class TerrainLayers:
@@ -69,7 +80,7 @@ class TerrainLayers:
         """
         self.image, self.masks = image, masks
         self.heights = Heights.of(dem, geobox.pad(2))
-        self.sights = sights(geobox, orbit, image.shift)
+        self.sights = Sights(sights(geobox, orbit, image.shift), image.cell, image.shift)
         self.bands = np.full(len(NAMES), -1, np.int64)
         for place, name in enumerate(names):
             self.bands[NAMES.index(name)] = first + place
@@ -91,7 +102,7 @@ class TerrainLayers:
         self, places: NDArray[np.int64], out: NDArray[Any], filled: NDArray[np.uint8],
         valid: NDArray[np.uint8],
     ) -> None:  # fmt: skip
-        """Write the layers of patches; arguments as in `resample.sample`."""
+        """Write the layers of patches; arguments as in `resample.Target`."""
         size = out.shape[-1]
         line, ground = np.empty((2, size, size))
         height = np.empty((size + 2, size + 2))
@@ -100,28 +111,25 @@ class TerrainLayers:
             self._heights(row - 1, col - 1, height)
             if self.bands[:2].max() >= 0:
                 angles(
-                    height, self.sights, self.image.cell, self.image.shift, row, col,
-                    self.bands, out[number], filled[number], valid[number],
+                    height, self.sights, (row, col), self.bands,
+                    out[number], filled[number], valid[number],
                 )  # fmt: skip
             if self.bands[2] >= 0:
                 self._places(row, col, height[1:-1, 1:-1], line, ground)
                 self._mark(line, ground, out[number, self.bands[2]], filled[number])
 
     def _heights(self, row: int, col: int, height: Array) -> None:
-        lattice, room = self.heights.lattice, np.empty((2, height.shape[1]))
+        room = np.empty((2, height.shape[1]))
         for y in range(height.shape[0]):
-            heights_of_row(
-                self.heights.values, lattice.nodes, lattice.cell, row + y, col, *room, height[y]
-            )
+            heights_of_row(self.heights, row + y, col, *room, height[y])
 
     def _places(self, row: int, col: int, height: Array, line: Array, ground: Array) -> None:
         """Line, and slant range on the ellipsoid, by which profiles are found."""
-        image, room = self.image, np.empty(height.shape[1])
-        none = np.zeros(0), np.zeros((0, 0)), (0.0, 1.0)  # slant ranges stay slant ranges
-        at = image.cell, image.shift, image.ladder
+        room = np.empty(height.shape[1])
+        image = self.image._replace(table=RangeTable.none())  # slant ranges stay slant ranges
         for y in range(height.shape[0]):
-            image_row(image.nodes, *none, *at, row + y, col, height[y], line[y], room)
-            image_row(image.nodes, *none, *at, row + y, col, 0.0 * height[y], room, ground[y])
+            image_row(image, row + y, col, height[y], line[y], room)
+            image_row(image, row + y, col, 0.0 * height[y], room, ground[y])
 
     def _mark(
         self, line: Array, ground: Array, out: NDArray[Any], filled: NDArray[np.uint8]
@@ -180,21 +188,20 @@ def sights(geobox: GeoBox, orbit: Orbit, shift: int) -> Array:
 
 
 @kernel
-def angles(height, sights, cell, shift, row, col, bands, out, filled, valid):
+def angles(height, sights, place, bands, out, filled, valid):
     """Incidence angles of a patch in degrees, in place.
 
     Args:
         height: (y + 2, x + 2) heights of the patch and one pixel around it, NaN where unknown.
-        sights: see `sights`.
-        cell: first node, in cells from the grid's origin.
-        shift: cells have 1 << shift pixels.
-        row: first row of the patch, counted from the grid's origin.
-        col: its first column.
+        sights: `Sights`.
+        place: first row and column of the patch, counted from the grid's origin.
         bands: place of the local and of the ellipsoid's angle in `out`; -1 for not wanted.
         out: (band, y, x) float32.
-        filled: (y, x) uint8, see `resample.sample`.
+        filled: (y, x) uint8, see `resample.Target`.
         valid: (y, x) uint8.
     """
+    near, cell, shift = sights
+    row, col = place
     size = 1 << shift
     part = 1.0 / size
     at = np.empty(9)
@@ -213,10 +220,8 @@ def angles(height, sights, cell, shift, row, col, bands, out, filled, valid):
             k = ((col + x) >> shift) - cell[1]
             across = ((col + x) & (size - 1)) * part
             for n in range(9):
-                upper = sights[n, i, k] + (sights[n, i, k + 1] - sights[n, i, k]) * across
-                lower = (
-                    sights[n, i + 1, k] + (sights[n, i + 1, k + 1] - sights[n, i + 1, k]) * across
-                )
+                upper = near[n, i, k] + (near[n, i, k + 1] - near[n, i, k]) * across
+                lower = near[n, i + 1, k] + (near[n, i + 1, k + 1] - near[n, i + 1, k]) * across
                 at[n] = upper + (lower - upper) * down
             up = at[5] + here * at[8]
             if bands[1] >= 0:

@@ -28,7 +28,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyproj
@@ -45,7 +45,7 @@ from .geometry import RangeTable
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-    from .dem import Dem
+    from ..heights import Dem
 
 Array = NDArray[np.float64]
 
@@ -64,12 +64,9 @@ _UNIT_M = 1000.0
 """Height at which the vertical's way out of the plane is measured."""
 
 
-@dataclass(frozen=True, eq=False)
-class Profiles:
-    """All profiles of an image over the surroundings of a unit."""
+class Cuts(NamedTuple):
+    """Exact solutions at the nodes of an image, between which profiles are interpolated."""
 
-    name: str
-    """What tells them from those of other images of the unit."""
     ground: Array
     """(4, node row, node column): row and column in the height model of the ellipsoid's point,
     and what is to be added to them for each metre of height to stay on the line."""
@@ -79,6 +76,15 @@ class Profiles:
     """First node, in nodes from line 0 and from slant range 0."""
     ladder: tuple[float, float]
     """First height of `seen` and the distance between heights, in m."""
+
+
+@dataclass(frozen=True, eq=False)
+class Profiles:
+    """All profiles of an image over the surroundings of a unit."""
+
+    name: str
+    """What tells them from those of other images of the unit."""
+    cuts: Cuts
     heights: NDArray[np.float32]
     """(y, x) metres above the ellipsoid, NaN where unknown."""
     table: RangeTable
@@ -98,14 +104,11 @@ class Profiles:
 
         Nothing for lines that were not asked for when this was made.
         """
-        row = self.line(number) / _NODE - self.cell[0]
-        if not 0 <= row < self.ground.shape[1] - 1:
+        row = self.line(number) / _NODE - self.cuts.cell[0]
+        if not 0 <= row < self.cuts.ground.shape[1] - 1:
             return None
         slant, angle = np.empty(self.count), np.empty(self.count)
-        trace(
-            self.ground, self.seen, self.cell, self.ladder, self.heights, self.line(number),
-            self.start, slant, angle,
-        )  # fmt: skip
+        trace(self.cuts, self.heights, self.line(number), self.start, slant, angle)
         return slant, angle
 
 
@@ -162,10 +165,10 @@ def profiles(
         )
         time_s, seen[0, k] = locate(orbit, place)
         seen[1, k] = _look_angle(orbit, time_s, seen[0, k], place)
+    ground = np.stack([row, col, -off * row_line, -off * col_line])
     return Profiles(
-        name, np.stack([row, col, -off * row_line, -off * col_line]), seen, cell,
-        (float(levels[0]), LADDER_M), dem.heights, RangeTable.of(annotation),
-        cols, int(steps[0]), int(steps[-1] - steps[0]),
+        name, Cuts(ground, seen, cell, (float(levels[0]), LADDER_M)), dem.heights,
+        RangeTable.of(annotation), cols, int(steps[0]), int(steps[-1] - steps[0]),
     )  # fmt: skip
 
 
@@ -189,20 +192,18 @@ def _ranges(annotation: Annotation, orbit: Orbit, around: GeoBox) -> tuple[float
 
 
 @kernel
-def trace(ground, seen, cell, ladder, dem, line, start, slant, angle):  # type: ignore[no-untyped-def]
+def trace(cuts, dem, line, start, slant, angle):  # type: ignore[no-untyped-def]
     """Follow the ground along a line, into `slant` and `angle`.
 
     Args:
-        ground: see `Profiles`, as are the next three.
-        seen: …
-        cell: …
-        ladder: …
+        cuts: `Cuts`.
         dem: (y, x) float32 heights, NaN where unknown.
         line: of the image, may have a fraction.
         start: first sample, in steps from slant range 0.
         slant: (sample,) float64, written: m; NaN beside a void and outside the height model.
         angle: (sample,) float64, written: radians.
     """
+    ground, seen, cell, ladder = cuts
     levels, columns = seen.shape[1], seen.shape[3]
     place = line / 64.0
     i = math.floor(place)

@@ -11,9 +11,9 @@ import math
 from typing import TYPE_CHECKING
 
 from ..errors import GridError
+from ..heights import Dem, read_dem
 from ..radar.annotation import Annotation
 from ..radar.orbit import Orbit
-from .dem import Dem, read_dem
 from .profiles import Profiles, Strips, profiles
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from ..batches import batches, published, read_labels, read_patches
 from ..errors import IncompleteError, StorageError
 from ..layers import Values
 from ..progress import bar
-from ..stacks import Stack, open_stack
+from ..stacks import LABEL, Stack, open_stack
 from ..tables import read_geoparquet
 from .metrics import IGNORE
 
@@ -61,7 +61,6 @@ class Samples:
     shown: Mapping[str, Sequence[NDArray[np.bool_]]]
     """Split → per modality of `inputs` (row, step) which images are published."""
     stacks: Path
-    labels: Path
     level: Level
     inputs: tuple[str, ...]
     """Modalities in the order of the channels."""
@@ -86,15 +85,14 @@ Predictor = Callable[[Batch], NDArray[np.uint8]]
 
 
 def open_samples(
-    manifest: Path, stacks: Path, labels: Path, inputs: Sequence[str], level: Level,
+    manifest: Path, stacks: Path, inputs: Sequence[str], level: Level,
     dates: Path | None = None, *, one_a_day: bool = False,
 ) -> Samples:  # fmt: skip
     """Find the patches of each split and the channels of the chosen inputs.
 
     Args:
         manifest: GeoParquet with one row a patch, see docs/plan.md.
-        stacks: folder with UNIT/MODALITY.zarr.
-        labels: folder with UNIT.tif, one band per level.
+        stacks: folder with UNIT/MODALITY.zarr and UNIT/label.zarr.
         inputs: modalities in the order of the channels.
         level: legend level to learn.
         dates: table of dates, see `batches.published`.
@@ -125,7 +123,6 @@ def open_samples(
         patches=patches,
         shown=shown,
         stacks=stacks,
-        labels=labels,
         level=level,
         inputs=tuple(inputs),
         channels=_common_channels(stacks, sorted(set(kept["unit"].astype(str))), inputs),
@@ -162,8 +159,7 @@ def read_batches(
         only: ascending rows of the split, if not all.
 
     Raises:
-        StorageError: a stack or label raster is missing, damaged or lacks a patch or the level.
-        SceneError: a label raster cannot be decoded.
+        StorageError: a stack is missing, damaged or lacks a patch or the level.
     """
     table, shown = samples.patches[split], samples.shown.get(split, ())
     if only is not None:
@@ -173,8 +169,9 @@ def read_batches(
     for shard in batches(table, samples.stacks, samples.inputs[0]):
         if shard.unit != unit:
             unit = shard.unit
-            opened = [open_stack(samples.stacks / unit / f"{m}.zarr") for m in samples.inputs]
-        planes = sum(len(s.info.bands) * len(s.info.times) for s in opened)
+            names = (*samples.inputs, LABEL)
+            opened = [open_stack(samples.stacks / unit / f"{name}.zarr") for name in names]
+        planes = sum(len(s.info.bands) * len(s.info.times) for s in opened[:-1])
         for where in _pieces(shard, planes):
             ids = table["patch_id"].iloc[where.rows]
             mine = [part[where.rows] for part in shown]
@@ -201,7 +198,8 @@ def _read_batch(
     shown: Sequence[NDArray[np.bool_]],
 ) -> Batch:  # fmt: skip
     layers, observed = [], []
-    for stack, chosen in zip(opened, shown, strict=True):
+    *images, label = opened
+    for stack, chosen in zip(images, shown, strict=True):
         data = read_patches(stack, where)
         if len(stack.info.measured) < len(stack.info.bands):
             data = data[:, :, stack.info.measured]
@@ -211,9 +209,8 @@ def _read_batch(
         layers.append(values)
         observed.append(valid)
     valid = np.logical_and.reduce(observed)
-    path = samples.labels / f"{where.unit}.tif"
-    codes = read_labels(path, where, [samples.level.name])[:, 0]
-    labels = codes_to_indices(codes, samples.level, path)
+    codes = read_labels(label, where, [samples.level.name])[:, 0]
+    labels = codes_to_indices(codes, samples.level, label.path)
     labels[~valid] = IGNORE
     inputs = np.concatenate(layers, axis=1)
     inputs *= valid[:, None]

@@ -66,7 +66,6 @@ Models = dict[str, dict[bool, Predictor]]
 def training(
     manifest: Path,
     stacks: Path,
-    labels: Path,
     statistics: Path,
     settings: Path,
     output: Path,
@@ -78,8 +77,7 @@ def training(
 
     Args:
         manifest: GeoParquet with one row a patch and its split.
-        stacks: folder with UNIT/MODALITY.zarr.
-        labels: folder with UNIT.tif, one band per legend level.
+        stacks: folder with UNIT/MODALITY.zarr and UNIT/label.zarr.
         statistics: `statistics.json`: figures of bands and classes over the train split.
         settings: settings file of the stage `training`.
         output: where `metrics.json` goes. A model that fails is written down, not raised:
@@ -99,7 +97,7 @@ def training(
 
     def measured() -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         samples = open_samples(
-            manifest, stacks, labels, _inputs(wanted, settings), _level(wanted),
+            manifest, stacks, _inputs(wanted, settings), _level(wanted),
             dates or manifest.with_name("dates.parquet"), one_a_day=wanted.layouts.one_a_day,
         )  # fmt: skip
         with bar("training", 2, "part") as advance:

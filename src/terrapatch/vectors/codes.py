@@ -128,7 +128,7 @@ class FieldCrosswalk:
                 code = _WORDS[text] if text in _WORDS else int(text)
                 if code == _BACKGROUND:
                     if background is None:
-                        raise ValueError("'background' needs reference.background in the recipe")
+                        raise ValueError("'background' needs background in the recipe")
                     code = background
                 if code not in (IGNORE, DISCARD) and code not in legend.finest.codes:
                     raise ValueError(f"{code} is no class of legend {legend.name!r}")
@@ -146,7 +146,7 @@ class FieldCrosswalk:
             if listed - {IGNORE}:
                 raise LegendError(
                     f"crosswalk {name!r}: source_code {left} has a row there and stands under "
-                    "reference.ignore_codes too; take it out of one of them"
+                    "ignore_codes too; take it out of one of them"
                 )
             codes.setdefault(_ALL, {})[left] = IGNORE
         return cls(Path(name).stem, codes)

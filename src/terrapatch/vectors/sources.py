@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Entries of a recipe (`reference.vectors`, `reference.networks`) as features with classes.
+"""Entries of a recipe (`vectors`, `networks`) as features with classes.
 
 Plan and reference stage read the same way: what passes the plan passes the stage.
 """
@@ -67,7 +67,7 @@ class Source:
     """An open entry of a recipe."""
 
     entry: str
-    """Its place in the recipe, for example `reference.vectors.0`."""
+    """Its place in the recipe, for example `vectors.0`."""
     settings: VectorSource | NetworkSource
     layer: Layer
     columns: Mapping[str, str]
@@ -137,7 +137,7 @@ class Source:
             remedy = (
                 "networks take lines or polygons"
                 if self.is_network
-                else "vectors take polygons: give lines under reference.networks"
+                else "vectors take polygons: give lines under networks"
             )
             raise SceneError(
                 f"{self.layer.where} ({self.entry}): {int(wrong.sum())} feature(s) are "
@@ -226,7 +226,7 @@ def open_vectors(
     reference: LabelsSettings, number: int, path: str, legend: Legend, unpack_to: Path,
     *, layer: str | None = None, crs: str | None = None,
 ) -> Source:  # fmt: skip
-    """Open a file of `reference.vectors`.
+    """Open a file of `vectors`.
 
     Args:
         reference: settings of the stage.
@@ -242,7 +242,7 @@ def open_vectors(
         LegendError: the crosswalk is wrong, or the file is of another product.
         RecipeError: the entry names no code attribute.
     """
-    entry, wanted = f"reference.vectors.{number}", reference.vectors[number]
+    entry, wanted = f"vectors.{number}", reference.vectors[number]
     schema = schema_of(wanted.product, wanted.year)
     fields = wanted.fields or (schema.codes if wanted.code is None else ())
     codes: FieldCrosswalk | OneClass
@@ -283,8 +283,8 @@ def open_network(
     reference: LabelsSettings, number: int, path: str, legend: Legend, unpack_to: Path,
     *, layer: str | None = None, crs: str | None = None,
 ) -> Source:  # fmt: skip
-    """Open a file of `reference.networks`; see `open_vectors`."""
-    entry, wanted = f"reference.networks.{number}", reference.networks[number]
+    """Open a file of `networks`; see `open_vectors`."""
+    entry, wanted = f"networks.{number}", reference.networks[number]
     _check_class(f"{entry}.code", wanted.code, legend)
     schema = schema_of(wanted.product, wanted.year)
     if wanted.buffer_m is not None:
@@ -333,5 +333,5 @@ def code_error(lines: list[str]) -> LegendError:
     """The one error for all codes that lead nowhere."""
     return LegendError(
         "\n".join(lines) + "\nadd the codes to the crosswalk or the rules (a class, discard, "
-        "ignore), list them under reference.ignore_codes, or name another table"
+        "ignore), list them under ignore_codes, or name another table"
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The steps of `reference.clean`, one after the other.
+"""The steps of `clean`, one after the other.
 
 Laws (with the steps that keep them in docs/references.md):
 1. After `mmu` and `fill` no component is below the minimum mapping unit; nor after `settle`.
@@ -210,7 +210,7 @@ def _area(
     named = {code for step in steps for code in _named(step)} | set(protect)
     if named - known:
         raise LegendError(
-            f"reference.clean, reference.protect: codes {sorted(named - known)} are no classes of "
+            f"clean, protect: codes {sorted(named - known)} are no classes of "
             f"the legend; its classes are {sorted(known)}"
         )
     for name, array in (("network", network), ("inside", inside)):

@@ -254,7 +254,7 @@ def reach_px(max_distance_m: float, pixel_m: tuple[float, float], method: str) -
     reach = max_distance_m / min(pixel_m)
     if reach >= _FAR:
         raise RecipeError(
-            f"reference.clean: fill.max_distance_m {max_distance_m:g} is {reach:.0f} pixels; the "
+            f"clean: fill.max_distance_m {max_distance_m:g} is {reach:.0f} pixels; the "
             f"most is {_FAR - 1}"
         )
     if method == "vote":

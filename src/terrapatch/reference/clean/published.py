@@ -39,7 +39,7 @@ def fill_knn_rows(labels: NDArray[np.uint8], *, hole: int, neighbours: int) -> N
         rows, columns = labels.shape
         minutes, gigabytes = 1.6 * rows**2 * columns / 4096**3, 2 * labels.size / MAX_CELLS
         raise RecipeError(
-            f"reference.clean: fill by knn_rows on {rows} x {columns} pixels would take about "
+            f"clean: fill by knn_rows on {rows} x {columns} pixels would take about "
             f"{minutes:.0f} minutes and {gigabytes:.0f} GB; it is for comparison on at most "
             f"{MAX_CELLS} pixels. Use method: nearest, or smaller units (sampling.unit_patches)"
         )

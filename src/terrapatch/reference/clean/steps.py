@@ -194,8 +194,8 @@ def _opening(labels: Labels, step: OpeningStep, area: Area) -> Result:
 def _networks(labels: Labels, step: NetworksStep, area: Area) -> Result:
     if area.network is None:
         raise RecipeError(
-            "reference.clean: networks has nothing to burn; name roads or rails under "
-            "reference.networks, or leave the step out"
+            "clean: networks has nothing to burn; name roads or rails under "
+            "networks, or leave the step out"
         )
     free = ~area.fixed
     free[NODATA] = step.over_nodata

@@ -5,20 +5,20 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from .layers import AnyLayer, ImageLayer
-from .sensors import Sentinel1Settings, Sentinel2Settings
-
-if TYPE_CHECKING:
-    from . import (
-        CatalogSettings,
-        LabelsSettings,
-        LayoutsSettings,
-        PatchesSettings,
-        SimulateSettings,
-        TrainingSettings,
-    )
+from .sections import (
+    AnyLayer,
+    CatalogSettings,
+    ImageLayer,
+    LabelsSettings,
+    LayoutsSettings,
+    PatchesSettings,
+    Sentinel1Settings,
+    Sentinel2Settings,
+    SimulateSettings,
+    TrainingSettings,
+)
 
 
 class Whole(Protocol):
@@ -65,8 +65,8 @@ def _of_layers(whole: Whole) -> list[str]:
         found.append(
             "layers: give at least one layer of images, for example sentinel2: {kind: sentinel2}"
         )
-    if len(whole.labels) != 1:
-        found.append("layers: give one layer of labels, for example label: {kind: labels}")
+    if list(whole.labels) != ["label"]:
+        found.append("layers: give one layer of labels, which is called label: {kind: labels}")
     for name, image in whole.images.items():
         if isinstance(image, Sentinel1Settings):
             lacking = _heights(image) if not simulated else []
