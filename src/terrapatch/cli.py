@@ -16,13 +16,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from . import __version__, progress
 from .errors import InputError
 from .faults import verdict
 from .results import Results
 from .yamlfiles import changes
+
+if TYPE_CHECKING:
+    from .tables import Lock
 
 CHANGED = 10
 """Exit code of `plan --check` when the archive offers something else than the lock."""
@@ -129,37 +133,83 @@ def _simulate(args: argparse.Namespace) -> None:
 
 
 def _plan(args: argparse.Namespace) -> int:
-    from .recipe import load_recipe, read_settings, write_settings
-    from .tables import read_lock, write_lock
+    from .recipe import load_recipe, write_settings
 
     if (args.recipe is None) == (args.results is None):
         raise InputError("terrapatch plan: give either a recipe or --results FOLDER")
     if args.results:
         r = Results(args.results)
-    else:
-        recipe = load_recipe(args.recipe, changes(args.set))
-        r = Results.of(args.output, recipe.name)
+        return _look(r, r, args) if args.check else _stamped(r, args, lambda: _write_plan(r))
+    recipe = load_recipe(args.recipe, changes(args.set))
+    r = Results.of(args.output, recipe.name)
+    if not (args.check or args.set):
         write_settings(recipe, Path(r.root) / "settings")
-    from .catalog import changes as changes_of
-    from .catalog import describe, plan, write_slices
-    from .layouts import check_plan
+        return _stamped(r, args, lambda: _write_plan(r))
+    with TemporaryDirectory(prefix="terrapatch-") as folder:  # looking leaves no trace
+        write_settings(recipe, Path(folder) / "settings")
+        return _look(r, Results(folder), args)
 
-    settings, layout = Path(r.settings("plan")), Path(r.settings("layouts"))
+
+def _planned(r: Results, aside: Results) -> Lock:
+    """The lock that settings lead to; what it takes is made `aside` where `r` has it not."""
+    from .catalog import plan
+    from .layouts import check_plan
+    from .recipe import read_settings
+    from .stamps import Job, Stamps, read_stamp
+
+    layout = Path(aside.settings("layouts"))
     check_plan(layout)  # before an archive is written or searched
-    simulated = read_settings(r.settings("plan")).catalog.source == "simulated"
-    if simulated and not Path(r.catalog).is_file():
-        _simulate(argparse.Namespace(results=r.root, threads=2))
-    lock = plan(settings, archive=Path(r.archive) if simulated else None)
+    archive = None
+    if read_settings(aside.settings("plan")).catalog.source == "simulated":
+        job, archive = Job("simulate"), Path(r.archive)
+        there = read_stamp(job.stamp(r)) if Path(r.catalog).is_file() else None
+        if there is None or there.settings != Stamps.of_results(aside).wanted(job).settings:
+            archive = Path(aside.archive)
+            make = argparse.Namespace(results=aside.root, threads=2, verb="simulate")
+            _stamped(aside, make, lambda: _simulate(make))
+    lock = plan(Path(aside.settings("plan")), archive=archive, home=_home(r, aside))
     check_plan(layout, lock)
-    if not args.check:
-        write_lock(lock, r.lock)
-        write_slices(lock, read_settings(settings), Path(r.slices))
-        _say(f"{describe(lock)}\n{r.lock}")
-        return 0
+    return lock
+
+
+def _home(r: Results, aside: Results) -> Path | None:
+    return None if r == aside else Path(r.root)
+
+
+def _write_plan(r: Results) -> int:
+    from .catalog import describe, write_slices
+    from .recipe import read_settings
+    from .tables import write_lock
+
+    lock = _planned(r, r)
+    write_lock(lock, r.lock)
+    write_slices(lock, read_settings(r.settings("plan")), Path(r.slices))
+    _say(f"{describe(lock)}\n{r.lock}")
+    return 0
+
+
+def _look(r: Results, aside: Results, args: argparse.Namespace) -> int:
+    from .catalog import changes as changes_of
+    from .catalog import describe
+    from .tables import read_lock
+
+    lock = _planned(r, aside)
     old = read_lock(r.lock) if Path(r.lock).is_file() else None
     found = ["no lock yet"] if old is None else changes_of(old, lock)
     _say("\n".join([describe(lock), *found]))
+    if not args.check:
+        _say("nothing is written: --set is a look; `terrapatch build` with it makes it so")
+        return 0
     return CHANGED if found else 0
+
+
+def _stamped(r: Results, args: argparse.Namespace, run: Callable[[], int | None]) -> int:
+    """Run a stage, and leave what its result was made from beside it."""
+    from .stamps import Job, stamping
+
+    job = Job(args.verb, getattr(args, "unit", ""), getattr(args, "layer", ""))
+    with stamping(r, job):
+        return run() or 0
 
 
 def _build(args: argparse.Namespace) -> int:
@@ -345,6 +395,13 @@ VERBS: tuple[Verb, ...] = (
 """All commands, in the order of the flow."""
 
 
+STAGES = {
+    "simulate", "sampling", "stack", "patches", "splits", "layouts", "publish", "training", "report",
+    "validate",
+}  # fmt: skip
+"""Verbs that make a result, which has a stamp (`plan` sees to its own)."""
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser with all verbs."""
     top = argparse.ArgumentParser(
@@ -390,7 +447,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unit = "/".join(filter(None, (getattr(args, "unit", ""), getattr(args, "layer", ""))))
     progress.begin(args.verb, unit)
     try:
-        code = args.run(args) or 0
+        stage = args.verb in STAGES
+        code = (
+            _stamped(Results(args.results), args, lambda: args.run(args))
+            if stage
+            else args.run(args)
+        )
+        code = code or 0
     except (Exception, KeyboardInterrupt) as error:
         results = getattr(args, "results", None)
         code, message = verdict(error, args.verb, unit, results, args.traceback)

@@ -189,6 +189,14 @@ class Results:
         """The report to look at."""
         return f"{self.root}/report/index.html"
 
+    def stamp(self, stage: str, job: str = "all") -> str:
+        """What a job's result was made from."""
+        return f"{self.root}/stamps/{stage}/{job}.json"
+
+    def due(self, run: str) -> str:
+        """Stands while jobs of a run wait whose results are to be made again."""
+        return f"{self.root}/stamps/due/{run}"
+
     def log(self, stage: str, unit: str = "all") -> str:
         """Log of one job."""
         return f"{self.root}/logs/{stage}/{unit}.log"

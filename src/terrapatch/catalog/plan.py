@@ -59,13 +59,17 @@ SENSORS = ("sentinel2", "sentinel1", "reference")
 _Layer = TypeVar("_Layer", Sentinel2Settings, Sentinel1Settings)
 
 
-def plan(settings: Path, output: Path | None = None, archive: Path | None = None) -> Lock:
+def plan(
+    settings: Path, output: Path | None = None, archive: Path | None = None, home: Path | None = None
+) -> Lock:  # fmt: skip
     """Find scenes, choose among them, and say which units they make.
 
     Args:
         settings: `settings/plan.json`.
         output: where to write the lock; nothing is written if absent.
         archive: folder of the simulated archive (source `simulated`).
+        home: folder of results that is looked at and left as it is; absent: that of the settings,
+            where hashes are remembered.
 
     Returns:
         The lock: units by id, items by sensor and id, exclusions with their reasons.
@@ -78,15 +82,16 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
     resolved = read_settings(settings)
     notes: list[str] = []
     area, area_crs = read_area(resolved.area, notes)
-    sums = Sums(settings.parent.parent)
+    ours = settings.parent.parent
+    sums = Sums(home or ours)
     named = _named(resolved, sums)
     files = Files(resolved.catalog.hash_files, sums)
     vectors = find_vectors(
         resolved.label, area, area_crs, files, archive=archive,
-        unpack_to=settings.parent.parent / "unpacked",
+        unpack_to=ours / "unpacked",
     )  # fmt: skip
     outline = degrees(area, area_crs)
-    found = _found(resolved, archive, ours=settings.parent.parent)
+    found = _found(resolved, archive, ours=home or ours)
     optical, radar = _layer(resolved, Sentinel2Settings), _layer(resolved, Sentinel1Settings)
     wanted = [s for s in SENSORS if s == "reference" or s in resolved.images]
     chosen, excluded = choose(
@@ -115,7 +120,8 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
             errors += missing_slices(chosen, found.scenes, excluded, outline)
         items, beside, faults = _beside(radar, archive, items, files)
         errors += faults
-    sums.save()
+    if home is None:
+        sums.save()
     if errors:
         raise together(errors)
     units, left_out, boxes = locked_units(resolved, items, vectors, wanted, area, area_crs)
