@@ -29,7 +29,8 @@ from measure import SMALL
 from terrapatch.catalog.grd import read_product
 from terrapatch.catalog.scene import Files, locked_item
 from terrapatch.compiled import kernel
-from terrapatch.grid import Unit, geobox_to_dict, mgrs_tile_geobox, patch_windows
+from terrapatch.grid import Unit, geobox_to_dict, mgrs_tile_geobox
+from terrapatch.places import patch_windows
 from terrapatch.sections import Sentinel1Settings
 from terrapatch.simulate import grd, grd_metadata
 from terrapatch.simulate.grd_tables import AMPLITUDE, luts, noise_plane

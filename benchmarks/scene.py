@@ -17,7 +17,8 @@ import pyproj
 from odc.geo.geobox import GeoBox
 
 from measure import SMALL
-from terrapatch.grid import Unit, geobox_to_dict, patch_windows, snapped_geobox
+from terrapatch.grid import Unit, geobox_to_dict, snapped_geobox
+from terrapatch.places import patch_windows
 from terrapatch.tables import Lock, LockedAsset, LockedItem, LockedUnit, read_lock, write_lock
 
 HERE = Path(__file__).parent

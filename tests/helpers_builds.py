@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from contextlib import contextmanager
+import traceback
 from pathlib import Path
 
 import yaml
@@ -51,6 +51,21 @@ class Builds:
         self.folder = Path(folder)
         self.folder.mkdir(exist_ok=True)
 
+    def once(self, key, make):
+        """Folder that `make(folder)` has filled, now or before, here or in another process."""
+        folder, failed = self.folder / key, self.folder / f"{key}.failed"
+        with (self.folder / ".lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)  # builds take all cores: one after the other
+            if not folder.exists():
+                folder.mkdir()
+                try:
+                    make(folder)
+                except BaseException:
+                    failed.write_text(traceback.format_exc())
+                    raise
+        assert not failed.exists(), failed.read_text()
+        return folder
+
     def build(self, recipe, *words):
         """Folder in which a recipe was built, with what was said in `stdout.txt`, `stderr.txt`.
 
@@ -58,16 +73,9 @@ class Builds:
             recipe: name of a shipped recipe, or what stands in one of one's own.
             words: more words for `terrapatch build`.
         """
-        key = hashlib.sha256(json.dumps([recipe, words]).encode()).hexdigest()[:12]
         name = recipe if isinstance(recipe, str) else recipe["name"]
-        folder = self.folder / f"{name}-{key}"
-        with self._alone():
-            if not folder.exists():
-                folder.mkdir()
-                self._make(folder, recipe, name, words)
-        failed = folder / "failed.txt"
-        assert not failed.exists(), failed.read_text()
-        return folder
+        key = hashlib.sha256(json.dumps([recipe, words]).encode()).hexdigest()[:12]
+        return self.once(f"{name}-{key}", lambda folder: self._make(folder, recipe, name, words))
 
     def copy(self, to, recipe, *words):
         """The same, as a copy that may be changed."""
@@ -81,11 +89,7 @@ class Builds:
         done = terrapatch("build", recipe, "--cores", "2", *words, cwd=folder)
         (folder / "stdout.txt").write_text(done.stdout)
         (folder / "stderr.txt").write_text(done.stderr)
-        if done.returncode != 0:
-            (folder / "failed.txt").write_text(
-                f"build {recipe} {' '.join(words)} exited with {done.returncode}:\n"
-                f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
-            )
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
 
     def _take_archive(self, folder, recipe, name, words):
         """Copy the archive of another build that was simulated from the same settings."""
@@ -99,9 +103,3 @@ class Builds:
                 shutil.copytree(theirs / "archive", results / "archive")
                 (results / "archive" / "catalog.json").touch()
                 return
-
-    @contextmanager
-    def _alone(self):
-        with (self.folder / ".lock").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield

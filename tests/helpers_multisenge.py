@@ -10,10 +10,11 @@ import numpy as np
 
 from helpers_patches import write_labels
 from helpers_recipes import resolve
-from terrapatch.grid import Unit, geobox_to_dict, mgrs_tile_geobox, patch_windows
+from terrapatch.grid import Unit, geobox_to_dict, mgrs_tile_geobox
 from terrapatch.layers import Values
 from terrapatch.legend import load_legend
 from terrapatch.patches import patches
+from terrapatch.places import patch_windows
 from terrapatch.recipe import write_settings
 from terrapatch.results import Results
 from terrapatch.sampling import footprints

@@ -16,9 +16,11 @@ from scipy.ndimage import gaussian_filter
 
 from helpers_patches import write_labels
 from helpers_recipes import resolve
-from terrapatch.grid import geobox_to_dict, mosaic_units, patch_windows, snapped_geobox
+from terrapatch.grid import geobox_to_dict, snapped_geobox
 from terrapatch.layers import Values
 from terrapatch.legend import load_legend
+from terrapatch.places import patch_windows
+from terrapatch.places.mosaic import mosaic_units
 from terrapatch.recipe import write_settings
 from terrapatch.results import Results
 from terrapatch.sections import L2A_12

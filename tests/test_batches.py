@@ -111,7 +111,7 @@ def test_a_damaged_shard_is_an_error_that_names_it_and_the_command(hurt, name, h
     assert (
         str(path) if how in ("deleted", "emptied") else f"sentinel1.zarr/{name}: damaged"
     ) in text
-    assert f"run `terrapatch sentinel1 '{hurt.results.root}' b000_000`" in text
+    assert f"run `terrapatch stack '{hurt.results.root}' b000_000 sentinel1`" in text
 
 
 def test_a_stack_of_other_pixels_than_the_manifest_describes_is_refused(hurt):

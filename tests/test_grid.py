@@ -20,14 +20,13 @@ from terrapatch.grid import (
     geobox_to_dict,
     mgrs_tile_geobox,
     mgrs_tiles,
-    mosaic_units,
-    occupied,
     one_name,
-    patch_windows,
-    patches_along,
     snapped_geobox,
-    tile_units,
 )
+from terrapatch.places import occupied, patch_windows
+from terrapatch.places.mosaic import mosaic_units
+from terrapatch.places.tiles import tile_units
+from terrapatch.places.windows import patches_along
 from terrapatch.rasters import write_geotiff
 from terrapatch.sampling import footprints
 

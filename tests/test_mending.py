@@ -25,10 +25,8 @@ def packaged(kind: str, name: str) -> str:
     return (resources.files("terrapatch") / "data" / kind / f"{name}.csv").read_text("utf-8")
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
+def make(folder):
     """A small dataset whose recipe names an area, a legend and a crosswalk of one's own."""
-    folder = tmp_path_factory.mktemp("built")
     (folder / AREA).write_text(shapely.to_geojson(shapely.box(*BOX)))
     (folder / "legend.csv").write_text(packaged("legends", "cerradata4mm"))
     (folder / "walk.csv").write_text(packaged("crosswalks", "terraclass_cerrado"))
@@ -38,7 +36,11 @@ def built(tmp_path_factory):
     )  # fmt: skip
     done = terrapatch("build", "small.yaml", "--cores", "1", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+
+
+@pytest.fixture(scope="session")
+def built(builds):
+    return builds.once("mending", make)
 
 
 @pytest.fixture

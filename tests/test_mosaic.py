@@ -28,6 +28,7 @@ from terrapatch import mosaic, rasters, stacks
 from terrapatch.errors import GridError, SceneError, SourceError, StorageError
 from terrapatch.grid import snapped_geobox
 from terrapatch.mosaic import engine, sources
+from terrapatch.places import read_places
 from terrapatch.rasters import BlockReader
 from terrapatch.tables import read_columns
 
@@ -419,7 +420,7 @@ def test_patches_outside_the_unit_or_of_several_sizes_are_refused(scene, unit, t
     with pytest.raises(GridError, match="outside the unit"):
         unit.build([scene], bands=("B02",))
     with pytest.raises(StorageError, match="no readable table"):
-        mosaic.read_patches(tmp_path / "none.parquet", unit.geobox)
+        read_places(tmp_path / "none.parquet", unit.geobox)
     with pytest.raises(StorageError, match="no readable table"):
         read_columns(unit.folder / "footprints.parquet", ["patch_id", "colour"])
     assert read_columns(unit.folder / "footprints.parquet", ["y_px"]) == {"y_px": [0, 430]}

@@ -2,10 +2,7 @@
 """`multisenge-sample` by the command, in both modes: raw Theia, GRD, OCSGE2 and BD TOPO in, dataset out."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import geopandas as gpd
@@ -13,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import rasterio
-import yaml
 
+from helpers_builds import terrapatch
 from terrapatch.publish.facts import read_facts
 from terrapatch.publish.pages import prose
 
@@ -27,25 +24,9 @@ QUICK = {
 }
 
 
-def build(mode, folder):
-    """The results of a mode, by the command."""
-    (folder / "ms.yaml").write_text(yaml.safe_dump({"name": "ms", "mode": mode} | QUICK))
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    commands = [["build", "ms.yaml", "--cores", "2"]]
-    commands += [["labels", "results/ms", unit] for unit in TILES]
-    for words in commands:
-        command = [sys.executable, "-m", "terrapatch.cli", *words]
-        done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    return folder / "results" / "ms"
-
-
-# One test a mode: processes that share the tests would else build each for themselves.
 @pytest.mark.parametrize("mode", ["corrected", "published"])
-def test_the_sample_is_built_from_raw_products_as_the_release_was(tmp_path, mode):
-    results = build(mode, tmp_path)
+def test_the_sample_is_built_from_raw_products_as_the_release_was(builds, mode):
+    results = builds.build({"name": "ms", "mode": mode} | QUICK) / "results" / "ms"
     files_are_those_of_the_release_and_json_names_all_of_them(results, mode)
     the_tidy_table_says_of_each_image_what_its_name_cannot(results)
     labels_are_nearer_the_truth_than_the_polygons_were(results)
@@ -136,6 +117,8 @@ def tiles_overlap_no_more(results):
 def labels_are_nearer_the_truth_than_the_polygons_were(results):
     """The archive knows the true classes; 96 % of the faulty polygons' pixels are right."""
     for unit in TILES:
+        done = terrapatch("labels", "results/ms", unit, cwd=results.parents[1])
+        assert done.returncode == 0, done.stderr
         truth_path = results / "archive" / "truth" / f"{unit}.tif"
         with (
             rasterio.open(truth_path) as truth,

@@ -16,7 +16,9 @@ from pyproj import Transformer
 
 from helpers_multisenge import make_tiles
 from helpers_patches import settings_folder
-from terrapatch.grid import Unit, mgrs_tile_geobox, patch_windows, tile_footprint, tile_units
+from terrapatch.grid import Unit, mgrs_tile_geobox, tile_footprint
+from terrapatch.places import patch_windows
+from terrapatch.places.tiles import tile_units
 from terrapatch.sampling import footprints
 from terrapatch.splits import splits
 from terrapatch.splits.overlap import (

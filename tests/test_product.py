@@ -4,16 +4,12 @@
 import functools
 import json
 import operator
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
 import tifffile
-import yaml
 from pyproj import Geod
 
 from terrapatch.grid import snapped_geobox
@@ -47,8 +43,7 @@ def target_places():
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sample")
+def results(builds):
     recipe = {
         "name": "sample",
         "extends": "cerradata4mm-sample",
@@ -56,14 +51,7 @@ def results(tmp_path_factory):
         "training": {"models": ["forest"], "trees": 20, "required": False},
         "publish": {"quicklooks": 2},
     }
-    (folder / "sample.yaml").write_text(yaml.safe_dump(recipe))
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    command = [sys.executable, "-m", "terrapatch.cli", "build", "sample.yaml", "--cores", "2"]
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "results" / "sample"
+    return builds.build(recipe) / "results" / "sample"
 
 
 def ids(folder: Path, place: int) -> list[str]:

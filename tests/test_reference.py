@@ -25,8 +25,9 @@ from helpers_patches import (
     write_map,
 )
 from terrapatch.errors import GridError, IncompleteError, InputError, LegendError, SceneError
-from terrapatch.grid import geobox_to_dict, mosaic_units, snapped_geobox
+from terrapatch.grid import geobox_to_dict, snapped_geobox
 from terrapatch.legend import NODATA, Crosswalk, load_crosswalk, load_legend
+from terrapatch.places.mosaic import mosaic_units
 from terrapatch.recipe import read_settings
 from terrapatch.reference import label, labels, reference
 from terrapatch.reference.edges import HALO, edges

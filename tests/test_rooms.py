@@ -19,6 +19,7 @@ FLOORS = (
     {"tables", "archives", "compiled"},
     {"access", "exact"},
     {"rasters", "rasterfiles", "sums", "stacks", "resample", "patchfiles", "radar", "dates", "vectors"},
+    {"places"},
     {"mosaic", "heights", "batches", "dropping"},
     {"sentinel2", "sentinel1", "reference"},
     {"kinds"},
@@ -32,7 +33,13 @@ FLOORS = (
 who opens them, who knows formats, who joins them), stages, door. Rooms of one floor never import each
 other, but for the pairs below."""
 
-NEIGHBOURS = {("cli", "build"), ("cli", "stamps"), ("cli", "faults"), ("build", "faults"), ("build", "screen")}
+NEIGHBOURS = {
+    ("cli", "build"),
+    ("cli", "stamps"),
+    ("cli", "faults"),
+    ("build", "faults"),
+    ("build", "screen"),
+}
 
 HEAVY = {"torch", "sklearn", "matplotlib", "geopandas", "numba", "rasterio", "snakemake", "scipy"}
 

@@ -13,18 +13,11 @@ from pyproj import Transformer
 
 from helpers_recipes import resolve
 from terrapatch.errors import GridError, IncompleteError, InputError
-from terrapatch.grid import (
-    Unit,
-    geobox_to_dict,
-    mosaic_units,
-    patch_windows,
-    reprojected,
-    snapped_geobox,
-    split_at_antimeridian,
-    tile_units,
-    windows_in_area,
-)
-from terrapatch.sampling import footprints, patch_id, sampling
+from terrapatch.grid import Unit, geobox_to_dict, reprojected, snapped_geobox, split_at_antimeridian
+from terrapatch.places import KINDS, patch_windows, windows_in_area
+from terrapatch.places.mosaic import mosaic_units
+from terrapatch.places.tiles import tile_units
+from terrapatch.sampling import footprints, sampling
 from terrapatch.tables import Lock, LockedUnit, read_geoparquet, write_lock
 from terrapatch.vectors import read_area
 
@@ -298,5 +291,5 @@ def test_a_hole_over_the_antimeridian_stays_a_hole():
 def test_patch_names_of_both_kinds():
     unit = Unit("31UGQ", snapped_geobox((0, 0, 9, 9), "EPSG:32631", 1), 0, 0)
     (window,) = patch_windows(unit, size_px=9, stride_px=1)
-    assert patch_id(unit, window, "mosaic") == "r00000_c00000"
-    assert patch_id(unit, window, "tiles") == "31UGQ_0_0"
+    assert KINDS["mosaic"].patch_id(unit, window) == "r00000_c00000"
+    assert KINDS["tiles"].patch_id(unit, window) == "31UGQ_0_0"

@@ -14,7 +14,8 @@ from helpers_grd import copy_of, simulate
 from helpers_scenes import pixels as placed
 from terrapatch.catalog.grd import read_product
 from terrapatch.catalog.scene import Files, locked_item
-from terrapatch.mosaic import Grid, Layer, Patches, sources
+from terrapatch.mosaic import Grid, Layer, sources
+from terrapatch.places import Places
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.doppler import ecef, image_coordinates, locate
 from terrapatch.radar.orbit import Orbit
@@ -125,7 +126,7 @@ def test_a_date_does_not_depend_on_the_others_of_its_unit(simulated):
     first, other = (simulated.items(d, count=1)[0] for d in ("descending", "ascending"))
     settings = Sentinel1Settings(**simulated.settings())
     layer = Layer(("VV", "VH"), "bilinear", "float32")
-    patches = Patches(("a", "b"), np.array([[0, 144], [288, 144]]), 96)
+    patches = Places(simulated.geobox, ("a", "b"), np.array([[0, 144], [288, 144]]), 96)
     grid = Grid(simulated.geobox)
     alone = Raw(settings, [first]).open_scene(1, first, layer, patches, grid)
     together = Raw(settings, [other, first])
@@ -175,7 +176,7 @@ def test_tiles_and_strips_give_the_same_bits(simulated, tmp_path, ipf):
 def test_of_a_strip_only_needed_pixels_are_kept(simulated):
     (item,) = simulated.items("descending", count=1)
     settings = Sentinel1Settings(**simulated.settings())
-    patches = Patches(("a",), np.array([[32, 32]]), 32)
+    patches = Places(simulated.geobox, ("a",), np.array([[32, 32]]), 32)
     scene = Raw(settings, [item]).open_scene(
         1, item, Layer(("VV",), "bilinear", "float32"), patches, Grid(simulated.geobox)
     )

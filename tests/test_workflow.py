@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from helpers_builds import TERRAPATCH, TINY
 from terrapatch.build import UNIT_STAGES
 
 ROOT = Path(__file__).parents[1]
@@ -21,18 +22,6 @@ STAGES = [
     "simulate", "plan", *UNIT_STAGES, "splits", "layouts", "publish", "training", "report",
     "validate",
 ]  # fmt: skip
-TERRAPATCH = [sys.executable, "-m", "terrapatch.cli"]
-
-TINY = {
-    "name": "tiny",
-    "extends": "demo",
-    # 0.04 degrees on both sides of the border of two UTM zones, patches of 64 px
-    "area": {"bbox": [-48.02, -6.02, -47.98, -5.98]},
-    "sampling": {"size_px": 64, "unit_patches": 3},
-    "splits": {"block_m": 1300, "buffer_m": 0},
-    "training": {"models": ["forest"], "trees": 20, "required": False},
-    "publish": {"quicklooks": 2},
-}
 
 
 def run(command, cwd, check=True):
@@ -59,19 +48,20 @@ def result_digests(root: Path) -> dict[str, str]:
     return {**digests(root / "dataset"), "manifest": digests(root)["manifest.parquet"]}
 
 
+@pytest.fixture(scope="session")
+def shared(builds):
+    """A tiny dataset, built by the command that people use; all tests read this one."""
+    return builds.build(TINY)
+
+
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    """A tiny dataset, built once by the command that people use."""
-    folder = tmp_path_factory.mktemp("tiny")
-    (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
-    done = run([*TERRAPATCH, "build", "tiny.yaml", "--cores", "1"], folder)
-    (folder / "stdout.txt").write_text(done.stdout)
-    (folder / "stderr.txt").write_text(done.stderr)
-    return folder
+def built(builds, tmp_path_factory):
+    """The same as a copy, to go on from."""
+    return builds.copy(tmp_path_factory.mktemp("copy") / "tiny", TINY)
 
 
-def test_the_build_leaves_what_the_contract_names(built):
-    root = built / "results" / "tiny"
+def test_the_build_leaves_what_the_contract_names(shared):
+    root = shared / "results" / "tiny"
     for name in (
         "lock.json", "manifest.parquet", "splits.json", "deviations.json",
         "dataset/README.md", "dataset/statistics.json", "dataset/SHA256SUMS",
@@ -82,23 +72,23 @@ def test_the_build_leaves_what_the_contract_names(built):
         assert any((root / name).iterdir()), name
 
 
-def test_the_build_says_a_line_a_stage_and_keeps_the_rest_in_logs(built):
-    assert (built / "stdout.txt").read_text() == "report: results/tiny/report/index.html\n"
-    said = (built / "stderr.txt").read_text()
+def test_the_build_says_a_line_a_stage_and_keeps_the_rest_in_logs(shared):
+    assert (shared / "stdout.txt").read_text() == "report: results/tiny/report/index.html\n"
+    said = (shared / "stderr.txt").read_text()
     assert not re.search(r"[\x00-\x09\x0b-\x1f]", said)  # no control characters
     finished = [line.split() for line in said.splitlines() if "%" not in line]
     assert sorted(words[0] for words in finished) == sorted(STAGES)
-    units = len(json.loads((built / "results/tiny/lock.json").read_text())["units"])
+    units = len(json.loads((shared / "results/tiny/lock.json").read_text())["units"])
     for name, *words in finished:
         count = str(units if name in UNIT_STAGES else 1)
         assert words[:3] == [count, "of", count]
-    logs = built / "results" / "tiny" / "logs" / "build"
+    logs = shared / "results" / "tiny" / "logs" / "build"
     assert "Finished jobid" in (logs / "snakemake.log").read_text()
     assert [path.name for path in logs.iterdir()] == ["snakemake.log"]
 
 
-def test_the_checksums_hold(built):
-    folder = built / "results" / "tiny" / "dataset"
+def test_the_checksums_hold(shared):
+    folder = shared / "results" / "tiny" / "dataset"
     listed = dict(
         reversed(line.split("  ", 1)) for line in (folder / "SHA256SUMS").read_text().splitlines()
     )
@@ -107,15 +97,15 @@ def test_the_checksums_hold(built):
     assert listed == actual
 
 
-def test_no_path_of_the_machine_is_in_the_dataset(built):
-    folder = built / "results" / "tiny"
+def test_no_path_of_the_machine_is_in_the_dataset(shared):
+    folder = shared / "results" / "tiny"
     for path in [
         *(folder / "dataset").rglob("*"),
         folder / "lock.json",
         folder / "report/index.html",
     ]:
         if path.is_file() and path.suffix in {".md", ".json", ".html", ".txt", ".csv"}:
-            assert str(built) not in path.read_text(encoding="utf-8"), path
+            assert str(shared) not in path.read_text(encoding="utf-8"), path
 
 
 def test_a_second_run_does_nothing(built):
@@ -150,17 +140,17 @@ def test_a_changed_setting_redoes_only_what_follows(built, change, expected):
     assert planned_jobs(built) == set()  # and changing it back leaves nothing to do
 
 
-def test_two_builds_on_different_core_counts_are_byte_identical(built, tmp_path):
+def test_two_builds_on_different_core_counts_are_byte_identical(shared, tmp_path):
     lock = "results/tiny/lock.json"
-    (tmp_path / "tiny.yaml").write_text((built / "tiny.yaml").read_text())
-    run([*TERRAPATCH, "build", "tiny.yaml", "--cores", "2"], tmp_path)
-    assert (built / lock).read_bytes() == (tmp_path / lock).read_bytes()
-    first, second = (result_digests(f / "results" / "tiny") for f in (built, tmp_path))
+    (tmp_path / "tiny.yaml").write_text((shared / "tiny.yaml").read_text())
+    run([*TERRAPATCH, "build", "tiny.yaml", "--cores", "1"], tmp_path)
+    assert (shared / lock).read_bytes() == (tmp_path / lock).read_bytes()
+    first, second = (result_digests(f / "results" / "tiny") for f in (shared, tmp_path))
     assert first == second
 
 
-def test_a_killed_build_resumes_to_the_same_bytes(built, tmp_path):
-    (tmp_path / "tiny.yaml").write_text((built / "tiny.yaml").read_text())
+def test_a_killed_build_resumes_to_the_same_bytes(shared, tmp_path):
+    (tmp_path / "tiny.yaml").write_text((shared / "tiny.yaml").read_text())
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     process = subprocess.Popen(
         [*TERRAPATCH, "build", "tiny.yaml", "--cores", "2"], cwd=tmp_path, env=environment,
@@ -179,7 +169,7 @@ def test_a_killed_build_resumes_to_the_same_bytes(built, tmp_path):
     assert not (tmp_path / "results" / "tiny" / "report").exists()
     run([*TERRAPATCH, "build", "tiny.yaml", "--unlock"], tmp_path)
     run([*TERRAPATCH, "build", "tiny.yaml", "--cores", "2"], tmp_path)
-    first, second = (result_digests(f / "results" / "tiny") for f in (built, tmp_path))
+    first, second = (result_digests(f / "results" / "tiny") for f in (shared, tmp_path))
     assert first == second
 
 
@@ -214,8 +204,8 @@ def test_plain_snakemake_builds_the_demo_and_a_recipe_file_by_configfile(tmp_pat
     assert "terrapatch simulate results/cerradata4mm-sample" in done.stdout
 
 
-def test_the_validation_is_written_for_both_metrics(built):
-    metrics = json.loads((built / "results" / "tiny" / "validation" / "metrics.json").read_text())
+def test_the_validation_is_written_for_both_metrics(shared):
+    metrics = json.loads((shared / "results" / "tiny" / "validation" / "metrics.json").read_text())
     forest = metrics["models"]["forest"]
     assert set(forest["baselines"]) == {"majority", "shuffled"}
     assert 0 <= forest["miou"] <= forest["macro_f1"] <= 1

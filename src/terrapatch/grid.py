@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where pixels may lie: geoboxes, the MGRS tiling of Sentinel-2, units and patch windows.
+"""Where pixels may lie: geoboxes, the MGRS tiling of Sentinel-2, units.
 
 Laws:
 1. A geobox is an `odc.geo.GeoBox`; CRS, transform and shape never travel apart.
@@ -10,7 +10,6 @@ Laws:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -47,19 +46,6 @@ class Unit:
     first_row: int
     """Row of the unit's first patch in the numbering of the whole dataset."""
     first_col: int
-
-
-@dataclass(frozen=True)
-class Window:
-    """One patch: a square of `size_px` pixels in the geobox of its unit."""
-
-    row: int
-    """Row number of the patch in the dataset's sampling (not pixels)."""
-    col: int
-    y_px: int
-    """First pixel row inside the unit's geobox."""
-    x_px: int
-    size_px: int
 
 
 def geobox_to_dict(geobox: GeoBox) -> dict[str, Any]:
@@ -257,107 +243,6 @@ def _northing_of_latitude(latitude: float) -> float:
     phi = math.radians(latitude)
     arc = 6367449.1458 * phi - 16038.5087 * math.sin(2 * phi) + 16.8326 * math.sin(4 * phi)
     return 0.9996 * arc
-
-
-def mosaic_units(area: GeoBox, *, size_px: int, stride_px: int, unit_patches: int) -> list[Unit]:
-    """Cut an area into blocks of at most `unit_patches` × `unit_patches` patches.
-
-    Patches are numbered over the whole area from its upper left corner, so their names do not
-    depend on how the area is cut into units. Pixels right and below the last whole patch belong
-    to no unit.
-
-    Raises:
-        GridError: the area holds no whole patch.
-    """
-    rows, cols = (patches_along(length, size_px, stride_px) for length in area.shape)
-    if rows == 0 or cols == 0:
-        raise GridError(
-            f"the area of {area.shape[1]} x {area.shape[0]} px holds no patch of {size_px} px; "
-            "enlarge the area or take smaller patches"
-        )
-    units = []
-    for block_row, row in enumerate(range(0, rows, unit_patches)):
-        for block_col, col in enumerate(range(0, cols, unit_patches)):
-            last_row = min(row + unit_patches, rows) - 1
-            last_col = min(col + unit_patches, cols) - 1
-            geobox = area[
-                row * stride_px : last_row * stride_px + size_px,
-                col * stride_px : last_col * stride_px + size_px,
-            ]
-            units.append(Unit(f"b{block_row:03d}_{block_col:03d}", geobox, row, col))
-    return units
-
-
-def tile_units(tiles: Sequence[str]) -> list[Unit]:
-    """One unit per MGRS tile, on the tile's own 10 m grid; ids without leading T, see `one_name`."""
-    names = sorted({one_name(tile.removeprefix("T")) for tile in tiles})
-    return [Unit(name, mgrs_tile_geobox(name), 0, 0) for name in names]
-
-
-def patches_along(length_px: int, size_px: int, stride_px: int) -> int:
-    """How many whole patches fit along a side."""
-    return 0 if length_px < size_px else (length_px - size_px) // stride_px + 1
-
-
-def patch_windows(unit: Unit, *, size_px: int, stride_px: int) -> list[Window]:
-    """All patch windows of a unit, row by row."""
-    rows, cols = (patches_along(length, size_px, stride_px) for length in unit.geobox.shape)
-    return [
-        Window(unit.first_row + r, unit.first_col + c, r * stride_px, c * stride_px, size_px)
-        for r in range(rows)
-        for c in range(cols)
-    ]
-
-
-def occupied(geobox: GeoBox, corners: Sequence[tuple[int, int]], size_px: int) -> GeoBox:
-    """The smallest part of a unit that holds its patches.
-
-    Args:
-        geobox: the unit.
-        corners: first row and column of each patch; without any, it is the whole unit.
-        size_px: side of a patch.
-    """
-    if not corners:
-        return geobox
-    rows, cols = zip(*corners, strict=True)
-    return geobox[
-        int(min(rows)) : int(max(rows)) + size_px, int(min(cols)) : int(max(cols)) + size_px
-    ]
-
-
-def windows_in_area(
-    windows: Sequence[Window], geobox: GeoBox, area: BaseGeometry, rule: str
-) -> list[Window]:
-    """Patch windows that the area rule lets stand, in the order given.
-
-    Args:
-        windows: windows of one unit.
-        geobox: north-up geobox of that unit.
-        area: shapely geometry in the CRS of `geobox`.
-        rule: `within`: the patch lies in the area, but for a rim of one pixel, because a mosaic
-            grid is snapped outwards by up to a pixel; `intersects`: the patch shares some
-            surface with the area (a common edge is not enough).
-
-    Raises:
-        GridError: no such rule.
-    """
-    import numpy as np
-    import shapely
-
-    if rule not in ("within", "intersects"):
-        raise GridError(f"no area rule {rule!r}; give 'within' or 'intersects'")
-    if not windows:
-        return []
-    rim = 1.0 if rule == "within" else 1e-6
-    first = np.array([(w.x_px, w.y_px) for w in windows], float)
-    low, high = first + rim, first + np.array([[w.size_px] for w in windows]) - rim
-    a, _, c, _, e, f = tuple(geobox.affine)[:6]
-    boxes = shapely.box(
-        c + a * low[:, 0], f + e * high[:, 1], c + a * high[:, 0], f + e * low[:, 1]
-    )
-    shapely.prepare(area)
-    test = shapely.covers if rule == "within" else shapely.intersects
-    return [w for w, kept in zip(windows, test(area, boxes), strict=True) if kept]
 
 
 def reprojected(geometry: BaseGeometry, source: str, target: str) -> BaseGeometry:

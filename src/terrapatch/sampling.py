@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .grid import Unit, Window, patch_windows, reprojected, windows_in_area
+from .grid import Unit, reprojected
+from .places import KINDS, Window, windows_of
 from .recipe import read_settings
 from .sections import named_files
 from .sums import check_named
@@ -21,27 +22,13 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 
-def patch_id(unit: Unit, window: Window, kind: str) -> str:
-    """Name of a patch.
-
-    Args:
-        unit: the patch's unit.
-        window: its window.
-        kind: `mosaic`: `r00012_c00042`, row and column over the whole area; `tiles`:
-            `31UGQ_257_514`, tile, x and y offset in pixels.
-    """
-    if kind == "mosaic":
-        return f"r{window.row:05d}_c{window.col:05d}"
-    return f"{unit.id}_{window.x_px}_{window.y_px}"
-
-
 def footprints(unit: Unit, windows: Sequence[Window], kind: str) -> gpd.GeoDataFrame:
     """The table of a unit's patches, one row a window, in the order given.
 
     Args:
         unit: the unit with its north-up geobox.
         windows: windows of that unit.
-        kind: `mosaic` or `tiles`, see `patch_id`.
+        kind: of the sampling, which names the patches.
 
     Returns:
         Columns patch_id, unit, row, col, y_px, x_px, size_px (int64) and geometry (outline of
@@ -58,7 +45,7 @@ def footprints(unit: Unit, windows: Sequence[Window], kind: str) -> gpd.GeoDataF
     a, _, c, _, e, f = tuple(unit.geobox.affine)[:6]
     left, top = c + a * numbers["x_px"], f + e * numbers["y_px"]
     outlines = shapely.box(left, top + e * numbers["size_px"], left + a * numbers["size_px"], top)
-    ids = [patch_id(unit, window, kind) for window in windows]
+    ids = [KINDS[kind].patch_id(unit, window) for window in windows]
     columns = {
         "patch_id": np.array(ids, object),
         "unit": np.array([unit.id] * len(windows), object),
@@ -92,12 +79,6 @@ def sampling(lock: Path, unit: str, settings: Path, output: Path) -> None:
     locked = plan.unit(unit)
     placed = Unit(locked.id, unit_geobox(locked), locked.first_row, locked.first_col)
     area, area_crs = read_area(resolved.area)
-    windows = windows_in_area(
-        patch_windows(
-            placed, size_px=resolved.sampling.size_px, stride_px=resolved.sampling.step_px
-        ),
-        placed.geobox,
-        reprojected(area, area_crs, str(locked.geobox["crs"])),
-        resolved.sampling.area_rule,
-    )
+    there = reprojected(area, area_crs, str(locked.geobox["crs"]))
+    windows = windows_of(placed, resolved.sampling, there)
     write_geoparquet(footprints(placed, windows, resolved.sampling.kind), output)

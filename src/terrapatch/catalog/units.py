@@ -6,38 +6,30 @@ Law: units come from the recipe's grid, never from the outlines of scenes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import shapely
 from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
 
-from ..errors import GridError, RecipeError
 from ..grid import (
     GEOGRAPHIC,
     Unit,
     geobox_to_dict,
+    mgrs_tile_geobox,
     mgrs_tiles,
-    mosaic_units,
-    occupied,
     one_name,
-    patch_windows,
     reprojected,
     same_crs,
     share_surface,
-    snapped_geobox,
-    tile_units,
-    windows_in_area,
 )
+from ..places import KINDS, Ground, occupied, windows_of
 from ..recipe import StageSettings
 from ..sections import SamplingSettings
 from ..tables import LockedItem, LockedUnit, Sensor
 from .references import FoundVectors
-
-_MOST_UNITS = 100_000
-"""More than any area needs (the box around Brazil has 11,000 at 10 m): a mistake in the resolution."""
 
 
 def locked_units(
@@ -56,13 +48,13 @@ def locked_units(
     footprints = {(i.sensor, i.id): shapely.geometry.shape(i.footprint) for i in items}
     areas: dict[str, BaseGeometry] = {}
     units, left_out, boxes = [], {}, {}
-    for unit in _grid_units(sampling, items, footprints, area, area_crs):
+    tiles = partial(_tiles, items, footprints, area, area_crs)
+    for unit in KINDS[sampling.kind].units(sampling, Ground(area, area_crs, tiles)):
         geobox = geobox_to_dict(unit.geobox)
         crs = str(geobox["crs"])
         if crs not in areas:
             areas[crs] = reprojected(area, area_crs, crs)
-        windows = patch_windows(unit, size_px=sampling.size_px, stride_px=sampling.step_px)
-        inside = windows_in_area(windows, unit.geobox, areas[crs], sampling.area_rule)
+        inside = windows_of(unit, sampling, areas[crs])
         if not inside:
             continue
         box = occupied(unit.geobox, [(w.y_px, w.x_px) for w in inside], sampling.size_px)
@@ -100,15 +92,13 @@ def _lacks(sensors: Sequence[str], settings: StageSettings) -> str:
     return "; ".join(reasons)
 
 
-def _grid_units(
-    sampling: SamplingSettings,
+def _tiles(
     items: Sequence[LockedItem],
     footprints: Mapping[tuple[Sensor, str], BaseGeometry],
     area: BaseGeometry,
     area_crs: str,
-) -> list[Unit]:
-    if sampling.kind == "mosaic":
-        return _mosaic(sampling, area, area_crs)
+) -> list[str]:
+    """Tiles that there are Sentinel-2 scenes of."""
     geographic = reprojected(area, area_crs, GEOGRAPHIC)
     tiles: set[str] = set()
     for item in items:
@@ -118,41 +108,8 @@ def _grid_units(
             # A scene without tile lies on the grid of the tiles of its own zone.
             crs = next(iter(item.assets.values())).crs
             around = mgrs_tiles(footprints[item.sensor, item.id].intersection(geographic))
-            tiles |= {u.id for u in tile_units(around) if same_crs(str(u.geobox.crs), crs)}
-    return tile_units([tile.removeprefix("T") for tile in tiles])
-
-
-def _mosaic(sampling: SamplingSettings, area: BaseGeometry, area_crs: str) -> list[Unit]:
-    try:
-        CRS(sampling.crs)
-    except RuntimeError as error:  # pyproj's
-        raise RecipeError(f"sampling.crs: {sampling.crs!r} is no CRS: {error}") from error
-    there = reprojected(area, area_crs, sampling.crs)
-    bounds = there.bounds
-    if CRS(sampling.crs).geographic and _crosses_antimeridian(there):
-        raise GridError(
-            f"sampling.crs: the area crosses the antimeridian, where a grid in {sampling.crs} "
-            "ends; set a projected one, for example the UTM zone of the area"
-        )
-    if not all(math.isfinite(edge) for edge in bounds):
-        raise GridError(
-            f"the area cannot be drawn in {sampling.crs}, it reaches too far from where that CRS "
-            "is valid; choose another sampling.crs"
-        )
-    geobox = snapped_geobox(bounds, sampling.crs, sampling.resolution)
-    side = sampling.step_px * sampling.unit_patches
-    count = math.ceil(geobox.shape[0] / side) * math.ceil(geobox.shape[1] / side)
-    if count > _MOST_UNITS:
-        raise RecipeError(
-            f"sampling.resolution: {sampling.resolution:g} cuts the area into {count} units; it "
-            f"counts in units of {sampling.crs}: is it degrees where metres are meant?"
-        )
-    return mosaic_units(
-        geobox,
-        size_px=sampling.size_px,
-        stride_px=sampling.step_px,
-        unit_patches=sampling.unit_patches,
-    )
+            tiles |= {u for u in around if same_crs(str(mgrs_tile_geobox(one_name(u)).crs), crs)}
+    return sorted(tiles)
 
 
 def middle_latitude(sampling: SamplingSettings, area: BaseGeometry, area_crs: str) -> float | None:
@@ -161,13 +118,6 @@ def middle_latitude(sampling: SamplingSettings, area: BaseGeometry, area_crs: st
         return None
     _, south, _, north = reprojected(area, area_crs, sampling.crs).bounds
     return round(float(south + north) / 2, 6)
-
-
-def _crosses_antimeridian(area: BaseGeometry) -> bool:
-    """Whether an area in degrees lies on both sides of ±180, and not all around the Earth."""
-    west, _, east, _ = area.bounds
-    other_side = shapely.box(-90, -90, 90, 90)
-    return west <= -180 + 1e-9 and east >= 180 - 1e-9 and not area.intersects(other_side)
 
 
 def _belongs(item: LockedItem, unit: Unit, sampling: SamplingSettings) -> bool:

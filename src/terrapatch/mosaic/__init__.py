@@ -15,15 +15,15 @@ write. Shards overlap in time so that all threads have work: the ones ahead are 
 others are sampled.
 """
 
-from .engine import ImageFilter, SceneLike, check_items, cut, read_patches
+from .engine import ImageFilter, SceneLike, check_items, cut
 from .evidence import Sample
-from .layer import Layer, Patches
+from .layer import Layer
 from .passes import Axis, Step, period, steps_of
 from .scenes import Scene
 from .sources import Blocks, Grid
 from .unit import CutPlan, Job, SeriesFilter, Times, build, shard_patches
 
 __all__ = [
-    "Axis", "Blocks", "CutPlan", "Grid", "ImageFilter", "Job", "Layer", "Patches", "Sample", "Scene", "SceneLike", "SeriesFilter",
-    "Step", "Times", "build", "check_items", "cut", "period", "read_patches", "shard_patches", "steps_of",
+    "Axis", "Blocks", "CutPlan", "Grid", "ImageFilter", "Job", "Layer", "Sample", "Scene", "SceneLike", "SeriesFilter",
+    "Step", "Times", "build", "check_items", "cut", "period", "shard_patches", "steps_of",
 ]  # fmt: skip

@@ -7,21 +7,21 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import exact
-from ..errors import GridError, SceneError, StorageError
+from ..errors import SceneError
+from ..places import Places
 from ..progress import bar
 from ..rasters import BlockReader
 from ..resample import kernels
 from ..stacks import StackWriter
-from ..tables import LockedAsset, LockedItem, read_columns
+from ..tables import LockedAsset, LockedItem
 from .lacking import count_missing, last_reaching
-from .layer import Layer, Patches
+from .layer import Layer
 from .scenes import Scene
 from .sources import Grid
 
@@ -97,27 +97,7 @@ class ImageFilter(Protocol):
         ...
 
 
-OpenScene = Callable[[int, LockedItem, Layer, Patches, Grid], SceneLike]
-
-
-def read_patches(path: Path, geobox: GeoBox) -> Patches:
-    """Read the footprints of a unit.
-
-    Raises:
-        StorageError: no readable table, or patches of several sizes.
-        GridError: a patch lies outside the unit.
-    """
-    table = read_columns(path, ["patch_id", "y_px", "x_px", "size_px"])
-    sizes = set(table["size_px"])
-    if len(sizes) > 1:
-        raise StorageError(f"{path}: patches of several sizes {sorted(sizes)}; sample again")
-    size = sizes.pop() if sizes else 1
-    corners = np.array([table["y_px"], table["x_px"]], np.int64).reshape(2, -1).T
-    if len(corners) and not (
-        (corners >= 0).all() and (corners + size <= np.array(geobox.shape)).all()
-    ):
-        raise GridError(f"{path}: patches outside the unit's grid of {geobox.shape}; sample again")
-    return Patches(tuple(table["patch_id"]), corners, size)
+OpenScene = Callable[[int, LockedItem, Layer, Places, Grid], SceneLike]
 
 
 def check_items(items: Sequence[LockedItem], layer: Layer) -> None:
@@ -180,7 +160,7 @@ def cut(
     items: Sequence[LockedItem],
     layer: Layer,
     geobox: GeoBox,
-    patches: Patches,
+    patches: Places,
     writer: StackWriter,
     *,
     time: int = 0,
@@ -231,12 +211,12 @@ class _Run:
     """Leads the shards through their steps; all state changes in the calling thread."""
 
     def __init__(
-        self, scenes: list[SceneLike], layer: Layer, patches: Patches, writer: StackWriter, time: int,
+        self, scenes: list[SceneLike], layer: Layer, patches: Places, writer: StackWriter, time: int,
         reader: BlockReader, pool: ThreadPoolExecutor, threads: int, image_filter: ImageFilter | None,
     ) -> None:  # fmt: skip
         self.scenes, self.layer, self.writer, self.time = scenes, layer, writer, time
         self.reader, self.pool, self.threads = reader, pool, threads
-        self.places, self.size = patches.places, patches.size_px
+        self.places, self.size = patches.targets, patches.size_px
         self.filter = image_filter
         self.masked = np.isin(np.arange(256), layer.masked)
         side = (patches.size_px, patches.size_px)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is cut and where: the layer that a stack holds, the patches of a unit."""
+"""What is cut: the layer that a stack holds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .evidence import Check
 
@@ -52,19 +51,3 @@ class Layer:
     def names(self) -> tuple[str, ...]:
         """All bands of the stack."""
         return (*self.bands, *self.plain)
-
-
-@dataclass(frozen=True)
-class Patches:
-    """The footprints of a unit, as arrays."""
-
-    ids: tuple[str, ...]
-    corners: NDArray[np.int64]
-    """(patch, 2): row and column of the first pixel in the unit."""
-    size_px: int
-
-    @property
-    def places(self) -> NDArray[np.int64]:
-        """(patch, 3): the corners, and 1 for wanted, as `resample.Target` has them."""
-        wanted = np.ones((len(self.corners), 1), np.int64)
-        return np.concatenate([self.corners, wanted], axis=1)

@@ -17,7 +17,8 @@ from .sources import Group
 from .values import Values
 
 if TYPE_CHECKING:
-    from .layer import Layer, Patches
+    from ..places import Places
+    from .layer import Layer
     from .sources import Grid
 
 _FIRST = np.zeros(1, np.int64)
@@ -35,7 +36,7 @@ class Mask(Group):
 
     def __init__(
         self, asset: LockedAsset, lattice: resample.Lattice, excluded: Sequence[int],
-        kernel: resample.Kernel, patches: Patches,
+        kernel: resample.Kernel, patches: Places,
     ) -> None:  # fmt: skip
         """Plan only; values of the uint8 file that are `excluded` count as missing."""
         super().__init__([asset], _FIRST, lattice, kernel, _MASKED, Values.codes(asset), patches)
@@ -60,7 +61,7 @@ class Scene:
     """One scene over the unit: its groups of bands, and the patches that it can reach."""
 
     def __init__(
-        self, number: int, item: LockedItem, layer: Layer, patches: Patches, grid: Grid
+        self, number: int, item: LockedItem, layer: Layer, patches: Places, grid: Grid
     ) -> None:
         self.number, self.item, self._layer = number, item, layer
         by_grid: dict[tuple[Any, ...], list[int]] = {}

@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 
 from .. import resample
 from ..errors import GridError
+from ..places import Places
 from ..rasters import BlockReader, read_header
 from ..tables import LockedAsset
 from .evidence import Sampler
-from .layer import Layer, Patches
+from .layer import Layer
 from .values import Values
 
 if TYPE_CHECKING:
@@ -240,7 +241,7 @@ class Group(Blocks):
     def __init__(
         self, assets: Sequence[LockedAsset], bands: NDArray[np.int64], lattice: resample.Lattice,
         kernel: resample.Kernel, radiometry: resample.Radiometry, values: Values,
-        patches: Patches,
+        patches: Places,
     ) -> None:  # fmt: skip
         """Plan only; nothing is opened.
 
@@ -257,7 +258,7 @@ class Group(Blocks):
             lattice,
             kernel.reach_over(lattice, assets[0].shape),
             assets[0].shape,
-            patches.places,
+            patches.targets,
             patches.size_px,
         )
         super().__init__(assets, needs, values.dtype)
@@ -314,7 +315,7 @@ class Grid:
             )
         return factor
 
-    def touching(self, footprint: dict[str, Any], patches: Patches) -> NDArray[np.bool_]:
+    def touching(self, footprint: dict[str, Any], patches: Places) -> NDArray[np.bool_]:
         """Which patches a scene's footprint (GeoJSON, EPSG:4326) may touch."""
         outline = shapely.make_valid(shapely.geometry.shape(footprint))
         west, _, east, _ = outline.bounds if not outline.is_empty else (0, 0, 0, 0)

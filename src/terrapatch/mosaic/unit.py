@@ -17,12 +17,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..layers import POWER, Values
+from ..places import Places, read_places
 from ..progress import bar, track
 from ..stacks import Stack, StackInfo, StackWriter, create_stack, open_stack
 from ..sums import check_unchanged
@@ -34,16 +35,12 @@ from .engine import (
     cut,
     inner,
     known,
-    read_patches,
     seal,
     used_assets,
 )
-from .layer import Layer, Patches
+from .layer import Layer
 from .passes import Step, steps_of
 from .scenes import Scene
-
-if TYPE_CHECKING:
-    from odc.geo.geobox import GeoBox
 
 SHARD_BYTES = 128 * 2**20
 """Largest shard, not compressed."""
@@ -92,7 +89,7 @@ class CutPlan:
     """See `cut`."""
     series_filter: SeriesFilter | None = None
     """Filter over all images, instead of an `image_filter`."""
-    incidence: Callable[[Step, Patches], NDArray[np.float32]] | None = None
+    incidence: Callable[[Step, Places], NDArray[np.float32]] | None = None
     """Gives (patch,) incidence angles of a step in degrees, NaN where unknown; called after the
     step's scenes were opened."""
     beside: tuple[LockedFile, ...] = ()
@@ -145,7 +142,7 @@ def _build(job: Job, plan: Lock, cuts: CutPlan, threads: int) -> None:
     for step in steps:
         check_items(step.items, layer)
     check_unchanged(used_assets(items, layer), job.lock)
-    patches = read_patches(job.footprints, geobox)
+    patches = read_places(job.footprints, geobox)
     patch_bytes = len(layer.names) * np.dtype(layer.dtype).itemsize * patches.size_px**2
     info = StackInfo(
         layer=job.layer, kind=cuts.kind, unit=job.unit, geobox=locked.geobox, bands=layer.names,
@@ -155,7 +152,7 @@ def _build(job: Job, plan: Lock, cuts: CutPlan, threads: int) -> None:
         scl=cuts.scl, series=cuts.times.series, passes=tuple(step.facts for step in steps),
     )  # fmt: skip
     halo = max((f.halo for f in (image_filter, series_filter) if f is not None), default=0)
-    wide, around = with_halo(patches, geobox, halo)
+    wide = patches.pad(halo)
     angles = np.full((len(patches.ids), len(steps)), np.nan, np.float32)
     lacking = np.zeros((len(patches.ids), len(steps), len(layer.names)), np.uint32)
 
@@ -164,7 +161,7 @@ def _build(job: Job, plan: Lock, cuts: CutPlan, threads: int) -> None:
         order = sorted(range(len(steps)), key=lambda t: _track(steps[t]))
         for time in track(order, job.layer, len(order), "date"):
             lacking[:, time] = cut(
-                steps[time].items, layer, around, wide, writer, time=time, threads=threads,
+                steps[time].items, layer, wide.geobox, wide, writer, time=time, threads=threads,
                 open_scene=cuts.open_scene, image_filter=image_filter,
             )  # fmt: skip
             if cuts.incidence is not None:
@@ -196,7 +193,7 @@ def _steps(plan: Lock, layer: str, items: Sequence[LockedItem], times: Times) ->
     return [Step(step.label, tuple(by_id[name] for name in step.items)) for step in plan.steps]
 
 
-def shard_patches(patches: Patches, patch_bytes: int) -> int:
+def shard_patches(patches: Places, patch_bytes: int) -> int:
     """How many patches a shard holds: about a row of the unit's.
 
     Few blocks of scenes are then awaited by several shards.
@@ -207,14 +204,6 @@ def shard_patches(patches: Patches, patch_bytes: int) -> int:
     """
     row = max(1, len(set(patches.corners[:, 1].tolist())))
     return max(1, min(row, SHARD_BYTES // patch_bytes))
-
-
-def with_halo(patches: Patches, geobox: GeoBox, halo: int) -> tuple[Patches, GeoBox]:
-    """Patches wider by a halo on each side, in a unit that is wider as much."""
-    if halo == 0:
-        return patches, geobox
-    # The first pixel moves as far as the unit's own: corners stay the same numbers.
-    return replace(patches, size_px=patches.size_px + 2 * halo), geobox.pad(halo)
 
 
 def _track(step: Step) -> tuple[int, str, str]:

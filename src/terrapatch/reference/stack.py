@@ -21,7 +21,8 @@ from ..errors import InputError
 from ..grid import geobox_to_dict
 from ..layers import Values
 from ..legend import NODATA, Legend
-from ..mosaic import Patches, read_patches, shard_patches
+from ..mosaic import shard_patches
+from ..places import Places, read_places
 from ..rasters import write_geotiff
 from ..recipe import read_settings
 from ..sections import LabelsSettings, named_files
@@ -86,7 +87,7 @@ def reference(
     told = read_settings(settings)
     plan = read_lock(lock)
     check_named(named_files(told, "stack"), plan, lock)
-    patches = read_patches(footprints, unit_geobox(plan.unit(unit)))
+    patches = read_places(footprints, unit_geobox(plan.unit(unit)))
     _write(output, unit, made(lock, unit, told.label), patches, threads)
 
 
@@ -130,7 +131,7 @@ def _rgb(text: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _write(path: Path, unit: str, found: Made, patches: Patches, threads: int) -> None:
+def _write(path: Path, unit: str, found: Made, patches: Places, threads: int) -> None:
     """Cut labels to patches and write them as a stack."""
     info = StackInfo(
         layer=LABEL, kind="labels", unit=unit, geobox=geobox_to_dict(found.geobox), bands=found.bands,

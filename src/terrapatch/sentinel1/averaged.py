@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from ..grid import pixel_size_m
-from ..mosaic import Patches
+from ..places import Places
 from ..rasters import BlockReader
 from ..resample import COARSER
 
@@ -50,12 +50,12 @@ class Divided:
     """A unit whose pixels are divided."""
 
     geobox: GeoBox
-    patches: Patches
+    patches: Places
     parts: int
     """Along a pixel's side."""
 
 
-def divide(geobox: GeoBox, patches: Patches, parts: int) -> tuple[GeoBox, Patches]:
+def divide(geobox: GeoBox, patches: Places, parts: int) -> tuple[GeoBox, Places]:
     """The grid with each pixel divided, and the patches on it."""
     if parts == 1:
         return geobox, patches

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SceneError
-from ..mosaic import Blocks, Patches
+from ..mosaic import Blocks
+from ..places import Places
 from ..radar.annotation import Annotation
 from ..radar.luts import CalibrationLut, NoiseLut
 from ..rasters import BlockReader, read_header
@@ -107,7 +108,7 @@ class GrdBands(Blocks):
 
     def __init__(
         self, channels: Sequence[Channel], image: ImageLattice, heights: Heights,
-        patches: Patches, following: Sequence[NextLine], *, nearest: bool,
+        patches: Places, following: Sequence[NextLine], *, nearest: bool,
     ) -> None:  # fmt: skip
         """Plan only; no pixel is read.
 

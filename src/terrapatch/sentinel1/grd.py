@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
 from ..errors import SceneError
-from ..grid import occupied
 from ..heights import read_dem
-from ..mosaic import Grid, Layer, Patches, SceneLike, Step
+from ..mosaic import Grid, Layer, SceneLike, Step
 from ..mosaic import Scene as GeocodedScene
+from ..places import Places, occupied
 from ..radar.annotation import Annotation, with_ground_range_of
 from ..radar.doppler import image_coordinates, sensing_coordinates
 from ..radar.luts import NoiseLut
@@ -102,7 +102,7 @@ class Raw:
         self._surroundings: Surroundings | None = None
 
     def open_scene(
-        self, number: int, item: LockedItem, layer: Layer, patches: Patches, grid: Grid
+        self, number: int, item: LockedItem, layer: Layer, patches: Places, grid: Grid
     ) -> SceneLike:
         """One scene over the unit, as `mosaic.cut` asks for it; geocoded ones as they are."""
         if item.level != "GRD":
@@ -183,7 +183,7 @@ class Raw:
         first = len(layer.bands)
         return (TerrainLayers(layer.plain, first, geobox, image, orbit, dem, masks),)
 
-    def incidence(self, step: Step, patches: Patches) -> NDArray[np.float32]:
+    def incidence(self, step: Step, patches: Places) -> NDArray[np.float32]:
         """Incidence angles on the ellipsoid at the centres of patches, for a pass.
 
         Args:
@@ -254,13 +254,13 @@ class Raw:
         return []
 
 
-def _box(geobox: GeoBox, patches: Patches) -> GeoBox:
+def _box(geobox: GeoBox, patches: Places) -> GeoBox:
     """What the patches take up: heights are asked for there alone, not in a whole tile."""
     return occupied(geobox, [(int(y), int(x)) for y, x in patches.corners], patches.size_px)
 
 
 def _angles(
-    image: ImageLattice, heights: Heights, annotation: Annotation, patches: Patches
+    image: ImageLattice, heights: Heights, annotation: Annotation, patches: Places
 ) -> NDArray[np.float32]:
     """Annotated incidence angle at the centre of each patch, bilinear; NaN outside the image."""
     from scipy.interpolate import RegularGridInterpolator
