@@ -175,9 +175,7 @@ def test_the_plan_and_the_stacks_have_the_same_form(tmp_path):
     """What the plan foretells is what the stage finds, for tiles with series and for a mosaic."""
     tiles = make_tiles(tmp_path / "tiles")
     given = tiles.inputs()
-    sources = open_sources(
-        given["manifest"], given["stacks"], given["labels"], read_settings(given["settings"])
-    )
+    sources = open_sources(given["manifest"], given["stacks"], read_settings(given["settings"]))
     foretold = planned(read_settings(tiles.results.settings("layouts")), read_lock(given["lock"]))
     found = built(sources)
     assert (found.tiles, found.edges, found.units) == (True, False, foretold.units)

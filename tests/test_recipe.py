@@ -23,7 +23,7 @@ from terrapatch.recipe import (
 )
 from terrapatch.recipe import resolve as resolve_plain
 from terrapatch.sections import KINDS, SECTIONS, STAGES, Sections
-from terrapatch.sections.readers import ALL
+from terrapatch.sections.base import ALL
 from terrapatch.sections.views import readers_of, stages_of
 from terrapatch.yamlfiles import merged
 

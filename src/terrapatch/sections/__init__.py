@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from .area import AreaSettings as AreaSettings
-from .base import Day
+from .base import Day, read_by
 from .base import Section as Section
 from .cleaning import CleanStep as CleanStep
 from .cleaning import ClosingStep as ClosingStep
@@ -33,7 +33,6 @@ from .layers import Layered as Layered
 from .layers import LayerName as LayerName
 from .named import hashes_of as hashes_of
 from .named import named_files as named_files
-from .readers import read_by
 from .sensors import L2A_12 as L2A_12
 from .sensors import S2_BANDS as S2_BANDS
 from .sensors import THEIA_10 as THEIA_10

@@ -7,9 +7,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from .base import Section
+from .base import Readers, Section, read_by
 from .cleaning import ClassCode, CleanStep, chain_findings
-from .readers import Readers, read_by
 from .vectors import NetworkSource, VectorSource
 
 

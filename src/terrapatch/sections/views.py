@@ -12,18 +12,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import Field, create_model
 
-from .base import Section
-from .layers import KINDS
-from .readers import ALL, Readers
+from .base import ALL, Readers, Section
 
 M = TypeVar("M", bound=Section)
 
 LAYERS = "layers"
 """The field whose rows stand at the kinds' models."""
+
+
+@cache
+def kinds_of(model: type[Section]) -> dict[str, type[Section]]:
+    """The kinds of layers that a model with a field `layers` knows."""
+    kind = model.model_fields[LAYERS].annotation if LAYERS in model.model_fields else None
+    if get_origin(kind) is not dict:
+        return {}
+    union, *_ = get_args(get_args(kind)[1])
+    return {each.model_fields["kind"].default: each for each in get_args(union)}
 
 
 def readers_of(model: type[Section]) -> dict[str, tuple[Readers, ...]]:
@@ -32,7 +40,7 @@ def readers_of(model: type[Section]) -> dict[str, tuple[Readers, ...]]:
         name: tuple(each for each in field.metadata if isinstance(each, Readers))
         for name, field in model.model_fields.items()
     }
-    return {**rows, LAYERS: tuple(kind.readers for kind in KINDS.values())}
+    return {**rows, LAYERS: tuple(kind.readers for kind in kinds_of(model).values())}
 
 
 def stages_of(model: type[Section]) -> set[str]:
@@ -45,6 +53,7 @@ def narrowed(
 ) -> dict[str, Any]:
     """The part of a recipe's plain form that a stage reads; of its layers one alone, if named."""
     found: dict[str, Any] = {}
+    kinds = kinds_of(model)
     for name, rows in readers_of(model).items():
         if not any(stage in row.keys for row in rows):
             continue
@@ -54,7 +63,7 @@ def narrowed(
         found[name] = {
             each: _part(value, keys[stage])
             for each, value in plain[name].items()
-            if layer in (None, each) and stage in (keys := KINDS[value["kind"]].readers.keys)
+            if layer in (None, each) and stage in (keys := kinds[value["kind"]].readers.keys)
         }
     return found
 
@@ -83,8 +92,8 @@ def _value(model: type[Section], name: str, checked: Any) -> Any:
     kind = section_of(model, name)
     if kind is not None:
         return seen(kind, checked)
-    if name == LAYERS and isinstance(checked, Mapping):
-        return {layer: seen(KINDS[value["kind"]], value) for layer, value in checked.items()}
+    if name == LAYERS and (kinds := kinds_of(model)):
+        return {layer: seen(kinds[value["kind"]], value) for layer, value in checked.items()}
     return checked
 
 
@@ -101,7 +110,7 @@ def _holder(model: type[Section], names: frozenset[str]) -> type[Section]:
     for name in sorted(names & model.model_fields.keys()):
         field = model.model_fields[name]
         kind = dict[str, Any] if section_of(model, name) else field.annotation
-        if name == LAYERS and not issubclass(model, tuple(KINDS.values())):
+        if name == LAYERS and kinds_of(model):
             kind = dict[str, dict[str, Any]]
         rules = [each for each in field.metadata if not isinstance(each, Readers)]
         fields[name] = (Annotated[kind, Field(), *rules], ...)
