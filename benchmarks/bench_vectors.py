@@ -21,8 +21,8 @@ def write(folder: Path, shapes: list, codes: list[int], roads: list, side: int) 
     from odc.geo.geobox import GeoBox
     from shapely import affinity, box
 
+    from terrapatch.catalog.files import Files
     from terrapatch.catalog.references import find_vectors
-    from terrapatch.catalog.scene import Files
     from terrapatch.grid import Unit, geobox_to_dict
     from terrapatch.places import patch_windows
     from terrapatch.sampling import footprints

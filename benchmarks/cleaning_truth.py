@@ -22,7 +22,7 @@ from terrapatch.grid import pixel_size_m
 from terrapatch.legend import NODATA
 from terrapatch.recipe import load_recipe, read_settings
 from terrapatch.reference.clean import trace
-from terrapatch.reference.label import burnt
+from terrapatch.reference.label import Sources
 from terrapatch.results import Results
 
 SHOWN_PX = 300
@@ -30,15 +30,17 @@ SHOWN_PX = 300
 
 def states(results: Results, unit: str, steps, protect, wanted):
     """Name and labels (without halo) before the first and after each step."""
-    found = burnt(Path(results.lock), unit, wanted)
-    inner = slice(found.halo, -found.halo or None)
-    yield "polygons", found.labels[inner, inner], found
+    sources = Sources(Path(results.lock), unit, wanted)
+    found = sources.burnt(sources.unit)
+    sources.check()
+    inner = slice(sources.halo, -sources.halo or None)
+    yield "polygons", found.labels[inner, inner], sources
     run = trace(
-        found.labels, steps, pixel_m=pixel_size_m(found.geobox), codes=found.legend.finest.codes,
+        found.labels, steps, pixel_m=pixel_size_m(sources.unit), codes=sources.legend.finest.codes,
         protect=protect, network=found.network,
     )  # fmt: skip
     for report, labels in run:
-        yield report.step, labels[inner, inner], found
+        yield report.step, labels[inner, inner], sources
 
 
 def figures(labels, truth, codes):

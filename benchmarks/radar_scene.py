@@ -26,8 +26,9 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from measure import SMALL
+from terrapatch.catalog.files import Files
 from terrapatch.catalog.grd import read_product
-from terrapatch.catalog.scene import Files, locked_item
+from terrapatch.catalog.locking import locked_item
 from terrapatch.compiled import kernel
 from terrapatch.grid import Unit, geobox_to_dict, mgrs_tile_geobox
 from terrapatch.places import patch_windows

@@ -16,8 +16,9 @@ from odc.geo.geobox import GeoBox
 from helpers_recipes import resolve
 from helpers_scenes import Unit, all_corners, centres
 from terrapatch.catalog import plan
+from terrapatch.catalog.files import Files
 from terrapatch.catalog.grd import read_product
-from terrapatch.catalog.scene import Files, locked_item
+from terrapatch.catalog.locking import locked_item
 from terrapatch.recipe import write_settings
 from terrapatch.simulate import grd
 from terrapatch.simulate.landscape import make_landscape

@@ -20,8 +20,9 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import rasterio
 
+from terrapatch.catalog.files import Files
 from terrapatch.catalog.grd import read_product
-from terrapatch.catalog.scene import Files, locked_item
+from terrapatch.catalog.locking import locked_item
 from terrapatch.sentinel1.grd import quiet
 
 FULL = (16758, 25611)

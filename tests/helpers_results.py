@@ -192,7 +192,7 @@ def _row(
     }  # fmt: skip
     for number, level in enumerate(legend.levels):
         counts = np.bincount(labels[number].ravel(), minlength=256)
-        found[f"counts_{level.name}"] = counts[list(level.codes)].tolist()
+        found[f"counts_label_{level.name}"] = counts[list(level.codes)].tolist()
     return found
 
 

@@ -17,8 +17,9 @@ from odc.geo.geobox import GeoBox
 from scipy.ndimage import gaussian_filter
 
 from helpers_grd import LAT, LON, UTM, copy_of
+from terrapatch.catalog.files import Files
 from terrapatch.catalog.grd import read_product
-from terrapatch.catalog.scene import Files, locked_item
+from terrapatch.catalog.locking import locked_item
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.doppler import (
     ecef,

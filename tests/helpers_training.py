@@ -172,4 +172,4 @@ def _statistics(path, pixels, bands, classes):
             "min": data.min(axes).tolist(), "max": data.max(axes).tolist(),
             "log_mean": logs.mean(axes).tolist(), "log_std": logs.std(axes).tolist(),
         }  # fmt: skip
-    path.write_text(json.dumps({"layers": modalities, "classes": classes}))
+    path.write_text(json.dumps({"layers": modalities, "classes": {"label": classes}}))

@@ -8,11 +8,11 @@ import numpy as np
 import shapely
 
 from helpers_patches import settings_folder
+from terrapatch.catalog.files import Files
 from terrapatch.catalog.references import find_vectors
-from terrapatch.catalog.scene import Files
 from terrapatch.grid import GEOGRAPHIC, geobox_to_dict, reprojected
 from terrapatch.recipe import read_settings
-from terrapatch.reference.stack import made
+from terrapatch.reference.stack import whole
 from terrapatch.tables import Lock, LockedUnit, write_lock
 
 DRIVERS = {".gpkg": "GPKG", ".shp": "ESRI Shapefile", ".fgb": "FlatGeobuf"}
@@ -78,8 +78,8 @@ class Unit:
 
     def build(self, geobox=None, found=None):
         """(band, y, x) uint8, and the record of the stage."""
-        done = made(self.lock(geobox, found), "u1", self.wanted)
-        return done.layers, done.record or None
+        done, record = whole(self.lock(geobox, found), "u1", self.wanted)
+        return done.layers, record or None
 
 
 def stars(rng, count, box, size, holes=True):

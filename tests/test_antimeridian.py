@@ -252,7 +252,7 @@ def test_a_slice_that_is_missing_across_is_found():
         start = datetime(2022, 6, 18, 6) + timedelta(seconds=25 * number)
         return Scene(
             id=f"s{number}", sensor="sentinel1", level="GRD", datetime=start.isoformat(),
-            footprint=split_at_antimeridian(ring), files=None, platform="Sentinel-1A",
+            footprint=split_at_antimeridian(ring), bands={}, family="grd", platform="Sentinel-1A",
             datatake="77_1", slice=Slice(number, 5, "x", start, start + timedelta(seconds=25)),
         )  # fmt: skip
 

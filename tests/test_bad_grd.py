@@ -25,8 +25,9 @@ from helpers_orbits import write_orbit
 from helpers_recipes import with_layers
 from helpers_scenes import all_corners, write_footprints
 from terrapatch.catalog.checks import missing_slices
+from terrapatch.catalog.files import Files
 from terrapatch.catalog.grd import read_product
-from terrapatch.catalog.scene import Files, locked_item
+from terrapatch.catalog.locking import locked_item
 from terrapatch.cli import main
 from terrapatch.errors import GridError, IncompleteError, InputError, SceneError, SourceError
 from terrapatch.kinds import stack

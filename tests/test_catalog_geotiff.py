@@ -7,9 +7,10 @@ import pytest
 import rasterio
 
 from helpers_catalog import write_raster
+from terrapatch.catalog.files import Files
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.geotiff import described_scenes, map_scene
-from terrapatch.catalog.scene import Files, locked_item
+from terrapatch.catalog.locking import locked_item
 from terrapatch.errors import GridError, InputError, RecipeError, SceneError
 from terrapatch.sections import RasterSource
 

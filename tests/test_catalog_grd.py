@@ -11,10 +11,11 @@ import shapely
 
 from helpers_grd import copy_of, plan_of, recipe_of, simulate
 from terrapatch.access import read_bytes
+from terrapatch.catalog.files import Files
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.grd import read_product
+from terrapatch.catalog.locking import locked_item
 from terrapatch.catalog.policy import newest_versions, of_level, with_polarisations
-from terrapatch.catalog.scene import Files, locked_item
 from terrapatch.errors import IncompleteError, SceneError
 from terrapatch.tables import LockedAsset
 

@@ -13,9 +13,11 @@ from helpers_catalog import make_safe, reference_map, settings_file
 from helpers_recipes import resolve
 from helpers_theia import BANDS, CRS, GROUND, NAME, genuine, make_theia, write, zipped
 from terrapatch.catalog import maja, policy
+from terrapatch.catalog.families import uncovered
+from terrapatch.catalog.files import Files
 from terrapatch.catalog.folder import search
+from terrapatch.catalog.locking import locked_item
 from terrapatch.catalog.plan import plan
-from terrapatch.catalog.scene import Files, locked_item
 from terrapatch.errors import GridError, RecipeError, SceneError
 from terrapatch.grid import reprojected
 from terrapatch.sections import THEIA_10
@@ -225,7 +227,7 @@ def test_scenes_that_do_not_show_all_of_the_area_are_left_out(shared_data, tmp_p
     ]:
         # Sides of a box in UTM are curved in degrees: shrink by less than half a pixel.
         shrunk = (area[0] + 2, area[1] + 2, area[2] - 2, area[3] - 2)
-        assert scene.uncovered(degrees(shrunk)) == expected
+        assert uncovered(scene, degrees(shrunk)) == expected
     whole = degrees((left, bottom, right, top))
     kept, out = policy.covering([scene], whole)
     assert not kept
@@ -247,9 +249,9 @@ def test_the_footprint_decides_for_products_of_esa(tmp_path):
     scene = one(tmp_path)
     assert scene.processor == "esa"
     # The grid reaches from 3.0 to 3.0304 degrees, the footprint to 3.01 (and 500 m of doubt).
-    assert scene.uncovered(shapely.box(3.002, 44.98, 3.012, 44.99)) == 0
+    assert uncovered(scene, shapely.box(3.002, 44.98, 3.012, 44.99)) == 0
     area = shapely.box(3.005, 44.98, 3.025, 44.99)
-    assert scene.uncovered(area) == pytest.approx(0.5, abs=0.01)
+    assert uncovered(scene, area) == pytest.approx(0.5, abs=0.01)
 
 
 def test_the_recipe_says_whose_products_are_used(shared_data, tmp_path):

@@ -19,7 +19,7 @@ AREA = shapely.box(0, 0, 1, 1)
 def scene(name, day="2022-03-01", **facts):
     plain = {
         "id": name, "sensor": "sentinel2", "level": "L2A", "datetime": f"{day}T10:00:00Z",
-        "footprint": AREA, "files": None, "where": f"in/{name}", "tile": "T31TCJ",
+        "footprint": AREA, "bands": {}, "family": "safe", "where": f"in/{name}", "tile": "T31TCJ",
         "platform": "Sentinel-2A", "processing_baseline": "04.00", "cloud_percent": 10.0,
     }  # fmt: skip
     return Scene(**(plain | facts))

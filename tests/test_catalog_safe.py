@@ -12,8 +12,9 @@ import shapely
 
 from helpers_catalog import make_safe, write_raster, zipped
 from terrapatch.catalog import safe
+from terrapatch.catalog.files import Files
 from terrapatch.catalog.folder import search
-from terrapatch.catalog.scene import Files, locked_item
+from terrapatch.catalog.locking import locked_item
 from terrapatch.errors import GridError, SceneError
 from terrapatch.grid import tile_footprint
 

@@ -7,8 +7,9 @@ import pytest
 
 from helpers_catalog import make_safe, write_raster
 from terrapatch.catalog import stac
+from terrapatch.catalog.files import Files
 from terrapatch.catalog.folder import search
-from terrapatch.catalog.scene import Files, locked_item
+from terrapatch.catalog.locking import locked_item
 from terrapatch.catalog.statements import settled
 from terrapatch.errors import GridError, SceneError, SourceError
 

@@ -62,7 +62,7 @@ CLOSING = st.builds(
     st.sampled_from([(), (1, 3)]),
 )
 OPENING = st.builds(lambda element: OpeningStep(**element), ELEMENT)
-MAJORITY = st.builds(MajorityStep, radius_m=st.sampled_from([10.0, 20.0]), passes=st.integers(1, 2))
+MAJORITY = st.builds(MajorityStep, radius_m=st.sampled_from([10.0, 20.0]), rounds=st.integers(1, 2))
 LOCAL = st.one_of(MMU, FILL, CLOSING, OPENING, MAJORITY, SIEVE)
 PROTECT = st.sampled_from([(), (), (2,), (1, 4)])
 
@@ -93,9 +93,9 @@ def test_nothing_below_the_unit_remains_after_mmu_and_fill(labels, mmu, fill, pr
 @MANY
 @given(rasters(side=20), MMU, FILL, CLOSING, OPENING, st.integers(1, 3), PROTECT)
 def test_nothing_below_the_unit_remains_after_settle(
-    labels, mmu, fill, closing, opening, passes, protect
+    labels, mmu, fill, closing, opening, rounds, protect
 ):
-    chain = (mmu, fill, closing, opening, fill, SettleStep(passes=passes))
+    chain = (mmu, fill, closing, opening, fill, SettleStep(rounds=rounds))
     assert not below(clean(labels, *chain, protect=protect), mmu, protect).any()
 
 
@@ -122,8 +122,8 @@ def test_closing_alone_makes_small_parts_again_and_settle_ends_that():
     "steps",
     [
         (MMU,), (NEAREST,), (FILL,), (CLOSING,), (OPENING,), (SIEVE,), (MMU, NEAREST),
-        (MMU, NEAREST, CLOSING, st.builds(SettleStep, passes=st.integers(1, 2))),
-        (CLOSING, OPENING, MMU, FILL, SIEVE, CLOSING, st.builds(SettleStep, passes=st.just(1))),
+        (MMU, NEAREST, CLOSING, st.builds(SettleStep, rounds=st.integers(1, 2))),
+        (CLOSING, OPENING, MMU, FILL, SIEVE, CLOSING, st.builds(SettleStep, rounds=st.just(1))),
     ],
     ids=["mmu", "nearest", "fill", "closing", "opening", "sieve", "mmu, fill", "chain", "long"],
 )  # fmt: skip
@@ -144,7 +144,7 @@ def test_a_second_burning_changes_nothing(labels, network):
 
 
 def test_a_second_majority_may_change_much():
-    """Why `majority` is in no law of second passes: stripes change places, pass after pass."""
+    """Why `majority` is in no law of second rounds: stripes change places, round after round."""
     stripes = (np.indices((30, 30))[0] % 2 + 1).astype(np.uint8)
     step = MajorityStep(radius_m=10)
     for _ in range(5):
@@ -180,7 +180,7 @@ def test_renumbering_the_legend_commutes(labels, chain, numbers, protect, settle
     number = dict(zip(CODES, numbers, strict=True))
     table = np.full(256, NODATA, np.uint8)
     table[list(CODES)] = numbers
-    chain = [*chain, SettleStep(passes=1)] if settle else chain
+    chain = [*chain, SettleStep(rounds=1)] if settle else chain
     expected = table[clean(labels, *chain, protect=protect, pixel_m=pixel_m)]
     result = run(
         table[labels],
@@ -239,7 +239,7 @@ def test_blocks_with_a_halo_give_the_whole(labels, steps, block, protect, pixel_
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([(40, 40), (17, 64), (90, 23)]), st.integers(1, 2))
-def test_blocks_of_a_larger_raster_give_the_whole(seed, block, passes):
+def test_blocks_of_a_larger_raster_give_the_whole(seed, block, rounds):
     """Components cross blocks; halos end inside of the raster."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(1, 5, (60, 60)).astype(np.uint8).repeat(3, 0).repeat(3, 1)
@@ -248,7 +248,7 @@ def test_blocks_of_a_larger_raster_give_the_whole(seed, block, passes):
     labels[rng.random(labels.shape) < 0.01] = NODATA
     steps = [
         MmuStep(area_m2=1200, connectivity=4), FillStep(max_distance_m=40),
-        ClosingStep(size_m=(40, 50)), SettleStep(passes=passes), NetworksStep(),
+        ClosingStep(size_m=(40, 50)), SettleStep(rounds=rounds), NetworksStep(),
     ]  # fmt: skip
     network = np.where(rng.random(labels.shape) < 0.05, 3, NODATA).astype(np.uint8)
     expected = clean(labels, *steps, network=network)
@@ -274,11 +274,11 @@ def test_a_shorter_halo_is_not_enough():
         ([MmuStep(area_m2=2_500, areas_m2={5: 50_000})], 499),
         ([ClosingStep(size_m=(40, 50))], 4),
         ([OpeningStep(radius_m=20)], 4),
-        ([MajorityStep(radius_m=20, passes=3)], 6),
+        ([MajorityStep(radius_m=20, rounds=3)], 6),
         ([FillStep(method="vote", max_distance_m=55)], 5),
         ([FillStep(max_distance_m=40)], 4 + 8 + 4),
         ([NetworksStep()], 0),
-        ([MmuStep(area_m2=500), ClosingStep(size_m=(40, 50)), SettleStep(passes=2)], 3 * 8 + 8),
+        ([MmuStep(area_m2=500), ClosingStep(size_m=(40, 50)), SettleStep(rounds=2)], 3 * 8 + 8),
     ],
 )
 def test_halos(steps, expected):
@@ -304,7 +304,7 @@ def test_filled_pixels_take_a_class_that_stands_beside_them(labels, mmu, fill):
 @MANY
 @given(rasters(side=18), st.lists(LOCAL, min_size=1, max_size=4), st.booleans())
 def test_protected_pixels_never_change(labels, chain, settle):
-    chain = [*chain, SettleStep(passes=1)] if settle else chain
+    chain = [*chain, SettleStep(rounds=1)] if settle else chain
     network = np.full(labels.shape, 1, np.uint8)
     result = clean(labels, *chain, NetworksStep(), protect=(2, 4), network=network)
     keep = np.isin(labels, (2, 4))

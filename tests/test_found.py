@@ -19,8 +19,9 @@ import shapely
 from helpers_catalog import make_safe, reference_map, settings_file, write_raster, zipped
 from terrapatch.access import address, file_of, read_bytes, split_address
 from terrapatch.catalog import describe, plan
+from terrapatch.catalog.files import Files
 from terrapatch.catalog.folder import search
-from terrapatch.catalog.scene import Files, locked_item
+from terrapatch.catalog.locking import locked_item
 from terrapatch.errors import (
     IncompleteError,
     InputError,
@@ -296,10 +297,10 @@ def test_a_sentinel1_product_is_read_in_every_form(tmp_path, form):
     (scene,) = found.scenes
     # A product without its name has one from its content: the CRC is the manifest's own.
     assert re.fullmatch(rf"{GRD}_[0-9A-F]{{4}}", scene.id)
-    files = scene.files(["VV", "VH"])
+    files = scene.bands
     for file in files.values():
         assert read_bytes(file.href) == b"II*\0"
-        assert read_bytes(file.sidecars["noise"]) == b"<a/>"
+        assert read_bytes(file.sidecars["noise"].href) == b"<a/>"
 
 
 def test_the_name_of_a_genuine_product_follows_from_its_manifest(shared_data, tmp_path):
@@ -326,8 +327,8 @@ def test_a_folder_that_bears_the_name_of_another_product_is_known_by_its_content
 def test_amazon_s_copies_of_sentinel1_are_read(tmp_path):
     root = make_grd(tmp_path, files="iw-{1}")
     (scene,) = search([tmp_path], raw=True).scenes
-    files = scene.files(["VV", "VH"])
-    assert files["VH"].path == root / "measurement/iw-vh.tiff"
+    files = scene.bands
+    assert files["VH"].at.local == root / "measurement/iw-vh.tiff"
     assert set(files["VH"].sidecars) == {"annotation", "calibration", "noise"}
 
 

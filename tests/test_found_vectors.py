@@ -20,7 +20,7 @@ from terrapatch.errors import InputError, LegendError, RecipeError, SceneError
 from terrapatch.legend import NODATA
 from terrapatch.sections import NetworkSource, VectorSource
 from terrapatch.tables import read_lock
-from terrapatch.vectors import network_rules, open_layer, read_batches, schema_of
+from terrapatch.vectors import network_rules, open_layer, read_portions, schema_of
 
 CRS = "EPSG:32722"
 SIDE = 40
@@ -210,7 +210,7 @@ def test_coordinates_that_are_no_numbers_are_named(unit, tmp_path, bad):
     else:
         with pytest.raises(SceneError, match="no numbers"):
             list(
-                read_batches(
+                read_portions(
                     open_layer(str(path), schema_of("custom"), unpack_to=tmp_path), {}, None
                 )
             )
@@ -333,7 +333,7 @@ def test_old_code_pages_of_a_dbf_are_read(tmp_path, unit):
     dbf[29] = 0xC9
     path.with_suffix(".dbf").write_bytes(dbf)
     layer = open_layer(str(path), schema_of("custom"), unpack_to=tmp_path)
-    (batch,) = read_batches(layer, {"c": "code"}, None)
+    (batch,) = read_portions(layer, {"c": "code"}, None)
     assert batch.columns["c"].to_pylist() == ["лес"]
 
 

@@ -15,9 +15,10 @@ import rasterio
 from helpers_grd import plan_of, recipe_of, simulate
 from helpers_scenes import all_corners, pixels, write_footprints
 from terrapatch.access import read_bytes
+from terrapatch.catalog.files import Files
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.grd import read_product
-from terrapatch.catalog.scene import Files, locked_item
+from terrapatch.catalog.locking import locked_item
 from terrapatch.errors import SceneError
 from terrapatch.kinds import stack as make
 from terrapatch.radar.annotation import read_annotation

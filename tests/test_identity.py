@@ -193,7 +193,7 @@ def test_an_id_that_the_recipe_gives_twice_is_refused(here):
 def scene(name, **facts):
     plain = {
         "id": name, "sensor": "sentinel2", "level": "L2A", "datetime": "2022-06-01T10:00:00Z",
-        "footprint": shapely.box(0, 0, 1, 1), "files": None, "where": name, "tile": "T31TEK",
+        "footprint": shapely.box(0, 0, 1, 1), "bands": {}, "family": "safe", "where": name, "tile": "T31TEK",
         "platform": "Sentinel-2A", "processing_baseline": "05.10", "datatake": "GS2A_1",
     }  # fmt: skip
     return Scene(**(plain | facts))

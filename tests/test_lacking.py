@@ -55,7 +55,9 @@ def test_the_band_that_lacks_most_is_named_first(tmp_path):
     assert found[0] == "sentinel2: 75.0 % observed < 100 % (B09 lacks 25 %, B08 lacks 12.5 %)"
     assert found[1:] == [None] * 3
     assert stack.lacking[0, 0].tolist() == [0, 72, 144]
-    assert reasons_of(found[0]) == ["Sentinel-2: less than 100 % observed (B09 lacks most)"]
+    assert reasons_of(found[0], {"sentinel2": "Sentinel-2"}) == [
+        "Sentinel-2: less than 100 % observed (B09 lacks most)"
+    ]
 
 
 def test_what_all_bands_lack_is_nobody_s_fault(tmp_path):
@@ -94,5 +96,5 @@ def test_threads_and_series_count_alike(tmp_path):
     )
     assert few[0] == "sentinel2: 1 of 2 dates complete < 2 (x)"
     assert few[1] is None
-    again = reasons_of("sentinel2: 1 of 2 dates complete < 2 (B04 lacks 25 %)")
+    again = reasons_of("sentinel2: 1 of 2 dates complete < 2 (B04 lacks 25 %)", {})
     assert again == ["sentinel2: 1 of 2 dates complete < 2"]

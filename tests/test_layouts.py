@@ -192,10 +192,10 @@ def test_the_table_of_patches_leads_from_ids_to_places(tree, published):
 
 def test_the_class_table_has_every_class_and_its_parent(published):
     lines = (published / "classes.csv").read_text("utf-8").splitlines()
-    assert lines[0] == "level,code,abbrev,name,parent_level,parent,color"
+    assert lines[0] == "layer,level,code,abbrev,name,parent_level,parent,color"
     assert len(lines) == 1 + 14 + 7
-    assert "l2,13,Df,Deforestation 2022,l1,2,#cd0000" in lines
-    assert "l1,2,Ag,Agriculture,,,#e6206c" in lines
+    assert "label,l2,13,Df,Deforestation 2022,l1,2,#cd0000" in lines
+    assert "label,l1,2,Ag,Agriculture,,,#e6206c" in lines
 
 
 def test_the_summary_counts_files_and_splits(tree, published):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a layout cannot hold is refused by the plan, before a pixel or an archive is made."""
 
+from typing import get_args
+
 import pytest
 import yaml
 
@@ -9,11 +11,12 @@ from helpers_recipes import resolve, with_layers
 from helpers_results import make_tree
 from terrapatch.cli import main
 from terrapatch.errors import RecipeError, SceneError
-from terrapatch.layouts import LAYOUTS, UNFIT, check_plan
+from terrapatch.layouts import LAYOUTS, check_plan
 from terrapatch.layouts.fit import built, planned
 from terrapatch.layouts.sources import open_sources
 from terrapatch.legend import load_legend
 from terrapatch.recipe import read_settings, write_settings
+from terrapatch.sections import LayoutsSettings
 from terrapatch.tables import Lock, LockedItem, LockedUnit, read_lock
 
 WORLD = {"type": "Polygon", "coordinates": [[[-1, -1], [1, -1], [1, 1], [-1, -1]]]}
@@ -167,8 +170,10 @@ def test_unknown_directions_are_told_by_the_plan(tmp_path):
         check_plan(settings_of(tmp_path, plain), lock)
 
 
-def test_every_layout_says_what_it_cannot_hold():
-    assert list(LAYOUTS) == list(UNFIT)
+def test_every_layout_has_the_same_functions_and_a_row():
+    names = get_args(LayoutsSettings.model_fields["name"].annotation)
+    assert set(names) == set(LAYOUTS)
+    assert all(callable(layout.write) and callable(layout.unfit) for layout in LAYOUTS.values())
 
 
 def test_the_plan_and_the_stacks_have_the_same_form(tmp_path):

@@ -32,7 +32,7 @@ def write(path, names, *, alpha=False, count=None):
 
 
 def band_of(scene):
-    return scene.files(["map"])["map"].band
+    return scene.bands["map"].band
 
 
 def test_several_bands_are_listed(tmp_path):

@@ -6,9 +6,12 @@ from typing import get_args
 import pytest
 
 from helpers_recipes import resolve
+from terrapatch.layers import LayerRecord, LayoutRecord, Values
 from terrapatch.legend import load_legend
 from terrapatch.publish.deviations import deviations
-from terrapatch.publish.methods import attribution, keeps_offset, methods, quantity
+from terrapatch.publish.methods.optical import keeps_offset
+from terrapatch.publish.methods.radar import quantity
+from terrapatch.publish.methods.steps import attribution, methods
 from terrapatch.recipe import StageSettings, load_recipe
 from terrapatch.sections import (
     CleanStep,
@@ -75,8 +78,8 @@ def vector(entry, layer="ocsge2", href="/data/ocsge2.gpkg"):
 
 def said(settings, lock=None, nodata=None):
     """Name of a step → its text."""
-    legend = load_legend(settings.label.legend)
-    steps = methods(settings, lock or lock_of(), legend, nodata or {"sentinel2": 0, "label": 255})
+    legends = {name: load_legend(layer.legend) for name, layer in settings.labels.items()}
+    steps = methods(settings, lock or lock_of(), legends, nodata or {"sentinel2": 0, "label": 255})
     return {step.name: step.text for step in steps}
 
 
@@ -228,8 +231,8 @@ def test_offsets_are_those_of_the_products():
         assert "**not**" not in text
     left = settings_of({"sentinel2": {"harmonise": False}})
     assert "**not** applied" in said(left)["Sentinel-2"]
-    assert keeps_offset(left.layers["sentinel2"], lock_of()) == {0.0, -1000.0}
-    assert keeps_offset(settings_of().layers["sentinel2"], lock_of()) == {0.0}
+    assert keeps_offset(left.layers["sentinel2"], lock_of().items) == {0.0, -1000.0}
+    assert keeps_offset(settings_of().layers["sentinel2"], lock_of().items) == {0.0}
     scaled = lock_of(item("sentinel2", "b", quantification=1000.0))
     assert (
         "quantification value 1000 are brought to 10000"
@@ -270,7 +273,7 @@ OTHER = {
     ("label", "crosswalk"): "ocsge2_multisenge", ("label", "legend"): "multisenge",
     ("label", "ignore_codes"): [7], ("label", "band"): 2, ("label", "background"): 3, ("label", "protect"): [2],
     ("patches", "require"): {"sentinel2": {"valid": 0.5, "dates": 2}},
-    ("splits", "fractions"): [0.6, 0.2, 0.2], ("splits", "tile_priority"): ["31UGQ"],
+    ("splits", "stratify"): "label", ("splits", "fractions"): [0.6, 0.2, 0.2], ("splits", "tile_priority"): ["31UGQ"],
     ("sampling", "crs"): "EPSG:32722", ("sampling", "size_px"): 64,
 }  # fmt: skip
 SECTIONS = {
@@ -344,7 +347,7 @@ STEPS = {
     "sieve": ({"area_m2": 25000}, {"area_m2": 100, "areas_m2": {"3": 7}, "classes": [1], "connectivity": 4,
               "by": "size", "rounds": 5}),
     "fill": ({}, {"method": "vote", "max_distance_m": 77, "gaps": True, "never_into": [5]}),
-    "majority": ({"radius_m": 20}, {"radius_m": 30, "passes": 3}),
+    "majority": ({"radius_m": 20}, {"radius_m": 30, "rounds": 3}),
     "closing": ({"size_m": [40, 50]}, {"size_m": [50, 40], "classes": [2], "priority": [4], "kind": "grey"}),
     "opening": ({"radius_m": 20}, {"radius_m": 30, "classes": [2]}),
     "networks": ({}, {"over_nodata": True}),
@@ -370,7 +373,7 @@ def test_every_cleaning_step_has_its_sentence():
     majority = {"step": "majority", "radius_m": 20}
     texts = {
         said(settings_of({"label": {"clean": [majority, {"step": "settle", **more}]}}))["Labels"]
-        for more in ({}, {"passes": 3}, {"unsettled": "keep"})
+        for more in ({}, {"rounds": 3}, {"unsettled": "keep"})
     }
     assert len(texts) == 3
     votes = [{"step": "fill", "method": "vote", "neighbours": n} for n in (5, 9)]
@@ -467,18 +470,28 @@ FIGURES = {
         "sentinel2": {"bands": ["B02"], "mean": [500.0], "std": [484.33]},
         "sentinel1": {"bands": ["VV"], "mean": [104.879], "std": [79.802]},
     },
-    "classes": {level: {"pixels": {"kept": [0] * n}} for level, n in (("l2", 14), ("l1", 7))},
+    "classes": {"label": {
+        level: {"pixels": {"kept": [0] * n}} for level, n in (("l2", 14), ("l1", 7))
+    }},
 }  # fmt: skip
-LAYOUT = {
-    "layout": "cerradata4mm", "patches": 1, "splits": {"train": 1, "val": 0, "test": 0},
-    "bands": {"sentinel2": ["B02"], "sentinel1": ["VV"]},
-}  # fmt: skip
+LAYOUT = LayoutRecord(
+    layout="cerradata4mm", patches=1, splits={"train": 1, "val": 0, "test": 0}, files={}, nodata={},
+    layers={
+        kind: LayerRecord(kind=kind, bands=bands, dtype="float32", size_px=8, pixel=1e-4, values=values)
+        for kind, bands, values in (
+            ("sentinel2", ("B02",), Values("reflectance", scale=1e-4)),
+            ("sentinel1", ("VV",), Values("linear power")),
+        )
+    },
+)  # fmt: skip
 
 
 def verdicts(*changes, lock=None):
     made = settings_of({"layouts": {"name": "cerradata4mm"}}, *changes)
     lock = lock or lock_of(item("sentinel2", "a", add_offset=-1000.0))
-    rows = deviations(made, load_legend("cerradata4mm"), LAYOUT, FIGURES, lock)["comparison"]
+    rows = deviations(made, {"label": load_legend("cerradata4mm")}, LAYOUT, FIGURES, lock)[
+        "comparison"
+    ]
     return {row["what"]: row["verdict"] for row in rows if row["group"] == "values"}
 
 

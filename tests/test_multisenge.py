@@ -18,7 +18,7 @@ import tifffile
 
 from helpers_multisenge import S1_PASSES, S2_DATES, SIZE, STRIDE, TEN, make_tiles
 from terrapatch.errors import IncompleteError, RecipeError, StorageError
-from terrapatch.layers import DECIBEL, Values
+from terrapatch.layers import DECIBEL, LayoutRecord, Values
 from terrapatch.layouts import layouts
 from terrapatch.layouts.multisenge import to_int16
 from terrapatch.legend import load_legend
@@ -392,9 +392,16 @@ def release_layout():
     s1 |= dict.fromkeys(("32ULV", "32UMU", "32UMV"), 117)
     s2 = dict(zip(TARGETS, (12, 10, 12, 11, 19, 13, 11, 9, 9, 23, 9, 9, 2, 16), strict=True))
     with_class = (2098, 6264, 2607, 1779, 5445, 7305, 572, 911, 7893, 164, 7889, 77, 2536, 2258)
+    shared = {"size_px": 256, "pixel": 10.0}
     return {
         "layout": "multisenge", "patches": 8157, "files": {"s2": 72_033, "s1": 1_012_227},
-        "bands": {"sentinel2": list(TEN), "sentinel1": ["VV", "VH"]},
+        "nodata": {}, "splits": {},
+        "layers": {
+            "sentinel2": {"kind": "sentinel2", "bands": TEN, "dtype": "int16", **shared,
+                          "values": Values("reflectance", scale=1e-4)},
+            "sentinel1": {"kind": "sentinel1", "bands": ("VV", "VH"), "dtype": "float32", **shared,
+                          "values": Values("linear power")},
+        },
         "patches_with_class": {str(k): n for k, n in enumerate(with_class, start=1)},
         "tiles": {
             tile: {"patches": n, "epsg": epsg, "dates_sentinel2": s2[tile],
@@ -408,7 +415,10 @@ def compared(tiles, layout):
     settings = read_settings(tiles.results.settings("publish"))
     settings = settings.model_copy(update={"sampling": settings.sampling.model_copy(update={"stride_px": 257})})  # fmt: skip
     lock = Lock(name="tiles", source="local", units=(), items=())
-    found = deviations(settings, load_legend("multisenge"), layout, {}, lock)["comparison"]
+    record = LayoutRecord.model_validate(layout)
+    found = deviations(settings, {"label": load_legend("multisenge")}, record, {}, lock)[
+        "comparison"
+    ]
     return {row["what"]: row for row in found}
 
 

@@ -42,7 +42,7 @@ COLUMNS = [
     "patch_id", "unit", "row", "col", "y_px", "x_px", "size_px", "crs", "transform", "kept",
     "dropped_reason", "valid_sentinel2", "valid_sentinel1", "valid_label", "dates_sentinel2",
     "dates_sentinel1", "sources_sentinel2", "sources_sentinel1", "hash_sentinel2",
-    "hash_sentinel1", "hash_label", "counts_l2", "counts_l1", "geometry",
+    "hash_sentinel1", "hash_label", "counts_label_l2", "counts_label_l1", "geometry",
 ]  # fmt: skip
 S2 = [
     scene_item("late", "sentinel2", "2022-08-09"),
@@ -142,8 +142,8 @@ def test_every_column_agrees_with_a_plain_loop(tmp_path, stride):
         pixels = np.ascontiguousarray(world.labels[:, ys, xs])
         assert row.hash_label == hashlib.sha256(pixels.tobytes()).hexdigest()
         assert row.valid_label == pytest.approx((pixels[0] != NODATA).mean())
-        assert list(row.counts_l2) == [int((pixels[0] == code).sum()) for code in range(14)]
-        assert list(row.counts_l1) == [int((pixels[1] == code).sum()) for code in range(7)]
+        assert list(row.counts_label_l2) == [int((pixels[0] == code).sum()) for code in range(14)]
+        assert list(row.counts_label_l1) == [int((pixels[1] == code).sum()) for code in range(7)]
         affine = world.geobox.affine * Affine.translation(xs.start, ys.start)
         assert list(row.transform) == list(affine)[:6]
         assert row.crs == "EPSG:32722"
@@ -189,23 +189,25 @@ def test_drop_reasons_never_round_up_to_complete():
     assert reasons == ["label: 99.9 % observed < 100 %", None]
 
 
-def test_a_modality_that_is_not_wanted_is_null(tmp_path):
+def test_layers_of_the_recipe_have_columns_and_no_others(tmp_path):
     table = World(tmp_path, modalities=("sentinel2",)).run()
     for name in ("valid", "dates", "sources", "hash"):
-        assert table[f"{name}_sentinel1"].isna().all()
+        assert f"{name}_sentinel1" not in table
         assert table[f"{name}_sentinel2"].notna().all()
     assert table["kept"].all()
 
 
 def test_columns_have_their_types_even_without_values(tmp_path):
-    World(tmp_path, modalities=("sentinel2",)).run()
+    world = World(tmp_path)
+    world.source["sentinel1"][:] = 0
+    assert world.run()["hash_sentinel1"].isna().all()
     schema = pq.read_schema(tmp_path / "patches.parquet")
     types = {name: str(schema.field(name).type) for name in COLUMNS[:-1]}
     assert types["dropped_reason"] == "string"
     assert types["hash_sentinel1"] == "string"
     assert types["valid_sentinel1"] == "double"
     assert types["dates_sentinel1"] == types["sources_sentinel1"] == "list<element: string>"
-    assert types["counts_l2"] == "list<element: int64>"
+    assert types["counts_label_l2"] == "list<element: int64>"
     assert types["transform"] == "list<element: double>"
     assert types["row"] == "int64"
     assert types["kept"] == "bool"
@@ -303,7 +305,7 @@ def test_a_unit_without_patches_gives_an_empty_table(tmp_path):
     assert len(table) == 0
     assert list(table.columns) == list(full.columns)
     schema = pq.read_schema(tmp_path / "patches.parquet")
-    assert str(schema.field("counts_l1").type) == "list<element: int64>"
+    assert str(schema.field("counts_label_l1").type) == "list<element: int64>"
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path):

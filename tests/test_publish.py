@@ -36,7 +36,7 @@ PUBLISHED_RECIPE = {
         "title": "Tiny & <small>", "quicklooks": 4, "authors": ["A. Person"],
         "deviations": ["Edges are ours."], "reference_licence": "Map: CC-BY-4.0",
     },
-    "published": {"sentinel2": {"harmonise": False}, "splits": {"method": "published"}},
+    "published": {"layers": {"sentinel2": {"harmonise": False}}, "splits": {"method": "published"}},
 }  # fmt: skip
 
 
@@ -99,7 +99,7 @@ def training_files(tree, folder):
     skipped = {"skipped": "PyTorch is not installed"}
     write_json(
         folder / "metrics.json",
-        {"level": "l1", "classes": names, "models": {"forest": model, "unet": skipped},
+        {"level": "l1", "target": "label", "classes": names, "models": {"forest": model, "unet": skipped},
          "passed": True},
     )  # fmt: skip
     np.savez(folder / "predictions.npz", patch_ids=np.array(ids), truth=truth, forest=guess)
@@ -225,7 +225,7 @@ def test_a_band_without_pixels_is_an_error():
 
 def test_class_counts_per_split_are_those_of_the_label_rasters(tree, statistics):
     for number, name in enumerate(("l2", "l1")):
-        figures = statistics["classes"][name]
+        figures = statistics["classes"]["label"][name]
         for split in ("train", "val", "test"):
             ids = tree.kept.loc[tree.kept["split"] == split, "patch_id"]
             pixels = np.concatenate([tree.pixels["label"][i][number].ravel() for i in ids])
@@ -283,7 +283,7 @@ def test_the_card_has_a_head_that_machines_read(tree):
 
 def test_the_card_says_what_happened_to_offsets_and_names_the_deviations(tree):
     text = (Path(tree.results.dataset) / "README.md").read_text("utf-8")
-    for part in ("04.00 (offset -1000)", "10000 × reflectance", "`splits.method: published`", "`harmonise: false`",
+    for part in ("04.00 (offset -1000)", "10000 × reflectance", "`splits.method: published`", "`layers.sentinel2.harmonise: false`",
                  "Edges are ours.", "Reference maps and vectors are simulated", "A. Person", "All imagery is simulated",
                  "| 13 | Deforestation 2022 | `#cd0000` | Agriculture |"):  # fmt: skip
         assert part in text
@@ -351,13 +351,13 @@ def test_other_layouts_have_nothing_to_compare_with(tmp_path):
 
 def test_reasons_lose_the_figures_of_single_patches():
     text = "sentinel2: 91.3 % observed < 100 %; label: 4.0 % observed < 50 %"
-    assert reasons_of(text) == [
+    assert reasons_of(text, {"sentinel2": "Sentinel-2", "label": "Label"}) == [
         "Sentinel-2: less than 100 % observed", "Label: less than 50 % observed",
     ]  # fmt: skip
     text = "overlap: shows ground of 32ULV_0_257"
-    assert reasons_of(text) == ["overlap: shows ground of a patch of another tile"]
-    assert reasons_of("over the sea") == ["over the sea"]
-    assert reasons_of(None) == ["no reason recorded"]
+    assert reasons_of(text, {}) == ["overlap: shows ground of a patch of another tile"]
+    assert reasons_of("over the sea", {}) == ["over the sea"]
+    assert reasons_of(None, {}) == ["no reason recorded"]
 
 
 def test_bytes_of_publish_do_not_depend_on_threads_or_on_the_run(tmp_path):

@@ -25,7 +25,7 @@ from terrapatch.legend import load_legend
 from terrapatch.publish import publish
 from terrapatch.publish.statistics import PERCENTILES
 from terrapatch.stacks import open_stack
-from terrapatch.training.samples import composite, open_samples, read_batches
+from terrapatch.training.samples import Task, composite, open_samples, read_batches
 
 S1_TIMES = ("2020-01-03T05:40:00Z", "2020-01-03T17:30:00Z", "2020-02-02T17:30:00Z")
 
@@ -195,8 +195,8 @@ def test_models_see_the_mean_of_the_published_images(tmp_path):
     images = pd.read_parquet(dataset / "images.parquet").dropna(subset="file")
     level = load_legend("multisenge").finest
     samples = open_samples(
-        Path(r.manifest), Path(r.stacks), ("sentinel2", "sentinel1"), level,
-        Path(r.dates), one_a_day=True,
+        Path(r.manifest), Path(r.stacks),
+        Task(("sentinel2", "sentinel1"), "label", level, one_a_day=True), Path(r.dates),
     )  # fmt: skip
     compared = 0
     for batch in read_batches(samples, "train"):
@@ -221,8 +221,8 @@ def test_samples_take_the_same_images_when_some_patches_are_drawn(tmp_path):
     tiles = make_tiles(tmp_path / "tree")
     r = tiles.results
     samples = open_samples(
-        Path(r.manifest), Path(r.stacks), ("sentinel1",),
-        load_legend("multisenge").finest, Path(r.dates),
+        Path(r.manifest), Path(r.stacks),
+        Task(("sentinel1",), "label", load_legend("multisenge").finest), Path(r.dates),
     )  # fmt: skip
     whole = {
         p: a
@@ -252,8 +252,8 @@ def test_a_series_without_its_table_of_dates_is_refused(tmp_path):
         )  # fmt: skip
     with pytest.raises(IncompleteError, match="3 images a patch, and the table of dates"):
         open_samples(
-            Path(r.manifest), Path(r.stacks), ("sentinel2",),
-            load_legend("multisenge").finest,
+            Path(r.manifest), Path(r.stacks),
+            Task(("sentinel2",), "label", load_legend("multisenge").finest),
         )  # fmt: skip
 
 

@@ -18,8 +18,10 @@ from affine import Affine
 
 from helpers_recipes import with_layers
 from helpers_scenes import Unit, all_corners
-from terrapatch.catalog.geotiff import family_scenes
-from terrapatch.catalog.scene import Files, file_geobox, locked_item
+from terrapatch.catalog.files import Files
+from terrapatch.catalog.geotiff import named_scenes
+from terrapatch.catalog.locking import locked_item
+from terrapatch.catalog.product import file_geobox
 from terrapatch.sentinel1.speckle import (
     boxcar,
     equivalent_looks,
@@ -273,7 +275,7 @@ def write_raster(path, bands, **profile):
 @pytest.mark.parametrize("place", ["292322", "292323"])
 def test_the_stage_makes_a_filtered_series_of_opera_scenes(shared_data, tmp_path, place):
     paths = sorted((shared_data / "s1_rtc_series").glob(f"*-{place}-*.tif"))
-    scenes, unknown = family_scenes(paths)
+    scenes, unknown = named_scenes(paths)
     assert (len(scenes), unknown) == (21, [])
     items = [locked_item(scene, ("VV", "VH"), Files(False)) for scene in scenes]
     geobox = file_geobox(str(paths[0]))

@@ -230,7 +230,7 @@ def test_a_changed_section_touches_the_settings_of_its_stages_alone(tmp_path):
     after = {p.name: p.read_text() for p in write_settings(faster, tmp_path)}
     changed = {name for name in before if before[name] != after[name]}
     assert "sentinel1.json" in changed
-    assert not changed & {"sentinel2.json", "label.json", "sampling.json", "splits.json"}
+    assert not changed & {"sentinel2.json", "label.json", "sampling.json"}
 
 
 def test_layers_are_merged_by_name_taken_out_and_turned_into_another_kind(tmp_path):

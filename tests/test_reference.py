@@ -31,7 +31,7 @@ from terrapatch.places.mosaic import mosaic_units
 from terrapatch.recipe import read_settings
 from terrapatch.reference import label, labels, reference
 from terrapatch.reference.edges import HALO, edges
-from terrapatch.reference.stack import made
+from terrapatch.reference.stack import whole as whole_unit
 from terrapatch.reference.steps import pixel_of
 from terrapatch.stacks import open_stack
 from terrapatch.tables import (
@@ -51,8 +51,8 @@ def build(tmp_path, geobox, items, **changes):
     """Labels of a unit without its patches: (band, y, x) and the names of the bands."""
     folder = settings_folder(tmp_path / "settings", **changes)
     wanted = read_settings(folder / "stack" / "label.json").label
-    found = made(small_lock(tmp_path, geobox, items), "u1", wanted)
-    assert found.geobox == geobox
+    found, _ = whole_unit(small_lock(tmp_path, geobox, items), "u1", wanted)
+    assert found.layers.shape[1:] == tuple(geobox.shape)
     return found.layers, found.bands
 
 
@@ -128,7 +128,7 @@ def test_coordinates_agree_with_proj_to_a_few_thousandths_of_a_pixel(crs, bounds
         dtype="uint8",
     )  # fmt: skip
     # From the centre of the first pixel, the code's own origin, to its corner.
-    rows, cols = label.Places.of(geobox, asset).centres(range(geobox.shape[0])) + 0.5
+    rows, cols = label.Located.of(geobox, asset).centres(range(geobox.shape[0])) + 0.5
     col, row = np.meshgrid(np.arange(geobox.shape[1]) + 0.5, np.arange(geobox.shape[0]) + 0.5)
     x, y = Transformer.from_crs(crs, target, always_xy=True).transform(
         *(geobox.affine * (col, row))
@@ -243,7 +243,7 @@ def test_a_rotated_grid_is_refused():
         href="x", crs="EPSG:32722", transform=(10, 0, 0, 0, -10, 0), shape=(4, 4), dtype="uint8"
     )
     with pytest.raises(GridError, match="rotated"):
-        label.Places.of(geobox, asset)
+        label.Located.of(geobox, asset)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "float32", "float64"])
@@ -548,7 +548,7 @@ def test_cleaned_labels_of_a_grid_in_degrees_do_not_depend_on_units(tmp_path, st
         write_lock(lock, tmp_path / "lock.json")
         whole = np.zeros(grid.shape, np.uint8)
         for unit in units:
-            part = made(tmp_path / "lock.json", unit.id, wanted).layers[0]
+            part = whole_unit(tmp_path / "lock.json", unit.id, wanted)[0].layers[0]
             top, left = unit.first_row * 10, unit.first_col * 10
             whole[top : top + part.shape[0], left : left + part.shape[1]] = part
         return whole

@@ -455,18 +455,18 @@ def test_radar_pictures_of_amplitudes_claim_no_decibel(tree, page_text):
     from dataclasses import replace
 
     from terrapatch.layers import AMPLITUDE, Values
-    from terrapatch.publish.quicklooks import _radar_title
+    from terrapatch.publish.kinds import radar_title
     from terrapatch.stacks import open_stack
 
     unit = tree.kept["unit"].iloc[0]
     info = open_stack(Path(tree.results.stacks) / unit / "sentinel1.zarr").info
-    assert _radar_title(info, 3) == "Radar (VV, VH, VV/VH; dB)"
+    assert radar_title(info, 3) == "Radar (VV, VH, VV/VH; dB)"
     assert "Radar (VV, VH, VV/VH; dB)" in page_text
     assert (
-        _radar_title(replace(info, values=Values(AMPLITUDE)), 3)
+        radar_title(replace(info, values=Values(AMPLITUDE)), 3)
         == "Radar (VV, VH, VV/VH; amplitude, logarithmic)"
     )
-    assert _radar_title(replace(info, bands=("HH", "local_incidence")), 1) == "Radar (HH; dB)"
+    assert radar_title(replace(info, bands=("HH", "local_incidence")), 1) == "Radar (HH; dB)"
 
 
 # --- provenance ---------------------------------------------------------------------------------

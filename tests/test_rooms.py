@@ -24,14 +24,14 @@ FLOORS = (
     {"sentinel2", "sentinel1", "reference"},
     {"kinds"},
     {
-        "simulate", "catalog", "sampling", "patches", "splits", "layouts", "publish",
-        "training",
+        "catalog", "sampling", "patches", "splits", "layouts", "publish", "training",
     },
+    {"simulate"},
     {"cli", "build", "faults", "screen", "stamps"},
 )  # fmt: skip
 """Ground (two storeys), language (three storeys), hands (four storeys: who writes files and compiles,
-who opens them, who knows formats, who joins them), stages, door. Rooms of one floor never import each
-other, but for the pairs below."""
+who opens them, who knows formats, who joins them), stages, the wing of the embedded archive, door. Rooms
+of one floor never import each other, but for the pairs below."""
 
 NEIGHBOURS = {
     ("cli", "build"),
@@ -110,6 +110,16 @@ def test_a_room_imports_only_from_floors_below():
         for other in found - {room}:
             below = (room, other) in NEIGHBOURS or floor_of(other) < floor_of(room)
             assert below, f"{path.relative_to(ROOT)}: {room} imports {other}"
+
+
+def test_the_wing_and_the_stages_do_not_know_each_other():
+    wing = floor_of("simulate")
+    assert FLOORS[wing] == {"simulate"}
+    stages = set().union(*FLOORS[floor_of("sentinel1") : wing])
+    for path in files():
+        room, found = room_of(path), imported_rooms(path)
+        assert room != "simulate" or not found & stages, path
+        assert room in ("simulate", "cli") or "simulate" not in found, path
 
 
 DEPTH = 18

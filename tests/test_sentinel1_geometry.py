@@ -17,8 +17,9 @@ from helpers_orbits import write_orbit
 from helpers_recipes import resolve
 from helpers_scenes import all_corners, brute_bilinear
 from helpers_scenes import pixels as placed
+from terrapatch.catalog.files import Files
 from terrapatch.catalog.grd import read_product
-from terrapatch.catalog.scene import Files, locked_item
+from terrapatch.catalog.locking import locked_item
 from terrapatch.errors import GridError, InputError, RecipeError, SceneError
 from terrapatch.heights import Dem, read_dem
 from terrapatch.radar.annotation import read_annotation

@@ -12,8 +12,9 @@ from odc.geo.geobox import GeoBox
 
 from helpers_grd import copy_of, simulate
 from helpers_scenes import pixels as placed
+from terrapatch.catalog.files import Files
 from terrapatch.catalog.grd import read_product
-from terrapatch.catalog.scene import Files, locked_item
+from terrapatch.catalog.locking import locked_item
 from terrapatch.mosaic import Grid, Layer, sources
 from terrapatch.places import Places
 from terrapatch.radar.annotation import read_annotation

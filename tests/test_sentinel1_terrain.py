@@ -11,8 +11,9 @@ from helpers_grd import UTM, simulate
 from helpers_recipes import with_layers
 from helpers_scenes import Unit, all_corners, centres
 from helpers_scenes import pixels as placed
+from terrapatch.catalog.files import Files
 from terrapatch.catalog.grd import read_product
-from terrapatch.catalog.scene import Files, locked_item
+from terrapatch.catalog.locking import locked_item
 from terrapatch.errors import GridError, SceneError
 from terrapatch.heights import Dem
 from terrapatch.radar.doppler import ecef, image_coordinates, locate

@@ -166,7 +166,7 @@ def test_pixels_show_the_last_feature_over_their_centre(demo_ground, corner):
 def test_parcels_tile_a_district_without_gap_or_overlap():
     for i in range(6):
         quad = parcels.district_outline(i, 2, 4)
-        layers = parcels.Layers()
+        layers = parcels.Pile()
         parcels._parcels(layers, quad, parcels.district_kind(i, 2, 4), np.random.default_rng(i))
         outline = shapely.Polygon(quad)
         total = sum(g.area for g in layers.geometry)

@@ -9,6 +9,7 @@ import rasterio
 import shapely
 
 from helpers_recipes import resolve
+from terrapatch.catalog.families import uncovered
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.plan import plan
 from terrapatch.grid import mgrs_tile_geobox
@@ -83,7 +84,7 @@ def test_masks_and_nodata_tell_one_story(archive, scenes):
 
 def test_the_edge_mask_says_what_the_policy_asks(scenes):
     area = shapely.box(*AREA)
-    shares = {s.id: s.uncovered(area) for s in scenes["theia"]}
+    shares = {s.id: uncovered(s, area) for s in scenes["theia"]}
     whole = [share for share in shares.values() if share == 0]
     assert whole
     assert len(whole) < len(shares)

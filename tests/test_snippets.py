@@ -141,7 +141,7 @@ def test_snippets_of_cerradata4mm(tmp_path, monkeypatch, folders):
 def test_snippets_of_multisenge(tmp_path, monkeypatch, wanted):
     _, dataset = made_tiles(
         tmp_path / "tree", images=list(wanted),
-        patches={"require": {"sentinel2": {"valid": 0.5}, "sentinel1": {"valid": 0.05}}},
+        patches={"require": {name: {"valid": 0.05 if name == "sentinel1" else 0.5} for name in wanted}},
     )  # fmt: skip
     (plain,), (generic,) = snippets(dataset)
     names = run(plain, dataset, monkeypatch)

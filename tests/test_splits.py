@@ -15,8 +15,16 @@ from hypothesis import strategies as st
 
 from helpers_patches import settings_folder
 from terrapatch.errors import IncompleteError, StorageError
+from terrapatch.results import SPLITS
 from terrapatch.splits import splits
-from terrapatch.splits.blocks import SPLITS, Board, block_split, cost, deal, lay_blocks, settle
+from terrapatch.splits.blocks import (
+    Criteria,
+    assign,
+    block_split,
+    cost,
+    lay_blocks,
+    without_near,
+)
 from terrapatch.splits.distance import leakage, metric_outlines, pairs_within, tolerance_m
 from terrapatch.splits.published import published_split, torch_permutation
 from terrapatch.tables import read_geoparquet, read_table_metadata, write_geoparquet
@@ -233,27 +241,29 @@ def test_buffer_holds_splits_are_disjoint_and_exclusion_is_needed(
 def test_test_patches_stay_and_others_give_way():
     outlines = squares([(0, 0), (1, 0), (2, 0), (3, 0), (4, 0)])
     left, right = pairs_within(outlines, 1.0)
-    board = Board(
+    criteria = Criteria(
         np.arange(5), (left, right), np.ones((5, 1)), np.ones((5, 1)), np.array([0.6, 0.2, 0.2])
     )
     # val next to test is excluded; then the train patch beside it may stay.
-    assert settle(board, np.array([0, 1, 2, 0, 0])).tolist() == [0, -1, 2, -1, 0]
-    assert settle(board, np.array([0, 0, 1, 0, 2])).tolist() == [0, -1, 1, -1, 2]
+    assert without_near(criteria, np.array([0, 1, 2, 0, 0])).tolist() == [0, -1, 2, -1, 0]
+    assert without_near(criteria, np.array([0, 0, 1, 0, 2])).tolist() == [0, -1, 1, -1, 2]
 
 
 def test_cost_is_zero_for_a_perfect_deal_and_knows_what_is_wrong():
-    board = Board(
+    criteria = Criteria(
         np.arange(10), (np.empty(0, int), np.empty(0, int)), np.ones((10, 2)), np.ones((10, 1)),
         np.array([0.7, 0.2, 0.1]),
     )  # fmt: skip
     spread = np.array([True, True])
     perfect = np.array([0] * 7 + [1] * 2 + [2])
-    assert cost(board, perfect, spread) == pytest.approx(0)
+    assert cost(criteria, perfect, spread) == pytest.approx(0)
     lost = perfect.copy()
     lost[0] = -1
-    assert cost(board, lost, spread) > 0.1
-    assert cost(board, np.array([0] * 8 + [1] * 2), spread) > 10
-    lone = Board(board.block, board.pairs, np.eye(10)[:, :2] + 1, board.regions, board.fractions)
+    assert cost(criteria, lost, spread) > 0.1
+    assert cost(criteria, np.array([0] * 8 + [1] * 2), spread) > 10
+    lone = Criteria(
+        criteria.block, criteria.pairs, np.eye(10)[:, :2] + 1, criteria.regions, criteria.fractions
+    )
     assert cost(lone, perfect, spread) < cost(lone, perfect, np.array([False, False])) + 1e-9
 
 
@@ -278,7 +288,7 @@ def test_every_split_has_the_rare_classes_where_blocks_allow():
         len({name for name in range(3) if classes[random_deal(cells, seed) == name][:, 1].any()})
         for seed in range(20)
     ]
-    assert min(plain) < 3  # a blind deal often leaves one without
+    assert min(plain) < 3  # a blind assign often leaves one without
 
 
 def random_deal(cells, seed):
@@ -336,11 +346,11 @@ def test_dealing_thirty_thousand_patches_ends():
 
 
 def test_deal_gives_every_block_a_wanted_split():
-    board = Board(
+    criteria = Criteria(
         np.arange(30) // 3, (np.empty(0, int), np.empty(0, int)), random_classes(30), np.ones((30, 1)),
         np.array([0.7, 0.0, 0.3]),
     )  # fmt: skip
-    dealt = deal(board, 4)
+    dealt = assign(criteria, 4)
     assert len(dealt) == 10
     assert set(dealt) == {0, 2}
 
@@ -370,7 +380,9 @@ def write_units(folder, *, cols=12, rows=12, drop=(), units=2, side=0.0115, leve
                 "hash_sentinel2": "0" * 64, "hash_sentinel1": None, "hash_label": "1" * 64,
             }  # fmt: skip
             for level in levels:
-                entry[f"counts_{level}"] = rng.multinomial(16_384, [0.5, 0.3, 0.19, 0.01]).tolist()
+                entry[f"counts_label_{level}"] = rng.multinomial(
+                    16_384, [0.5, 0.3, 0.19, 0.01]
+                ).tolist()
             table.append(entry | {"geometry": shapely.box(x, y - side, x + side, y)})
     frame = gpd.GeoDataFrame(table, geometry="geometry", crs="EPSG:4326")
     paths = []
@@ -433,7 +445,7 @@ def test_nothing_of_the_units_tables_is_lost(tmp_path):
     for path in paths:
         for row in read_geoparquet(path).itertuples():
             found = by_id.loc[row.patch_id]
-            assert list(found["counts_l2"]) == list(row.counts_l2)
+            assert list(found["counts_label_l2"]) == list(row.counts_label_l2)
             assert list(found["transform"]) == list(row.transform)
             assert found["valid_sentinel2"] == row.valid_sentinel2
             assert found["geometry"].equals(row.geometry)
@@ -508,7 +520,7 @@ def test_units_of_different_settings_are_refused(tmp_path):
     paths = write_units(tmp_path, cols=4, rows=4)
     (tmp_path / "other").mkdir()
     other = write_units(tmp_path / "other", cols=4, rows=4, levels=("fine",))
-    with pytest.raises(StorageError, match=r"counts_fine.*build again"):
+    with pytest.raises(StorageError, match=r"counts_label_fine.*build again"):
         run(tmp_path, [paths[0], other[1]])
 
 

@@ -12,9 +12,9 @@ from helpers_catalog import make_safe, reference_map, settings_file, write_raste
 from terrapatch.catalog.files import Files
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.geotiff import described_scenes, map_scene
+from terrapatch.catalog.locking import locked_item
 from terrapatch.catalog.plan import plan
 from terrapatch.catalog.policy import distinct
-from terrapatch.catalog.scene import locked_item
 from terrapatch.errors import RecipeError, SceneError
 from terrapatch.records import baseline_number, since_offset
 from terrapatch.sections import RasterSource
@@ -344,10 +344,8 @@ def numbers(path, sensor="sentinel2", **entry):
     """Band numbers that an entry means."""
     plain = {"sensor": sensor, "path": str(path), "date": date(2022, 6, 1), "add_offset": 0}
     (scene,) = described_scenes([RasterSource(**(plain | entry))], "L2A")
-    return {
-        name: file.band
-        for name, file in scene.files(("B04",) if sensor == "sentinel2" else ("VV",)).items()
-    }
+    band = "B04" if sensor == "sentinel2" else "VV"
+    return {band: scene.bands[band].band}
 
 
 @pytest.mark.parametrize(
@@ -401,4 +399,4 @@ def test_a_stacked_series_is_split_by_numbers(tmp_path):
     ]  # fmt: skip
     scenes = distinct(described_scenes(entries, "L2A"))
     assert [s.id for s in scenes] == ["stack_20220501", "stack_20220601"]
-    assert [s.files(["B08"])["B08"].band for s in scenes] == [2, 4]
+    assert [s.bands["B08"].band for s in scenes] == [2, 4]

@@ -218,7 +218,7 @@ def small_table():
             "split": ["train", None],
             "split_reason": [None, None],
             "valid_label": [1.0, None],
-            "counts_l2": [[1, 2], [3, 4]],
+            "counts_label_l2": [[1, 2], [3, 4]],
             "dates_sentinel2": [["2022-07-01"], []],
             "dates_sentinel1": [None, None],
             "other": [1.5, 2.5],
@@ -238,7 +238,7 @@ def test_columns_of_the_house_have_fixed_types(tmp_path):
         "split": "string",
         "split_reason": "string",
         "valid_label": "double",
-        "counts_l2": "list<element: int64>",
+        "counts_label_l2": "list<element: int64>",
         "dates_sentinel2": "list<element: string>",
         "dates_sentinel1": "list<element: string>",
         "other": "double",
@@ -252,7 +252,7 @@ def test_tables_read_back_with_values_nulls_and_geometry(tmp_path):
     found = read_geoparquet(tmp_path / "t.parquet")
     assert found.crs == table.crs
     assert shapely.equals_exact(found.geometry.to_numpy(), table.geometry.to_numpy(), 0).all()
-    assert [list(counts) for counts in found["counts_l2"]] == [[1, 2], [3, 4]]
+    assert [list(counts) for counts in found["counts_label_l2"]] == [[1, 2], [3, 4]]
     assert found["split"].isna().tolist() == [False, True]
     assert found["split_reason"].isna().all()
     assert found["dates_sentinel1"].isna().all()

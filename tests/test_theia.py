@@ -11,9 +11,10 @@ from odc.geo.geobox import GeoBox
 
 from helpers_scenes import Unit, all_corners, item, pixels, write_asset
 from helpers_theia import BANDS, GROUND, NODATA, make_theia
+from terrapatch.catalog.files import Files
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.geotiff import described_scenes
-from terrapatch.catalog.scene import Files, locked_item
+from terrapatch.catalog.locking import locked_item
 from terrapatch.sections import THEIA_10, RasterSource
 from terrapatch.sentinel2 import with_bits
 

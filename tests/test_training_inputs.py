@@ -25,8 +25,12 @@ def dataset(tmp_path_factory):
     return make_dataset(tmp_path_factory.mktemp("dataset"))
 
 
-def opened(dataset, inputs=("sentinel2", "sentinel1"), level=L1):
-    return samples.open_samples(dataset.manifest, dataset.stacks, inputs, level)
+TASK = samples.Task(("sentinel2", "sentinel1"), "label", L1)
+
+
+def opened(dataset, inputs=TASK.inputs, level=L1):
+    task = samples.Task(tuple(inputs), "label", level)
+    return samples.open_samples(dataset.manifest, dataset.stacks, task)
 
 
 def test_batches_give_every_patch_once_in_the_order_of_the_manifest(dataset):
@@ -253,7 +257,7 @@ def test_unreadable_statistics_name_file_and_remedy(tmp_path, text):
 def test_class_figures_are_those_of_the_train_labels(dataset):
     found = opened(dataset)
     labels = np.concatenate([b.labels.ravel() for b in samples.read_batches(found, "train")])
-    pixels, weights = class_figures(dataset.statistics, L1)
+    pixels, weights = class_figures(dataset.statistics, TASK)
     assert pixels.tolist() == np.bincount(labels, minlength=7).tolist()
     assert weights.max() == 1
     assert weights[pixels == 0].max() == 0
@@ -262,7 +266,9 @@ def test_class_figures_are_those_of_the_train_labels(dataset):
 def test_class_figures_of_another_legend_are_a_clear_error(dataset, tmp_path):
     other = tmp_path / "dataset" / "statistics.json"
     other.parent.mkdir()
-    other.write_text('{"classes": {"l1": {"pixels": {"train": [1, 2]}, "weights": [1, 0.5]}}}')
+    other.write_text(
+        '{"classes": {"label": {"l1": {"pixels": {"train": [1, 2]}, "weights": [1, 0.5]}}}}'
+    )
     for path in (other, tmp_path / "none" / "dataset" / "statistics.json"):
         with pytest.raises(StorageError, match=r"\.json: .* 7 classes of level 'l1'.*publish"):
-            class_figures(path, L1)
+            class_figures(path, TASK)

@@ -46,7 +46,7 @@ class Batch:
     x_px: NDArray[np.int64]
     size_px: int
     hashes: Mapping[str, NDArray[np.object_]] = field(default_factory=dict)
-    """Modality, or `label` → (patch,) SHA-256 of the pixels according to the manifest."""
+    """Layer → (patch,) SHA-256 of the pixels according to the manifest."""
 
     def where(self, which: slice | NDArray[np.bool_]) -> Batch:
         """Some of these patches."""
@@ -66,13 +66,13 @@ class Batch:
             yield self.where(slice(start, start + most))
 
 
-def locate(table: gpd.GeoDataFrame, stacks: Path, modality: str) -> NDArray[np.int64]:
+def locate(table: gpd.GeoDataFrame, stacks: Path, layer: str) -> NDArray[np.int64]:
     """Position of each row's patch in the stacks of its unit.
 
     Args:
         table: rows of a manifest.
-        stacks: folder with UNIT/MODALITY.zarr; all modalities of a unit have the same order.
-        modality: any that is there.
+        stacks: folder with UNIT/LAYER.zarr; all layers of a unit have the same order.
+        layer: any that is there.
 
     Raises:
         StorageError: a stack is missing, or a patch is not in its unit's stack.
@@ -80,7 +80,7 @@ def locate(table: gpd.GeoDataFrame, stacks: Path, modality: str) -> NDArray[np.i
     units = table["unit"].to_numpy(object)
     numbers = np.empty(len(table), np.int64)
     for unit in dict.fromkeys(units):
-        path = stacks / unit / f"{modality}.zarr"
+        path = stacks / unit / f"{layer}.zarr"
         number_of = {patch: number for number, patch in enumerate(open_stack(path).info.patch_ids)}
         rows = np.flatnonzero(units == unit)
         try:
@@ -126,15 +126,15 @@ def group(
     return found
 
 
-def batches(table: gpd.GeoDataFrame, stacks: Path, modality: str) -> list[Batch]:
-    """All patches of a table, unit by unit, shard by shard of that modality's stacks.
+def batches(table: gpd.GeoDataFrame, stacks: Path, layer: str) -> list[Batch]:
+    """All patches of a table, unit by unit, shard by shard of that layer's stacks.
 
     Raises:
         StorageError: a stack is missing, or a patch is not in its unit's stack.
     """
-    numbers = locate(table, stacks, modality)
+    numbers = locate(table, stacks, layer)
     shard_of = {
-        unit: open_stack(stacks / unit / f"{modality}.zarr").info.shard_patches
+        unit: open_stack(stacks / unit / f"{layer}.zarr").info.shard_patches
         for unit in dict.fromkeys(table["unit"])
     }
     keys = [
@@ -145,14 +145,14 @@ def batches(table: gpd.GeoDataFrame, stacks: Path, modality: str) -> list[Batch]
 
 
 def published(
-    table: gpd.GeoDataFrame, stacks: Path, modality: str, dates: Path | None, *, one_a_day: bool
+    table: gpd.GeoDataFrame, stacks: Path, layer: str, dates: Path | None, *, one_a_day: bool
 ) -> NDArray[np.bool_]:
     """Which images of the patches are published: (row, step in the stack of its unit) bool.
 
     Args:
         table: kept rows of a manifest.
-        stacks: folder with UNIT/MODALITY.zarr.
-        modality: sentinel2 or sentinel1.
+        stacks: folder with UNIT/LAYER.zarr.
+        layer: of images.
         dates: table of dates; not needed where patches have one image alone, which is published.
         one_a_day: whether the layout publishes only one image of a day.
 
@@ -162,17 +162,17 @@ def published(
     """
     units = dict.fromkeys(table["unit"])
     steps = max(
-        len(open_stack(stacks / unit / f"{modality}.zarr").info.times) for unit in units
+        len(open_stack(stacks / unit / f"{layer}.zarr").info.times) for unit in units
     )  # fmt: skip
     if steps <= 1:
         return np.ones((len(table), steps), bool)
     if dates is None:
         raise IncompleteError(
-            f"{modality} has {steps} images a patch, and the table of dates says which of them are "
+            f"{layer} has {steps} images a patch, and the table of dates says which of them are "
             "complete; run `terrapatch splits` and give its dates.parquet"
         )
     found = np.zeros((len(table), steps), bool)
-    chosen = published_steps(dates, table["patch_id"].tolist(), modality, one_a_day=one_a_day)
+    chosen = published_steps(dates, table["patch_id"].tolist(), layer, one_a_day=one_a_day)
     found[:, : chosen.shape[1]] = chosen
     return found
 
@@ -204,14 +204,14 @@ def read_patches(
 
 
 def check_series(
-    table: gpd.GeoDataFrame, stacks: Path, modality: str, dates: Path | None, threads: int = 1
+    table: gpd.GeoDataFrame, stacks: Path, layer: str, dates: Path | None, threads: int = 1
 ) -> None:
     """Hold the kept dates of series against the manifest; stacks of one step are as they are read.
 
     Args:
         table: kept rows of a manifest.
-        stacks: folder with UNIT/MODALITY.zarr.
-        modality: sentinel2 or sentinel1.
+        stacks: folder with UNIT/LAYER.zarr.
+        layer: of images.
         dates: see `published`.
         threads: batches read at a time.
 
@@ -219,10 +219,10 @@ def check_series(
         IncompleteError: see `published`.
         StorageError: a stack is damaged, or holds other pixels than the manifest describes.
     """
-    kept = published(table, stacks, modality, dates, one_a_day=False)
+    kept = published(table, stacks, layer, dates, one_a_day=False)
 
     def one(batch: Batch) -> None:
-        stack = open_stack(stacks / batch.unit / f"{modality}.zarr")
+        stack = open_stack(stacks / batch.unit / f"{layer}.zarr")
         for piece in batch.pieces():
             digests = np.array([hashlib.sha256() for _ in piece.rows], object)
             for step in range(len(stack.info.times)):
@@ -233,9 +233,9 @@ def check_series(
                         digest.update(plain_bytes(patch))
             _compare(stack, piece, [digest.hexdigest() for digest in digests])
 
-    if kept.shape[1] > 1 and f"hash_{modality}" in table.columns:
+    if kept.shape[1] > 1 and f"hash_{layer}" in table.columns:
         with ThreadPoolExecutor(max(1, threads)) as pool:
-            list(pool.map(one, batches(table, stacks, modality)))
+            list(pool.map(one, batches(table, stacks, layer)))
 
 
 def _compare(stack: Stack, batch: Batch, found: Sequence[str]) -> None:

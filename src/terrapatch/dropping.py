@@ -47,8 +47,7 @@ def drop_reasons(
     """Why each patch is dropped; None for those that are kept.
 
     Args:
-        shares: layer (`sentinel2`, `sentinel1`, `label`) → (patch, date) or (patch,) observed
-            share, 0..1.
+        shares: layer → (patch, date) or (patch,) observed (of labels: labelled) share, 0..1.
         settings: what is required of each layer.
         lacking: layer → a patch's bands that lack more than others, see `lacking_bands`.
     """

@@ -17,6 +17,7 @@ from .sections import (
     Sentinel1Settings,
     Sentinel2Settings,
     SimulateSettings,
+    SplitsSettings,
     TrainingSettings,
 )
 
@@ -28,6 +29,7 @@ class Whole(Protocol):
     catalog: CatalogSettings
     layers: dict[str, AnyLayer]
     patches: PatchesSettings
+    splits: SplitsSettings
     layouts: LayoutsSettings
     training: TrainingSettings
 
@@ -125,6 +127,9 @@ def _of_names(whole: Whole) -> list[str]:
         found.append(f"training.inputs: a layer stands there twice: {', '.join(inputs)}")
     if target is not None and target not in whole.labels:
         found.append(f"training.target: {_no_layer(target, whole.labels)}")
+    stratify = whole.splits.stratify
+    if stratify is not None and stratify not in whole.labels:
+        found.append(f"splits.stratify: {_no_layer(stratify, whole.labels)}")
     return found
 
 

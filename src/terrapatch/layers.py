@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
 
 REFLECTANCE = "reflectance"
 POWER = "linear power"
@@ -49,3 +51,50 @@ class Values:
         shift = f" {'+' if self.offset > 0 else '-'} {abs(self.offset):g}" if self.offset else ""
         factor = f" / {1 / self.scale:g}" if self.scale < 1 else f" * {self.scale:g}"
         return f"DN, {self.unit} = DN{'' if self.scale == 1 else factor}{shift}"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class LayerRecord(_Record):
+    """What is in a dataset of one layer."""
+
+    kind: str
+    """Family of layers, for example `sentinel2` or `labels`."""
+    bands: tuple[str, ...]
+    """In the order of the files."""
+    dtype: str
+    """Pixel type of the stack."""
+    size_px: int
+    """Side of a patch in pixels of this layer."""
+    pixel: float
+    """Side of a pixel in units of the patch's CRS."""
+    values: Values
+
+
+class LayoutRecord(_Record):
+    """What a layout wrote, as `.layout.json` says it."""
+
+    version: Literal[2] = 2
+    layout: str
+    """Name of the layout."""
+    layers: dict[str, LayerRecord]
+    """By name."""
+    files: dict[str, int]
+    """Folder or stack → number of its files."""
+    nodata: dict[str, float | None]
+    """Folder or stack → the number that says missing; None: it may be a value."""
+    patches: int
+    splits: dict[str, int]
+    """Split → patches."""
+    bytes: int | None = None
+    """Of all images and masks."""
+    folders: str | None = None
+    """Which names folders have, where the layout has a choice."""
+    tiles: dict[str, dict[str, Any]] = {}
+    """By tile, where units are tiles: patches, EPSG, dates of each layer, first and last offsets."""
+    patches_with_class: dict[str, int] = {}
+    """Code → patches that hold it."""
+    same_day: int | None = None
+    """Images whose name another of that day has."""

@@ -7,7 +7,7 @@ Laws:
    finest level is not 255. Dates of a series are judged one by one; a patch has what its best
    date has.
 3. Scenes, days and hashes are those of the dates that are complete enough, and of no others.
-4. Only modalities of the recipe are looked at; the columns of others are null.
+4. The layers of the recipe have columns, in its order, labels behind images; others have none.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .grid import same_crs
 from .legend import NODATA, Legend, load_legend
 from .recipe import read_settings
 from .sections import named_files
-from .stacks import LABEL, Stack, StackInfo, open_stack
+from .stacks import Stack, StackInfo, open_stack
 from .sums import check_named
 from .tables import (
     LockedItem,
@@ -44,9 +44,6 @@ from .tables import (
 if TYPE_CHECKING:
     import geopandas as gpd
     from odc.geo.geobox import GeoBox
-
-MODALITIES = ("sentinel2", "sentinel1")
-"""Modalities that the table has columns for, in the order of those columns."""
 
 
 @dataclass(frozen=True)
@@ -217,19 +214,19 @@ def patches(
     """Judge and describe the patches of a unit: `patches/UNIT.parquet`, `dates/UNIT.parquet`.
 
     Columns are those of docs/plan.md, Tables; one row a footprint, in the footprints' order, and
-    one row a footprint, modality and date.
+    one row a footprint, layer of images and date.
 
     Args:
         slices: those of the unit, a layer each (or the whole lock alone).
         unit: id of the unit.
         footprints: the unit's footprints.
-        stacks: name → stack of the unit: all modalities of the recipe, and `label`.
+        stacks: layer → stack of the unit; all layers of the recipe must be there.
         settings: the stage's settings.
         output: the GeoParquet file to write.
         dates: the Parquet file of dates to write.
 
     Raises:
-        IncompleteError: a stack is not given.
+        IncompleteError: the stack of a layer is not given.
         StorageError: a stack does not belong to these footprints.
     """
     import geopandas as gpd
@@ -246,7 +243,7 @@ def patches(
     geobox = unit_geobox(plan.unit(unit))
     places = read_geoparquet(footprints)
     size = int(places["size_px"].iloc[0]) if len(places) else 1
-    legend = load_legend(wanted.label.legend)
+    legends = {name: load_legend(layer.legend) for name, layer in wanted.labels.items()}
     columns: dict[str, Any] = {
         name: places[name].to_numpy() for name in ("patch_id", "unit", "row", "col")
     }
@@ -257,26 +254,28 @@ def patches(
         for y, x in zip(columns["y_px"].tolist(), columns["x_px"].tolist(), strict=True)
     ]
     seen: dict[str, Observed] = {}
-    for modality in wanted.images:
-        stack = open_stack(stacks[modality])
+    for name in wanted.images:
+        stack = open_stack(stacks[name])
         _check_stack(stack, places, geobox, size)
-        seen[modality] = observe(stack, wanted.patches.of(modality).valid)
-    labels = open_stack(stacks[LABEL])
-    _check_stack(labels, places, geobox, size)
-    label = look_at_labels(labels, legend)
-    shares = {name: seen[name].shares for name in MODALITIES if name in seen}
+        seen[name] = observe(stack, wanted.patches.of(name).valid)
+    labelled: dict[str, Labelled] = {}
+    for name, legend in legends.items():
+        stack = open_stack(stacks[name])
+        _check_stack(stack, places, geobox, size)
+        labelled[name] = look_at_labels(stack, legend)
+    shares = {name: found.shares for name, found in seen.items()}
+    shares |= {name: found.valid[:, None] for name, found in labelled.items()}
     reasons = drop_reasons(
-        {**shares, "label": label.valid[:, None]}, wanted.patches,
+        shares, wanted.patches,
         {name: lacking_bands(o.lacking, o.shares, o.info) for name, o in seen.items()},
     )  # fmt: skip
     columns["kept"] = np.array([reason is None for reason in reasons], bool)
     columns["dropped_reason"] = reasons
-    columns |= _provenance(seen, label, {item.id: item for item in plan.items}, len(places))
-    columns |= {f"counts_{name}": list(counts) for name, counts in label.counts.items()}
+    columns |= _provenance(seen, labelled, {item.id: item for item in plan.items})
     outlines = places.geometry.to_crs("EPSG:4326").to_numpy()
     table = gpd.GeoDataFrame(columns, geometry=outlines, crs="EPSG:4326")
     write_geoparquet(table, output)
-    clouds = {item.id: item.cloud_percent for item in plan.items if item.sensor == "sentinel2"}
+    clouds = {item.id: item.cloud_percent for item in plan.items}
     write_dates(_dates(seen, columns["patch_id"], unit, clouds), dates)
 
 
@@ -284,10 +283,9 @@ def _dates(
     seen: Mapping[str, Observed], ids: NDArray[Any], unit: str,
     clouds: Mapping[str, float | None],
 ) -> dict[str, Any]:  # fmt: skip
-    """Columns of the table of dates; rows by patch, modality and date."""
+    """Columns of the table of dates; rows by patch, layer and date."""
     parts: list[dict[str, Any]] = []
-    for rank, name in enumerate(n for n in MODALITIES if n in seen):
-        found = seen[name]
+    for rank, (name, found) in enumerate(seen.items()):
         patches, steps = found.shares.shape
         number, step = (k.ravel() for k in np.indices((patches, steps)))
         passes = found.info.passes or ({},) * steps
@@ -297,7 +295,7 @@ def _dates(
         }
         parts.append(
             {
-                "order": number * len(MODALITIES) + rank,
+                "order": number * len(seen) + rank,
                 "patch_id": ids[number],
                 "unit": np.full(number.size, unit, object),
                 "layer": np.full(number.size, name, object),
@@ -326,23 +324,21 @@ def _cloud(scenes: Sequence[str], clouds: Mapping[str, float | None]) -> float:
 
 
 def _provenance(
-    seen: Mapping[str, Observed], label: Labelled, items: Mapping[str, LockedItem], count: int
+    seen: Mapping[str, Observed], labelled: Mapping[str, Labelled], items: Mapping[str, LockedItem]
 ) -> dict[str, Any]:
-    """Columns valid_…, dates_…, sources_… and hash_…; null where a modality is not wanted."""
-    null = [None] * count
-    both = [(name, seen.get(name)) for name in MODALITIES]
-    lost = {s for _, m in both if m for patch in m.scenes for date in patch for s in date}
+    """Columns valid_…, dates_…, sources_…, hash_… and counts_… of the layers."""
+    lost = {s for m in seen.values() for patch in m.scenes for date in patch for s in date}
     lost -= items.keys()
     if lost:
         raise StorageError(
             f"a stack holds pixels of scenes that the lock does not name ({sorted(lost)}); it was "
             "made from another lock: delete the stack and build again"
         )
-    columns: dict[str, Any] = {}
-    columns |= {f"valid_{name}": m.valid if m else np.full(count, np.nan) for name, m in both}
-    columns["valid_label"] = label.valid
-    columns |= {f"dates_{name}": dates_of(m.sources, items) if m else null for name, m in both}
-    columns |= {f"sources_{name}": m.sources if m else null for name, m in both}
-    columns |= {f"hash_{name}": m.hashes if m else null for name, m in both}
-    columns["hash_label"] = label.hashes
+    both: dict[str, Observed | Labelled] = {**seen, **labelled}
+    columns: dict[str, Any] = {f"valid_{name}": found.valid for name, found in both.items()}
+    columns |= {f"dates_{name}": dates_of(found.sources, items) for name, found in seen.items()}
+    columns |= {f"sources_{name}": found.sources for name, found in seen.items()}
+    columns |= {f"hash_{name}": found.hashes for name, found in both.items()}
+    for name, label in labelled.items():
+        columns |= {f"counts_{name}_{level}": list(n) for level, n in label.counts.items()}
     return columns

@@ -24,7 +24,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from .access import file_of, opened, shown
-from .crs import crs_name
+from .crs import crs_name, same_crs
 from .errors import SceneError, SourceError, remedy
 from .tables import LockedAsset, atomic, storage_error
 
@@ -236,7 +236,7 @@ class BlockReader:
 
         Raises:
             SceneError: the file cannot be decoded.
-            SourceError: the file's shape is not that of the lock.
+            SourceError: the file's pixels are others than the lock says, in number, type or place.
         """
         area = Window.from_slices(*window)
         try:
@@ -255,13 +255,52 @@ class BlockReader:
             if len(handles) >= self.HANDLES:
                 handles.popitem(last=False)[1].close()
             dataset = _opened_with_sidecars(asset.href, masked=asset.mask is not None)
+            _check_place(dataset, asset)
         handles[key] = dataset
         if dataset.shape != asset.shape:
-            raise SourceError(
-                f"{asset.href}: has {dataset.shape} pixels, the lock says {asset.shape}; it has "
-                "changed since it was planned: run `terrapatch plan` again"
-            )
+            raise _other_than_planned(asset, f"{dataset.shape} pixels, the lock says {asset.shape}")
         return dataset
+
+
+SAME_PX = 0.01
+"""Places that differ by less of a pixel are the same: metadata round their numbers."""
+
+
+def _check_place(dataset: rasterio.DatasetReader, asset: LockedAsset) -> None:
+    """Hold a file against the lock, which may know it from metadata alone.
+
+    A file without CRS, and an image in radar geometry, says nothing of its place.
+    """
+    found = dataset.dtypes[asset.band - 1] if asset.band <= dataset.count else "no such band"
+    if found != asset.dtype:
+        raise _other_than_planned(asset, f"pixels of {found}, the lock says {asset.dtype}")
+    if not asset.crs or dataset.crs is None or _there(asset, dataset.crs, dataset.transform):
+        return
+    # Without its sidecars a file may say another place than with them.
+    header = read_header(asset.href)
+    if header.crs is not None and not _there(asset, header.crs, header.transform):
+        raise _other_than_planned(
+            asset,
+            f"pixels at {header.transform} in {header.crs}, the lock says {asset.transform} in "
+            f"{asset.crs}",
+        )
+
+
+def _there(asset: LockedAsset, crs: Any, transform: Sequence[float]) -> bool:
+    """Whether pixels lie where the lock says."""
+    name = crs if isinstance(crs, str) else crs_name(crs.to_wkt())
+    place = np.array(transform[:6]).reshape(2, 3) - np.array(asset.transform).reshape(2, 3)
+    height, width = asset.shape
+    corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]])
+    size = abs(asset.transform[0]) + abs(asset.transform[1])
+    near = np.abs(place @ corners.T).max() <= SAME_PX * size
+    return bool(near) and (name == asset.crs or same_crs(name, asset.crs))
+
+
+def _other_than_planned(asset: LockedAsset, what: str) -> SourceError:
+    return SourceError(
+        f"{asset.href}: has {what}; it has changed since it was planned: run `terrapatch plan` again"
+    )
 
 
 def _opened_with_sidecars(href: str, *, masked: bool) -> rasterio.DatasetReader:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from .errors import InputError
 
+SPLITS = ("train", "val", "test")
+"""Splits, in the order of precedence: of two patches too near to each other the later one stays."""
 PUBLISHED = ("README.md", "statistics.json", "SHA256SUMS")
 """What `publish` adds to the files of the layout."""
 

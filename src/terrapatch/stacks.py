@@ -121,8 +121,7 @@ class StackWriter:
         self.folder = folder
         self.info = info
         folder.mkdir(parents=True)
-        attributes = {"terrapatch": {"version": VERSION, **dataclasses.asdict(info)}}
-        _write_node(folder, {"node_type": "group", "attributes": attributes})
+        self._describe()
         for name, (chunk, dtype) in info.arrays.items():
             (folder / name).mkdir()
             _write_node(folder / name, _array_metadata(info, name, chunk, dtype))
@@ -156,6 +155,15 @@ class StackWriter:
             # Chunk by chunk: a shard joined in memory costs its copy and as many fresh pages.
             with path.open("wb") as file:
                 file.writelines(_encode_shard(array, self.info.shard_patches))
+
+    def record(self, facts: Mapping[str, Any]) -> None:
+        """Note what the stage tells of its work, once it is done."""
+        self.info = dataclasses.replace(self.info, record=facts)
+        self._describe()
+
+    def _describe(self) -> None:
+        attributes = {"terrapatch": {"version": VERSION, **dataclasses.asdict(self.info)}}
+        _write_node(self.folder, {"node_type": "group", "attributes": attributes})
 
     def write_incidence(self, degrees: NDArray[np.float32]) -> None:
         """Write the array `incidence`.

@@ -305,11 +305,11 @@ class Stamps:
 
     def _files(self, job: Job, plain: Mapping[str, Any]) -> dict[str, str]:
         """Hashes of what a job reads of the files that the recipe names."""
-        if not plain or job.stage == "splits":
+        if not plain:
             return {}
         stage = _SETTINGS.get(job.stage, job.stage)
         settings = StageSettings.of(plain)
-        codes = job.stage in ("stack", "patches")
+        codes = job.stage in ("stack", "patches", "splits")
         legends = {label.legend for label in settings.labels.values()} if codes else set()
         found = {}
         for name in named_files(settings, stage):

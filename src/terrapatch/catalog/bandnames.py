@@ -14,8 +14,7 @@ from typing import Literal
 
 from ..rasters import Header
 from ..sections import S2_BANDS, RasterSource
-
-POLARISATIONS = ("VV", "VH", "HH", "HV")
+from .traits import TRAITS
 
 COMMON_NAMES = {
     "B01": "coastal", "B02": "blue", "B03": "green", "B04": "red", "B05": "rededge1",
@@ -37,16 +36,11 @@ _POLARISATION = re.compile(r"(?<![A-Za-z0-9])(VV|VH|HH|HV)(?![A-Za-z0-9])", re.I
 _DECIBEL = re.compile(r"(?<![A-Za-z0-9])db(?![A-Za-z0-9])", re.IGNORECASE)
 
 
-def known_bands(sensor: Literal["sentinel2", "sentinel1"]) -> tuple[str, ...]:
-    """Names that a band of a sensor can have."""
-    return (*S2_BANDS, "SCL") if sensor == "sentinel2" else POLARISATIONS
-
-
 def band_name(text: str | None, sensor: Literal["sentinel2", "sentinel1"]) -> str | None:
     """The band that a description means (`B4`, `Band 4`, `B04_10m`, `red`; `Sigma0_VV_db`), if any."""
     if not text:
         return None
-    if sensor == "sentinel1":
+    if TRAITS[sensor].power:
         found = {match.upper() for match in _POLARISATION.findall(text)}
         return found.pop() if len(found) == 1 else None
     names = {

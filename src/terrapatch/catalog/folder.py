@@ -14,15 +14,15 @@ import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 from ..access import portable
 from ..archives import members, open_archive
-from ..errors import SceneError, SourceError
+from ..errors import SceneError
 from ..tables import Exclusion
 from . import geotiff, grd, maja, safe, stac, walk
-from .scene import BandFile, Scene
+from .scene import Scene
+from .traits import TRAITS
 from .tree import Tree, archive_trees, folder_tree
 
 _RAW_REASON = "raw Sentinel-1 product in radar geometry: geocoded backscatter is needed"
@@ -165,18 +165,16 @@ def search(
         raise SceneError("\n".join(str(error) for error in errors))
     items = [item for item in found.items if not _inside(item.named, found.roots)]
     named = {file for item in found.items for file in item.named}
-    families, unknown = geotiff.family_scenes(
+    plain, unknown = geotiff.named_scenes(
         [path for path in found.rasters if os.path.abspath(path) not in named]
     )
-    families = [scene for scene in families if not {*scene.named} & {*described}]
+    plain = [scene for scene in plain if not {*scene.named} & {*described}]
     unknown = [path for path in unknown if os.path.abspath(path) not in described]
     around = {str(folder) for file in named for folder in Path(file).parents}
     excluded = [
         e for e in found.excluded if e.sensor != "other" or os.path.abspath(e.id) not in around
     ]
-    return Found(
-        (*found.scenes, *_with_own_files(items), *families), tuple(excluded), tuple(unknown)
-    )
+    return Found((*found.scenes, *_with_own_files(items), *plain), tuple(excluded), tuple(unknown))
 
 
 def _products(path: Path, names: Sequence[str]) -> list[tuple[walk.Kind, Tree]]:
@@ -201,30 +199,23 @@ def _with_own_files(items: Sequence[Scene]) -> list[Scene]:
     owners: dict[str, dict[tuple[str | None, ...], str]] = {}
     for item in items:
         # One acquisition may have several items (of two catalogues, or listed twice).
-        when = item.datetime[:10] if item.sensor == "sentinel2" else item.datetime
+        when = item.datetime[:10] if TRAITS[item.sensor].reflectance else item.datetime
         for file in item.named:
             owners.setdefault(file, {})[item.sensor, item.tile, when] = item.id
     shared = {file: sorted(ids.values()) for file, ids in owners.items() if len(ids) > 1}
-    return [replace(item, files=partial(_own_files, item, shared)) for item in items]
+    return [_without_shared(item, shared) for item in items]
 
 
-def _own_files(
-    item: Scene, shared: Mapping[str, Sequence[str]], bands: Sequence[str]
-) -> Mapping[str, BandFile]:
-    found = item.files(bands)
-    first: dict[tuple[Path, str | None, int], str] = {}
-    for band, file in found.items():
-        if ids := shared.get(os.path.abspath(file.path)):
-            raise SourceError(
-                f"{file.path}: {len(ids)} items name this one file, for example {ids[0]} and "
+def _without_shared(item: Scene, shared: Mapping[str, Sequence[str]]) -> Scene:
+    """The item; of a file that others name too it cannot be told what it shows."""
+    bands = dict(item.bands)
+    for band, file in item.bands.items():
+        ids = file.at.local and shared.get(os.path.abspath(file.at.local))
+        if ids:
+            words = (
+                f"{file.at.path}: {len(ids)} items name this one file, for example {ids[0]} and "
                 f"{ids[1]} ({item.where}): which date it shows cannot be told; keep the files of "
                 "each item beside it in a folder of its own"
             )
-        other = first.setdefault((file.path, file.member, file.band), band)
-        if other != band:
-            raise SourceError(
-                f"{file.path}: this one file stands for {other} and {band} of {item.id} "
-                f"({item.where}): the assets of the item end in the same name; give each band a "
-                "file of its own and correct the item's addresses"
-            )
-    return found
+            bands[band] = replace(file, disputed=words)
+    return replace(item, bands=bands)

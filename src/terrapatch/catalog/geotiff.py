@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plain raster files: families that are known by their names, and those a recipe describes.
+"""Plain raster files: namings that are known, and those a recipe describes.
 
-A new family is one row in `FAMILIES`. Files that no row knows stand in the recipe, under
+A new naming is one row in `NAMINGS`. Files that no row knows stand in the recipe, under
 `catalog.rasters`.
 """
 
@@ -13,38 +13,30 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from ..access import bytes_of, portable
+from ..access import Access, bytes_of, portable
 from ..errors import InputError, RecipeError
 from ..rasters import Header
 from ..sections import RasterSource
-from .bandnames import ALSO, band_name, chosen_bands, in_decibel, known_bands
+from .bandnames import ALSO, band_name, chosen_bands, in_decibel
 from .mapbands import map_band, named_band
-from .scene import (
+from .product import (
     SENTINEL_LICENCE,
-    BandFile,
-    Scene,
     file_geobox,
     footprint_of,
     header_of,
     iso_utc,
-    missing_bands,
     platform_name,
 )
+from .scene import BandFile, Numbers, Scene
 from .statements import Statement, of_header, statement
-
-_USUAL = {
-    "sentinel2": Statement("usually", nodata=0.0),
-    "sentinel1": Statement("usually", unit="linear"),
-}
-"""What holds where neither file nor recipe says anything."""
+from .traits import TRAITS
 
 
 @dataclass(frozen=True)
-class Family:
+class Naming:
     """A naming of files, one band a file, in one folder.
 
     Groups of `pattern`: `scene` (the common part), `band`, `start`; and where the name has them
@@ -59,9 +51,9 @@ class Family:
     unusable: str | None = None
 
 
-FAMILIES = (
+NAMINGS = (
     # Source: OPERA RTC-S1 product specification, file naming: burst, start, made, platform.
-    Family(
+    Naming(
         "OPERA RTC-S1",
         re.compile(
             r"(?P<scene>OPERA_L2_RTC-S1_(?P<frame>T(?P<orbit>\d{3})-\d{6}-IW\d)_"
@@ -72,7 +64,7 @@ FAMILIES = (
         "RTC",
     ),
     # Source: BigEarthNet-MM guide: σ0 in dB, terrain-corrected.
-    Family(
+    Naming(
         "BigEarthNet-S1",
         re.compile(
             r"(?P<scene>(?P<platform>S1[A-Z])_IW_GRDH_1SDV_(?P<start>\d{8}T\d{5,6})_"
@@ -84,7 +76,7 @@ FAMILIES = (
     ),
     # Source: BigEarthNet guide: Level-2A of 2017 and 2018, of before baseline 04.00: no offset.
     # Names of version 1 write the time as a number: T93020 is 09:30:20.
-    Family(
+    Naming(
         "BigEarthNet-S2",
         re.compile(
             r"(?P<scene>(?P<platform>S2[A-Z])_MSIL2A_(?P<start>\d{8}T\d{5,6})_"
@@ -94,7 +86,7 @@ FAMILIES = (
         "sentinel2",
         "L2A",
     ),
-    Family(
+    Naming(
         "Sentinel-2 band files",
         re.compile(
             r"(?P<scene>T(?P<tile>\d{2}[A-Z]{3})_(?P<start>\d{8}T\d{6}))_"
@@ -106,47 +98,48 @@ FAMILIES = (
         "known; add an entry to catalog.rasters with add_offset",
     ),
 )
-"""Known families; the first match wins."""
+"""Known namings; the first match wins."""
 
 
-def family_scenes(paths: Sequence[Path]) -> tuple[list[Scene], list[Path]]:
-    """Group files of known families to scenes.
+def named_scenes(paths: Sequence[Path]) -> tuple[list[Scene], list[Path]]:
+    """Group files of known names to scenes.
 
     Args:
         paths: raster files.
 
     Returns:
-        The scenes, and the files that no family knows.
+        The scenes, and the files that no naming knows.
     """
     groups: dict[tuple[str, Path, str], dict[str, Path]] = {}
-    first: dict[tuple[str, Path, str], tuple[Family, re.Match[str]]] = {}
+    first: dict[tuple[str, Path, str], tuple[Naming, re.Match[str]]] = {}
     unknown = []
     for path in paths:
-        hits = ((f, f.pattern.fullmatch(path.name)) for f in FAMILIES)
-        family, match = next(((f, m) for f, m in hits if m), (None, None))
-        if family is None or match is None:
+        hits = ((f, f.pattern.fullmatch(path.name)) for f in NAMINGS)
+        naming, match = next(((f, m) for f, m in hits if m), (None, None))
+        if naming is None or match is None:
             unknown.append(path)
             continue
-        key = (family.name, path.parent, match["scene"])
+        key = (naming.name, path.parent, match["scene"])
         groups.setdefault(key, {})[match["band"]] = path
-        first.setdefault(key, (family, match))
-    return [_family_scene(*first[key], bands) for key, bands in groups.items()], unknown
+        first.setdefault(key, (naming, match))
+    return [_named_scene(*first[key], bands) for key, bands in groups.items()], unknown
 
 
-def _family_scene(family: Family, match: re.Match[str], bands: Mapping[str, Path]) -> Scene:
+def _named_scene(naming: Naming, match: re.Match[str], bands: Mapping[str, Path]) -> Scene:
     part = match.groupdict()
     path = bands[min(bands)]
-    usual = _USUAL[family.sensor]
-    usual = replace(usual, unit=family.scale) if family.sensor == "sentinel1" else usual
-    files = {b: BandFile(path=p, usual=usual) for b, p in bands.items()}
+    traits = TRAITS[naming.sensor]
+    usual = replace(traits.usual, unit=naming.scale) if traits.power else traits.usual
+    files = {b: BandFile(Access(str(p)), numbers=Numbers(usual=usual)) for b, p in bands.items()}
     tile = part.get("tile") or _labelled_tile(path.parent / f"{part['scene']}_labels_metadata.json")
     return Scene(
         id=part["scene"],
-        sensor=family.sensor,
-        level=family.level,
+        sensor=naming.sensor,
+        level=naming.level,
         datetime=iso_utc(_padded(part["start"])),
         footprint=footprint_of(file_geobox(str(path))),
-        files=partial(_wanted, part["scene"], str(path.parent), files),
+        bands=files,
+        family="geotiff",
         where=str(path.parent),
         named=tuple(os.path.abspath(file) for file in bands.values()),
         tile=f"T{tile}" if tile else None,
@@ -155,9 +148,9 @@ def _family_scene(family: Family, match: re.Match[str], bands: Mapping[str, Path
         datatake="_".join([part["start"], part.get("frame") or ""]),
         generation=iso_utc(part["made"]) if part.get("made") else "",
         licence=SENTINEL_LICENCE,
-        polarisations=tuple(sorted(bands)) if family.sensor == "sentinel1" else (),
-        processor="esa" if family.sensor == "sentinel2" else None,
-        unusable=family.unusable,
+        polarisations=tuple(sorted(bands)) if traits.power else (),
+        processor="esa" if traits.reflectance else None,
+        unusable=naming.unusable,
     )
 
 
@@ -174,15 +167,6 @@ def _labelled_tile(path: Path) -> str | None:
         return None
     match = re.search(r"_T(\d{2}[A-Z]{3})_", source)
     return match[1] if match else None
-
-
-def _wanted(
-    scene: str, where: str, files: Mapping[str, BandFile], bands: Sequence[str]
-) -> Mapping[str, BandFile]:
-    missing = [band for band in bands if band not in files]
-    if missing:
-        raise missing_bands(scene, where, missing, sorted(files))
-    return {band: files[band] for band in bands}
 
 
 def described_scenes(sources: Sequence[RasterSource], level: str) -> list[Scene]:
@@ -250,14 +234,15 @@ def map_scene(
     number = map_band(path, header, band, setting=setting)
     name = scene_id or (file.stem if header.count == 1 else f"{file.stem}_{number}")
     said = (Statement("catalog.rasters says", nodata),)
-    pixels = BandFile(path=file, band=number, said=said)
+    pixels = BandFile(Access(str(file)), number, Numbers(said))
     return Scene(
         id=name,
         sensor="reference",
         level="map",
         datetime=iso_utc(day.isoformat()) if day else "",
         footprint=footprint_of(file_geobox(path)),
-        files=partial(_wanted, name, path, {"map": pixels}),
+        bands={"map": pixels},
+        family="geotiff",
         where=path,
         origin=_origin(path, {"map": pixels}),
         named=(os.path.abspath(file),),
@@ -274,13 +259,11 @@ def _claims(
 ) -> list[str]:
     """Entries that claim the pixels, or the id, of another one."""
     found = []
-    pixels: dict[tuple[str, Path, int], int] = {}
+    pixels: dict[tuple[str, Access, int], int] = {}
     ids: dict[tuple[str, str], int] = {}
     for number, bands in files.items():
         source = sources[number]
-        claimed = [
-            pixels.setdefault((source.sensor, f.path, f.band), number) for f in bands.values()
-        ]
+        claimed = [pixels.setdefault((source.sensor, f.at, f.band), number) for f in bands.values()]
         other = next((n for n in claimed if sources[n].date != source.date), None)
         if other is not None:
             found.append(
@@ -309,9 +292,9 @@ def _open_points(source: RasterSource) -> tuple[list[str], dict[str, int]]:
             told = band_name(_texts(source, band).get(1), source.sensor)
             if told not in (None, band, ALSO.get(band)):
                 found.append(f"bands: {path} describes its band as {told}, not as {band}")
-    known = known_bands(source.sensor)
-    unknown = [band for band in bands if band not in known]
-    if source.sensor == "sentinel2" and source.add_offset is None and source.offset is None:
+    traits = TRAITS[source.sensor]
+    unknown = [band for band in bands if band not in traits.bands]
+    if traits.reflectance and source.add_offset is None and source.offset is None:
         header = _header(source, next(iter(bands), None))
         if header is None or of_header(header, 1, reflectance=True).add_offset is None:
             found.append(
@@ -321,7 +304,9 @@ def _open_points(source: RasterSource) -> tuple[list[str], dict[str, int]]:
     if nameless:
         found.append(f"bands: name the bands of {source.path}, in the order of the file")
     if unknown:
-        found.append(f"bands: {unknown} are no bands of {source.sensor}; known are {list(known)}")
+        found.append(
+            f"bands: {unknown} are no bands of {source.sensor}; known are {list(traits.bands)}"
+        )
     return found, bands
 
 
@@ -342,17 +327,17 @@ def _texts(source: RasterSource, band: str) -> dict[int, str | None]:
 
 def _said(source: RasterSource, band: str, where: str, text: str | None) -> tuple[Statement, ...]:
     """What recipe and description say about the numbers of a band."""
-    who = f"{where} says"
+    who, traits = f"{where} says", TRAITS[source.sensor]
     if band == "SCL":
         return (Statement(who, source.nodata),)
     said = [
         statement(
             who, scale=source.scale, offset=source.offset, nodata=source.nodata, unit=source.unit,
-            reflectance=source.sensor == "sentinel2", floating=True,
+            reflectance=traits.reflectance, floating=True,
         ),
         Statement(who, add_offset=source.add_offset),
     ]  # fmt: skip
-    if source.sensor == "sentinel1" and in_decibel(text):
+    if traits.power and in_decibel(text):
         said.append(Statement(f"the file calls its band {text!r}, which says", unit="db"))
     return tuple(said)
 
@@ -363,17 +348,19 @@ def _described_files(
     assert source.sensor != "reference"
     return {
         band: BandFile(
-            path=_existing(source.path.replace("{band}", band)),
-            band=number,
-            said=_said(source, band, where, _texts(source, band).get(number)),
-            usual=_USUAL[source.sensor],
+            Access(str(_existing(source.path.replace("{band}", band)))),
+            number,
+            Numbers(
+                _said(source, band, where, _texts(source, band).get(number)),
+                TRAITS[source.sensor].usual,
+            ),
         )
         for band, number in bands.items()
     }
 
 
 def _described_scene(source: RasterSource, files: Mapping[str, BandFile], level: str) -> Scene:
-    first = str(next(iter(files.values())).path)
+    traits, first = TRAITS[source.sensor], next(iter(files.values())).at.path
     path = Path(source.path)
     # `2022-06-01/{band}.tif` leaves the folder's name.
     stem = path.stem.replace("{band}", "").strip("_-.") or path.parent.name or "scene"
@@ -381,18 +368,19 @@ def _described_scene(source: RasterSource, files: Mapping[str, BandFile], level:
     return Scene(
         id=source.id or stem,
         sensor=source.sensor,
-        level=(source.level or level) if source.sensor == "sentinel2" else "RTC",
+        level=traits.level or source.level or level,
         datetime=iso_utc(source.date.isoformat()),
         footprint=footprint_of(file_geobox(first)),
-        files=partial(_wanted, source.id or stem, source.path, files),
+        bands=files,
+        family="geotiff",
         where=source.path,
         origin=_origin(source.path, files),
-        named=tuple(os.path.abspath(file.path) for file in files.values()),
-        tile=tile[1] if tile and source.sensor == "sentinel2" else None,
+        named=tuple(os.path.abspath(file.at.path) for file in files.values()),
+        tile=tile[1] if tile and traits.reflectance else None,
         orbit_direction=source.orbit_direction,
         relative_orbit=source.relative_orbit,
         platform=platform_name(source.platform) if source.platform else None,
-        polarisations=tuple(files) if source.sensor == "sentinel1" else (),
+        polarisations=tuple(files) if traits.power else (),
     )
 
 

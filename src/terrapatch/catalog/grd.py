@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from binascii import crc_hqx
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -24,19 +24,11 @@ from xml.etree import ElementTree as ET
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from ..access import address, portable
 from ..archives import members, open_archive
 from ..errors import SceneError
 from ..grid import split_at_antimeridian
-from .scene import (
-    SENTINEL_LICENCE,
-    BandFile,
-    Scene,
-    Slice,
-    iso_utc,
-    missing_bands,
-    platform_name,
-)
+from .product import SENTINEL_LICENCE, iso_utc, platform_name
+from .scene import BandFile, Numbers, Scene, Slice
 from .statements import Statement
 from .tree import Tree, archive_trees, folder_tree, parse, sound, text_of
 
@@ -113,7 +105,8 @@ def _scene(tree: Tree) -> Scene:
         level="GRD",
         datetime=iso_utc(text("{*}startTime")),
         footprint=_footprint(root, where),
-        files=partial(_files, tree),
+        bands=_bands(tree),
+        family="grd",
         where=str(tree.path),
         platform=platform,
         processing_baseline=software.get("version"),
@@ -181,37 +174,20 @@ def _footprint(root: ET.Element, where: str) -> BaseGeometry:
     return split_at_antimeridian(shapely.Polygon(ring))
 
 
-def _files(tree: Tree, bands: Sequence[str]) -> Mapping[str, BandFile]:
-    """Measurements of the wanted polarisations with their annotations."""
+def _bands(tree: Tree) -> dict[str, BandFile]:
+    """Measurements by polarisation, with their annotations as far as they are there."""
     found = _members(tree.names)
-    have = sorted({band for band, kind in found if kind == "measurement"})
-    missing = [band for band in bands if (band, "measurement") not in found]
-    if missing:
-        raise missing_bands(tree.path.name, str(tree.path), missing, have)
-    for band in bands:
-        lacking = [k for k in _SIDECARS if (band, k) not in found and k != "noise"]
-        if lacking:
-            raise SceneError(
-                f"{tree.path}: no {' and no '.join(lacking)} of {band} in the product; "
-                "fetch it again"
-            )
     return {
         band: BandFile(
-            *tree.place(found[band, "measurement"]),
-            said=(Statement("GRD products say", nodata=0.0),),
+            tree.place(name),
+            numbers=Numbers((Statement("GRD products say", nodata=0.0),)),
             sidecars={
-                kind: _address(tree, found[band, kind])
-                for kind in _SIDECARS
-                if (band, kind) in found
+                side: tree.place(found[band, side]) for side in _SIDECARS if (band, side) in found
             },
         )
-        for band in bands
+        for (band, kind), name in found.items()
+        if kind == "measurement"
     }
-
-
-def _address(tree: Tree, name: str) -> str:
-    path, member = tree.place(name)
-    return portable(path) if member is None else address(portable(path), member)
 
 
 def _members(names: Sequence[str]) -> dict[tuple[str, str], str]:

@@ -15,12 +15,13 @@ Laws:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
-from odc.geo.geobox import GeoBox
 from rasterio.features import geometry_mask
 from shapely.geometry.base import BaseGeometry
 
@@ -28,7 +29,8 @@ from ..errors import SceneError
 from ..grid import GEOGRAPHIC, geobox_from_dict, reprojected
 from ..rasters import read_bands
 from ..sections import S2_BANDS
-from .scene import BandFile, Scene, file_geobox, footprint_of, iso_utc, missing_bands, platform_name
+from .product import file_geobox, footprint_of, iso_utc, missing_bands, platform_name
+from .scene import BandFile, Grid, Numbers, Scene
 from .statements import Statement
 from .tree import Tree, parse, sound, text_of
 
@@ -48,6 +50,8 @@ MASKS = ("EDG", "CLM", "MG2")
 LICENCE = "Etalab Open Licence 2.0 (Theia value-added products); modified Copernicus Sentinel data"
 
 _MASK_FILE = re.compile(r"_(EDG|CLM|MG2)_R1\.tif$")
+_GROUPS = {10: "R1", 20: "R2"}
+"""How the metadata call the grids, by pixel size in m."""
 _ORBITS = 143
 """Relative orbits of Sentinel-2."""
 _FIRST_ORBIT = {"Sentinel-2A": 3, "Sentinel-2B": -26}
@@ -82,7 +86,9 @@ def _scene(tree: Tree, main: str, reflectance: str) -> Scene:
     if text("PRODUCT_LEVEL") != "L2A":
         raise SceneError(f"{where}: a product of level {text('PRODUCT_LEVEL')}; only L2A is read")
     platform = platform_name(text("PLATFORM"))
-    geobox = _geobox(root, where)
+    grid = _grid(root, "R1", where)
+    if grid is None:
+        raise SceneError(f"{where}: metadata without geoposition of R1; fetch the product again")
     acquired = iso_utc(text("ACQUISITION_DATE"))
     cloud = next(
         (e.text for e in root.iter("QUALITY_INDEX") if e.get("name") == "CloudPercent"), None
@@ -92,8 +98,9 @@ def _scene(tree: Tree, main: str, reflectance: str) -> Scene:
         sensor="sentinel2",
         level="L2A",
         datetime=acquired,
-        footprint=footprint_of(geobox),
-        files=partial(_files, tree, main, reflectance),
+        footprint=footprint_of(geobox_from_dict(asdict(grid))),
+        bands=_bands(root, tree, main, reflectance),
+        family="maja",
         where=str(tree.path),
         tile=f"T{text('GEOGRAPHICAL_ZONE').removeprefix('T')}",
         platform=platform,
@@ -104,7 +111,7 @@ def _scene(tree: Tree, main: str, reflectance: str) -> Scene:
         generation=iso_utc(text("PRODUCTION_DATE")),
         licence=LICENCE,
         processor="theia",
-        uncovered=partial(_uncovered, tree, main),
+        grid=grid,
     )
 
 
@@ -124,66 +131,65 @@ def _crs(root: ET.Element, where: str) -> str:
     return f"EPSG:{text_of(root, where, 'HORIZONTAL_CS_CODE').removeprefix('EPSG:')}"
 
 
-def _geobox(root: ET.Element, where: str) -> GeoBox:
-    """The product's 10 m grid."""
-    group = root.find(".//Group_Geopositioning[@group_id='R1']")
+def _grid(root: ET.Element, group_id: str, where: str) -> Grid | None:
+    """The product's grid of 10 m (`R1`) or 20 m (`R2`)."""
+    group = root.find(f".//Group_Geopositioning[@group_id='{group_id}']")
     if group is None:
-        raise SceneError(f"{where}: metadata without geoposition of R1; fetch the product again")
+        return None
     left, top, dx, dy, rows, cols = (
         float(text_of(group, where, key))
         for key in ("ULX", "ULY", "XDIM", "YDIM", "NROWS", "NCOLS")
     )
-    return geobox_from_dict(
-        {
-            "crs": _crs(root, where),
-            "transform": (dx, 0.0, left, 0.0, dy, top),
-            "shape": (int(rows), int(cols)),
-        }
-    )
+    return Grid(_crs(root, where), (dx, 0.0, left, 0.0, dy, top), (int(rows), int(cols)))
 
 
-def _files(tree: Tree, main: str, reflectance: str, bands: Sequence[str]) -> Mapping[str, BandFile]:
-    """Files of the wanted bands (`B02` …) and masks (`EDG` …)."""
-    root, where = parse(tree, main), tree.where(main)
-    with sound(tree):
-        quantification = float(text_of(root, where, "REFLECTANCE_QUANTIFICATION_VALUE"))
-        said = Statement(f"{main} says", _nodata(root, where), 0.0, quantification)
-    images = {kind: _images(root, tree, kind) for kind in NATURES}
-    masks = _masks(root, tree)
-    wanted = {b: masks.get(b) if b in MASKS else images[reflectance].get(b) for b in bands}
-    _complain(tree, reflectance, [b for b, name in wanted.items() if name is None], images)
-    crs = _crs(root, where)
-    return {
-        band: BandFile(
-            *tree.place(name),
-            said=() if band in MASKS else (said,),
-            crs=crs,
-        )
-        for band, name in wanted.items()
-        if name is not None
+def _bands(root: ET.Element, tree: Tree, main: str, reflectance: str) -> dict[str, BandFile]:
+    """Files of bands (`B02` …) and masks (`EDG` …); those of the other reflectance as `SRE_B02`."""
+    where, crs = tree.where(main), _crs(root, tree.where(main))
+    grids: dict[int, dict[str, Any]] = {}
+    for size, group in _GROUPS.items():
+        grid = _grid(root, group, where)
+        grids[size] = {"transform": grid.transform, "shape": grid.shape} if grid else {}
+    try:
+        with sound(tree):
+            quantification = float(text_of(root, where, "REFLECTANCE_QUANTIFICATION_VALUE"))
+            said = Statement(f"{main} says", _nodata(root, where), 0.0, quantification)
+            numbers, codes = Numbers((said,)), Numbers()
+    except SceneError as error:
+        numbers = codes = Numbers(fault=str(error))
+    found = {
+        mask: BandFile(tree.place(name), numbers=codes, crs=crs, **grids[10], dtype="uint8")
+        for mask, name in _masks(root, tree).items()
     }
+    for kind in NATURES:
+        for band, name in _images(root, tree, kind).items():
+            key = band if kind == reflectance else f"{kind}_{band}"
+            found[key] = BandFile(
+                tree.place(name), numbers=numbers, crs=crs, **grids.get(S2_BANDS[band], {}),
+                dtype="int16",
+            )  # fmt: skip
+    return found
 
 
-def _complain(
-    tree: Tree, reflectance: str, missing: Sequence[str], images: Mapping[str, Mapping[str, str]]
-) -> None:
-    """Raise for what a product lacks, with the remedy that fits."""
+def lacking(scene: Scene, missing: Sequence[str]) -> SceneError:
+    """The error for what a product lacks, with the remedy that fits."""
     for mask in [band for band in missing if band in MASKS]:
         setting = "mask_edg: false" if mask == "EDG" else f"mask_{mask.lower()}: []"
-        raise SceneError(
-            f"{tree.path}: the product lacks the mask {mask} (MASKS/…_{mask}_R1.tif); fetch it "
+        return SceneError(
+            f"{scene.where}: the product lacks the mask {mask} (MASKS/…_{mask}_R1.tif); fetch it "
             f"again, or set sentinel2.{setting}"
         )
-    if not missing:
-        return
-    other = next(kind for kind in NATURES if kind != reflectance)
-    if all(band in images[other] for band in missing):
-        raise SceneError(
-            f"{tree.path}: the product has {', '.join(missing)} as {other} only, not as "
-            f"{reflectance}; fetch it again, or set reflectance: {other}"
+    other = next(
+        (k for k in NATURES if all(f"{k}_{band}" in scene.bands for band in missing)), None
+    )
+    if other is not None:
+        this = next(kind for kind in NATURES if kind != other)
+        return SceneError(
+            f"{scene.where}: the product has {', '.join(missing)} as {other} only, not as "
+            f"{this}; fetch it again, or set reflectance: {other}"
         )
-    have = [band for band in S2_BANDS if band in images[reflectance]]
-    raise missing_bands(tree.path.name, str(tree.path), missing, have)
+    have = [band for band in S2_BANDS if band in scene.bands]
+    return missing_bands(scene.id, scene.where, missing, have)
 
 
 def _nodata(root: ET.Element, where: str) -> float:
@@ -213,9 +219,15 @@ def _masks(root: ET.Element, tree: Tree) -> dict[str, str]:
     return {match[1]: name for match, name in hits if match}
 
 
-def _uncovered(tree: Tree, main: str, area: BaseGeometry) -> float:
-    """Share of the product's pixels in an area (EPSG:4326) that the edge mask excludes."""
-    href = _files(tree, main, "FRE", ("EDG",))["EDG"].href
+def uncovered(scene: Scene, area: BaseGeometry) -> float:
+    """Share of the product's pixels in an area (EPSG:4326) that the edge mask excludes.
+
+    Raises:
+        SceneError: the product has no edge mask, or it cannot be read.
+    """
+    if "EDG" not in scene.bands:
+        raise lacking(scene, ["EDG"])
+    href = scene.bands["EDG"].href
     geobox = file_geobox(href)
     there = reprojected(area, GEOGRAPHIC, str(geobox.crs))
     inside = excluded = 0

@@ -46,9 +46,10 @@ from .files import Files
 from .folder import Found, search
 from .gaps import gaps
 from .geotiff import described_scenes, map_scene
+from .locking import locked_item
 from .policy import choose
 from .references import FoundVectors, find_vectors
-from .scene import Scene, locked_item
+from .scene import Scene
 from .statements import wrong_codes
 from .units import locked_units, middle_latitude
 from .unused import left_over, printable

@@ -20,6 +20,7 @@ from shapely.geometry.base import BaseGeometry
 from ..grid import share_surface
 from ..sections import CatalogSettings, Sentinel1Settings, Sentinel2Settings
 from ..tables import Exclusion
+from .families import uncovered
 from .scene import Scene
 
 OPTICAL, RADAR = Sentinel2Settings(), Sentinel1Settings()
@@ -299,10 +300,8 @@ def covering(scenes: Sequence[Scene], area: BaseGeometry | None) -> Sieved:
     """
 
     def reason(scene: Scene) -> str | None:
-        if area is None or scene.uncovered is None:
-            return None
-        share = scene.uncovered(area)
-        if share == 0:
+        share = None if area is None else uncovered(scene, area)
+        if not share:
             return None
         return f"{max(100 * share, 0.01):.2f} % of the area in its grid lies outside the image"
 

@@ -28,7 +28,7 @@ from ..vectors import (
     IGNORE,
     IN_COLLECTION,
     NULL,
-    Source,
+    OpenVectors,
     code_error,
     findings,
     open_network,
@@ -122,7 +122,7 @@ def find_vectors(
     return FoundVectors(tuple(vectors), boxes)
 
 
-def _area_box(area: BaseGeometry, area_crs: str, source: Source) -> Box:
+def _area_box(area: BaseGeometry, area_crs: str, source: OpenVectors) -> Box:
     left, bottom, right, top = reprojected(area, area_crs, source.layer.crs).bounds
     # Patches may reach over the area's edge, and labels look at what lies around them.
     rim = 0.02 * max(right - left, top - bottom)
@@ -143,7 +143,7 @@ class _Looked:
     """What is wrong with codes, in words."""
 
 
-def _looked_through(source: Source, box: Box) -> _Looked:
+def _looked_through(source: OpenVectors, box: Box) -> _Looked:
     unknown: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
     nulls = around = 0
@@ -171,7 +171,7 @@ class _Seen:
     """Whether features would lie around the area if their axes were changed over."""
     left_out: Mapping[str, int] = field(default_factory=dict)
 
-    def with_file(self, source: Source, found: _Looked, box: Box) -> _Seen:
+    def with_file(self, source: OpenVectors, found: _Looked, box: Box) -> _Seen:
         """The same and one file more, `box` is the area in its CRS."""
         swapped = self.swapped
         if not found.around:
@@ -214,7 +214,9 @@ class _Seen:
         )
 
 
-def _locked(name: str, path: str, source: Source, found: _Looked, files: Files) -> LockedVector:
+def _locked(
+    name: str, path: str, source: OpenVectors, found: _Looked, files: Files
+) -> LockedVector:
     # An archive stands for what is in it; a shapefile is several files.
     parts = (path,) if Path(path).suffix.lower() in (".zip", ".7z") else source.layer.files
     # What SQLite has written and not yet moved into a GeoPackage is read, too.

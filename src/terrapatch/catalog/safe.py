@@ -14,8 +14,8 @@ Laws:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from functools import partial
 from xml.etree import ElementTree as ET
 
@@ -27,16 +27,8 @@ from ..errors import SceneError
 from ..grid import geobox_from_dict, split_at_antimeridian
 from ..records import since_offset
 from ..sections import S2_BANDS
-from .scene import (
-    SENTINEL_LICENCE,
-    BandFile,
-    Scene,
-    Transform,
-    footprint_of,
-    iso_utc,
-    missing_bands,
-    platform_name,
-)
+from .product import SENTINEL_LICENCE, footprint_of, iso_utc, platform_name
+from .scene import BandFile, Grid, Numbers, Scene, Transform
 from .statements import Statement
 from .tree import Tree, parse, sound, text_of
 
@@ -104,14 +96,14 @@ def _scene(tree: Tree, main: str, tile_file: str) -> Scene:
     take = product.find(".//Datatake")
     if take is None or tile is None:
         raise SceneError(f"{tree.where(main)}: no datatake or tile; fetch the product again")
-    outline = _footprint(product, tree.where(main))
     return Scene(
         id=_id(product, tree.where(main), tree.name),
         sensor="sentinel2",
         level=level,
         datetime=iso_utc(text("PRODUCT_START_TIME")),
-        footprint=outline,
-        files=partial(_files, tree, main, tile_file, level),
+        footprint=_footprint(product, tree.where(main)),
+        bands=_bands(tree, main, level, product, granule, tree.where(tile_file)),
+        family="safe",
         where=str(tree.path),
         tile=tile[1],
         platform=platform_name(text("SPACECRAFT_NAME")),
@@ -123,7 +115,7 @@ def _scene(tree: Tree, main: str, tile_file: str) -> Scene:
         generation=iso_utc(text("GENERATION_TIME")),
         licence=SENTINEL_LICENCE,
         processor="esa",
-        uncovered=partial(_uncovered, tree, tile_file, outline),
+        grid=_grid(granule, 10, granule.findtext(".//HORIZONTAL_CS_CODE")),
     )
 
 
@@ -134,7 +126,7 @@ def _of_many(tree: Tree, main: str, tile_file: str) -> Scene:
     return replace(
         scene,
         id=f"{scene.id}_{scene.tile}",
-        footprint=scene.footprint.intersection(footprint_of(_grid(granule, where))),
+        footprint=scene.footprint.intersection(footprint_of(_tile(scene))),
         cloud_percent=round(float(text_of(granule, where, "CLOUDY_PIXEL_PERCENTAGE")), 6),
     )
 
@@ -156,25 +148,31 @@ _FOOTPRINT_DEG = 0.005
 whose sides are up to 300 m from straight in degrees."""
 
 
-def _uncovered(tree: Tree, tile: str, outline: BaseGeometry, area: BaseGeometry) -> float:
-    """Share of an area in the product's grid that lies outside the footprint, good to 500 m."""
-    with sound(tree):
-        grid = _grid(parse(tree, tile), tree.where(tile))
-    part = area.intersection(footprint_of(grid))
+def uncovered(scene: Scene, area: BaseGeometry) -> float:
+    """Share of an area in the product's grid that lies outside the footprint, good to 500 m.
+
+    Raises:
+        SceneError: the metadata state no grid.
+    """
+    part = area.intersection(footprint_of(_tile(scene)))
     if part.area == 0:
         return 0.0
-    return float(part.difference(outline.buffer(_FOOTPRINT_DEG)).area / part.area)
+    return float(part.difference(scene.footprint.buffer(_FOOTPRINT_DEG)).area / part.area)
 
 
-def _grid(granule: ET.Element, where: str) -> GeoBox:
+def _tile(scene: Scene) -> GeoBox:
     """The tile's 10 m grid."""
-    sizes = {node.get("resolution"): node for node in granule.iter("Size")}
-    place, size = _geoposition(granule, 10), sizes.get("10")
-    if place is None or size is None:
-        raise SceneError(f"{where}: metadata without Size or Geoposition; fetch the product again")
-    shape = tuple(int(size.findtext(key, "")) for key in ("NROWS", "NCOLS"))
-    crs = text_of(granule, where, "HORIZONTAL_CS_CODE")
-    return geobox_from_dict({"crs": crs, "transform": place, "shape": shape})
+    if scene.grid is None:
+        raise SceneError(
+            f"{scene.where}: metadata without Size or Geoposition; fetch the product again"
+        )
+    return geobox_from_dict(asdict(scene.grid))
+
+
+def _grid(granule: ET.Element, size: int, crs: str | None) -> Grid | None:
+    """The tile's grid of pixels of a size in m; None where the metadata do not state it."""
+    place, shape = _geoposition(granule, size), _shape(granule, size)
+    return Grid(crs.strip(), place, shape) if crs and place and shape else None
 
 
 def band_offsets(product: ET.Element, level: str, where: str) -> dict[str, float]:
@@ -205,38 +203,44 @@ def band_offsets(product: ET.Element, level: str, where: str) -> dict[str, float
     return found
 
 
-def _files(
-    tree: Tree, main: str, tile: str, level: str, bands: Sequence[str]
-) -> Mapping[str, BandFile]:
-    """Files of the wanted bands, each at its native pixel size."""
-    product, granule = parse(tree, main), parse(tree, tile)
+def _bands(
+    tree: Tree, main: str, level: str, product: ET.Element, granule: ET.Element, where: str
+) -> dict[str, BandFile]:
+    """Files of all bands, each at its native pixel size."""
+    crs = granule.findtext(".//HORIZONTAL_CS_CODE", "").strip() or None
+    try:
+        text_of(granule, where, "HORIZONTAL_CS_CODE")
+        numbers = _numbers(tree, main, level, product)
+    except SceneError as error:
+        numbers = dict.fromkeys((*_BAND_ORDER, "SCL"), Numbers(fault=str(error)))
+    images = _images(tree.names)
+    found = {}
+    for band in numbers:
+        name = images.get((band, _native(band)), images.get((band, None)))
+        if name is not None:
+            found[band] = BandFile(
+                tree.place(name),
+                numbers=numbers[band],
+                crs=crs,
+                transform=_geoposition(granule, _native(band)),
+                shape=_shape(granule, _native(band)),
+                dtype="uint8" if band == "SCL" else "uint16",
+                bare=True,
+            )
+    return found
+
+
+def _numbers(tree: Tree, main: str, level: str, product: ET.Element) -> dict[str, Numbers]:
+    """What the numbers of each band mean, and the classes'."""
     nodes = _QUANTIFICATION[level]
     with sound(tree):
         offsets = band_offsets(product, level, tree.where(main))
         quantification = float(text_of(product, tree.where(main), *nodes))
         if quantification <= 0:
             raise ValueError(f"{nodes[0]} is {quantification:g}")
-    images = _images(tree.names)
-    wanted = {band: images.get((band, _native(band)), images.get((band, None))) for band in bands}
-    missing = [band for band, name in wanted.items() if name is None]
-    if missing:
-        have = sorted({band for band, size in images if size in (None, _native(band))})
-        raise missing_bands(tree.path.name, str(tree.path), missing, have)
-    crs = text_of(granule, tree.where(tile), "HORIZONTAL_CS_CODE")
-    return {
-        band: BandFile(
-            *tree.place(name),
-            said=(
-                Statement(f"{main} says", 0.0)
-                if band == "SCL"
-                else Statement(f"{main} says", 0.0, offsets[band], quantification),
-            ),
-            crs=crs,
-            transform=_geoposition(granule, _native(band)),
-        )
-        for band, name in wanted.items()
-        if name is not None
-    }
+    said = f"{main} says"
+    measured = {b: Numbers((Statement(said, 0.0, o, quantification),)) for b, o in offsets.items()}
+    return measured | {"SCL": Numbers((Statement(said, 0.0),))}
 
 
 def _images(names: Iterable[str]) -> dict[tuple[str, int | None], str]:
@@ -251,6 +255,14 @@ def _images(names: Iterable[str]) -> dict[tuple[str, int | None], str]:
 
 def _native(band: str) -> int:
     return 20 if band == "SCL" else S2_BANDS[band]
+
+
+def _shape(granule: ET.Element, size: int) -> tuple[int, int] | None:
+    """Rows and columns of the tile in pixels of a size in m."""
+    for node in granule.iter("Size"):
+        if node.get("resolution") == str(size):
+            return int(node.findtext("NROWS", "")), int(node.findtext("NCOLS", ""))
+    return None
 
 
 def _geoposition(granule: ET.Element, size: int) -> Transform | None:

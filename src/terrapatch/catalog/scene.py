@@ -1,69 +1,96 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A scene as its metadata tell it, and how it becomes an item of the lock.
+"""A scene as its metadata tell it: plain data that can be compared, stored and sent.
 
 Laws:
-1. Finding scenes reads metadata only; headers of band files are opened for the chosen ones.
-2. CRS, transform, shape and dtype of an asset are those of the file itself.
-3. What cannot be known stops here, with the file's name: missing bands, offset, CRS.
+1. Finding scenes reads metadata only; whether a file keeps what they say, `locking` and the stages
+   see when they open it.
+2. What is wrong with a band stands beside it, and is an error only once the band is wanted.
 """
 
 from __future__ import annotations
 
 import json
-import math
-import re
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import cache
+from typing import Annotated, Any, Literal
 
-import numpy as np
 import shapely
-from odc.geo.geobox import GeoBox
-from rasterio.errors import NotGeoreferencedWarning
+from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 from shapely.geometry.base import BaseGeometry
 
-from ..access import address, portable
-from ..errors import GridError, SceneError
-from ..grid import GEOGRAPHIC, equal_crs, geobox_from_dict, one_name, reprojected, same_crs
-from ..rasters import Header, read_header, read_window
-from ..tables import LockedAsset, LockedItem, Sensor
-from .files import Files
-from .statements import CODES, FULL_SCALE, SILENT, Statement, check_tags, of_header, settled
-
-SENTINEL_LICENCE = "Legal notice on the use of Copernicus Sentinel Data and Service Information"
-"""Licence of all Sentinel products, where the metadata name no other."""
+from ..access import Access
+from ..grid import one_name
+from ..tables import Sensor
+from .statements import SILENT, Statement
 
 Transform = tuple[float, float, float, float, float, float]
+Geometry = Annotated[
+    BaseGeometry,
+    PlainValidator(
+        lambda found: shapely.from_geojson(json.dumps(found)) if isinstance(found, dict) else found
+    ),
+    PlainSerializer(lambda geometry: json.loads(shapely.to_geojson(geometry)), return_type=dict),
+]
+Family = Literal["safe", "maja", "grd", "stac", "geotiff"]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What is said about the numbers of a band before its file is opened."""
+
+    said: tuple[Statement, ...] = ()
+    """What metadata and recipe say; the file's own tags must agree."""
+    usual: Statement = SILENT
+    """What holds where nobody says anything."""
+    fault: str | None = None
+    """Why nobody can say what they mean."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the pixels of a product lie, as its metadata state it."""
+
+    crs: str
+    transform: Transform
+    shape: tuple[int, int]
+    """Height, width."""
 
 
 @dataclass(frozen=True)
 class BandFile:
     """Where a band lies, and what the product's metadata say about it."""
 
-    path: Path
-    """File on disk; the archive where `member` is given."""
-    member: str | None = None
-    """Name inside a zip archive."""
+    at: Access
     band: int = 1
     """Band number inside the file, from 1."""
-    said: tuple[Statement, ...] = ()
-    """What metadata and recipe say about its numbers; the file's own tags must agree."""
-    usual: Statement = SILENT
-    """What holds where nobody says anything."""
+    numbers: Numbers = Numbers()
+    floating: Numbers | None = None
+    """What is said instead where the file's numbers are floating-point."""
     crs: str | None = None
     """CRS according to the metadata; the file's own must agree."""
     transform: Transform | None = None
-    """Used with `crs` where the file has no CRS."""
-    sidecars: Mapping[str, str] | None = None
-    """Radar geometry: addresses by field of the lock (`annotation`, `calibration`, `noise`)."""
+    """Place of the pixels according to the metadata; a file of this machine may be a part of it."""
+    shape: tuple[int, int] | None = None
+    """Height and width according to the metadata."""
+    dtype: str | None = None
+    """Pixel type according to the metadata."""
+    bare: bool = False
+    """Whether a file without CRS lies where the metadata say."""
+    sidecars: Mapping[str, Access] | None = None
+    """Radar geometry: annotations by field of the lock (`annotation`, `calibration`, `noise`)."""
+    disputed: str | None = None
+    """Why it cannot be told whose pixels the file holds."""
+    size: int | None = None
+    """Bytes, where the metadata state them."""
+    sha256: str | None = None
+    """Hash, where the metadata state it."""
 
     @property
     def href(self) -> str:
-        """What GDAL opens: relative to the working directory where the file lies under it."""
-        path = portable(self.path)
-        return path if self.member is None else address(path, self.member)
+        """The file's address as the lock has it."""
+        return self.at.href
 
 
 @dataclass(frozen=True)
@@ -88,11 +115,15 @@ class Scene:
     level: str
     """L1C, L2A, RTC, GRD, map."""
     datetime: str
-    """Acquisition start, see `iso_utc`; empty where a map has no date."""
-    footprint: BaseGeometry
+    """Acquisition start, see `product.iso_utc`; empty where a map has no date."""
+    footprint: Geometry
     """Valid data in EPSG:4326, cut at the antimeridian."""
-    files: Callable[[Sequence[str]], Mapping[str, BandFile]] = field(compare=False)
-    """Gives the files of the wanted bands, or raises `SceneError` for what is missing."""
+    bands: Mapping[str, BandFile] = field(hash=False)
+    """All bands and masks that the product has."""
+    family: Family
+    """The module that read it."""
+    offers: tuple[str, ...] = ()
+    """How the metadata call what the product has, where they do not call it by its bands."""
     where: str = ""
     """The product's path, for messages."""
     origin: str = ""
@@ -116,9 +147,8 @@ class Scene:
     """Absolute paths of local files that the metadata or the recipe name."""
     processor: str | None = None
     """Sentinel-2: who made the product, `esa` or `theia`; None where nothing says it."""
-    uncovered: Callable[[BaseGeometry], float] | None = field(default=None, compare=False)
-    """Sentinel-2: share (0..1) of an area (EPSG:4326), as far as the product's grid reaches, that
-    the image does not show."""
+    grid: Grid | None = None
+    """Sentinel-2: 10 m grid of the whole product, of which the footprint may be a part."""
     unusable: str | None = None
     """Why the scene cannot be used whatever the recipe says."""
 
@@ -132,209 +162,20 @@ class Scene:
         return date.fromisoformat(self.datetime[:10])
 
 
-def iso_utc(text: str) -> str:
-    """A date or time in the one form of the lock: `2024-01-20T10:53:41.024Z`.
+@cache
+def _adapter() -> TypeAdapter[Scene]:
+    return TypeAdapter(Scene)
+
+
+def scene_to_dict(scene: Scene) -> dict[str, Any]:
+    """A scene as plain JSON: numbers, texts, lists and tables; NaN stands as text."""
+    return dict(_adapter().dump_python(scene, mode="json", exclude_defaults=True))
+
+
+def scene_from_dict(found: Mapping[str, Any]) -> Scene:
+    """The scene that `scene_to_dict` wrote.
 
     Raises:
-        ValueError: not an ISO 8601 date or time.
+        pydantic.ValidationError: it is none.
     """
-    moment = datetime.fromisoformat(text)
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    precision = "milliseconds" if moment.microsecond else "seconds"
-    return moment.isoformat(timespec=precision).replace("+00:00", "Z")
-
-
-def platform_name(text: str) -> str:
-    """The one spelling of a platform: `Sentinel-2A` for S2A, sentinel-2a or SENTINEL-2A."""
-    match = re.fullmatch(r"s(?:entinel)?[-_ ]?([12])[-_ ]?([a-z])", text.strip(), re.IGNORECASE)
-    return f"Sentinel-{match[1]}{match[2].upper()}" if match else text
-
-
-def missing_bands(
-    scene_id: str, where: str, missing: Sequence[str], have: Sequence[str]
-) -> SceneError:
-    """The error for band files that a product lacks."""
-    return SceneError(
-        f"{where}: {scene_id} lacks the band(s) {', '.join(missing)} "
-        f"(it has {', '.join(have) or 'none'}); fetch the product again, "
-        "or leave these bands out of the recipe"
-    )
-
-
-def header_of(href: str) -> Header:
-    """Header of a raster; one without CRS is an answer here, not a warning."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return read_header(href)
-
-
-def file_geobox(href: str) -> GeoBox:
-    """Geobox of a raster file.
-
-    Raises:
-        SceneError: the file cannot be read.
-        GridError: the file has no CRS.
-    """
-    header = header_of(href)
-    if header.crs is None:
-        raise no_crs(href)
-    return geobox_from_dict(
-        {"crs": header.crs, "transform": header.transform, "shape": header.shape}
-    )
-
-
-def no_crs(href: str) -> GridError:
-    """The error for a raster that lies nowhere."""
-    return GridError(
-        f"{href}: the file has no CRS (a product in radar geometry, or a bare image); "
-        "give a geocoded product"
-    )
-
-
-def footprint_of(geobox: GeoBox) -> BaseGeometry:
-    """Outline of a geobox in EPSG:4326, cut at the antimeridian."""
-    corners = [geobox.affine * xy for xy in ((0, 0), (geobox.shape[1], 0),
-               (geobox.shape[1], geobox.shape[0]), (0, geobox.shape[0]))]  # fmt: skip
-    outline: BaseGeometry = shapely.Polygon(corners)
-    side = max(outline.bounds[2] - outline.bounds[0], outline.bounds[3] - outline.bounds[1])
-    # Dense enough for the curve, coarse enough for a lock that people read.
-    dense = shapely.segmentize(outline, side / 4)
-    crs = str(geobox.crs)
-    if equal_crs(crs, GEOGRAPHIC):
-        return outline
-    return shapely.simplify(reprojected(dense, crs, GEOGRAPHIC), 1e-6)
-
-
-def locked_item(scene: Scene, bands: Sequence[str], files: Files) -> LockedItem:
-    """Open the headers of a scene's bands and record all that reading takes.
-
-    Args:
-        scene: a chosen scene.
-        bands: wanted bands; for a reference map `map`.
-        files: sizes and hashes.
-
-    Raises:
-        SceneError: a band is missing, its file or archive is damaged.
-        GridError: a file has no CRS, or another one than the metadata say.
-    """
-    found = scene.files(bands)
-    packed: dict[Path, list[str]] = {}
-    for file in found.values():
-        if file.member is not None:
-            packed.setdefault(file.path, []).append(file.member)
-    for path, names in packed.items():
-        files.check_archive(path, names)
-    assets = {name: _asset(scene.sensor, name, file, files) for name, file in found.items()}
-    _same_crs_throughout(scene, assets)
-    footprint = _rounded(_trimmed(scene, assets))
-    return LockedItem(
-        id=scene.id,
-        sensor=scene.sensor,
-        level=scene.level,
-        datetime=scene.datetime,
-        tile=scene.tile,
-        platform=scene.platform,
-        processor=scene.processor,
-        processing_baseline=scene.processing_baseline,
-        relative_orbit=scene.relative_orbit,
-        orbit_direction=scene.orbit_direction,
-        cloud_percent=scene.cloud_percent,
-        footprint=json.loads(shapely.to_geojson(footprint)),
-        licence=scene.licence,
-        assets=assets,
-    )
-
-
-def _asset(sensor: Sensor, name: str, file: BandFile, files: Files) -> LockedAsset:
-    header = header_of(file.href)
-    if file.sidecars is not None:
-        header = replace(header, crs="", transform=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
-    elif header.crs is None and file.crs is not None and file.transform is not None:
-        header = replace(header, crs=file.crs, transform=file.transform)
-    if header.crs is None:
-        raise no_crs(file.href)
-    if file.crs is not None and not same_crs(header.crs, file.crs):
-        raise GridError(
-            f"{file.href}: CRS that does not match: the file says {header.crs}, the product's "
-            f"metadata say {file.crs}; fetch the product again"
-        )
-    if file.sidecars is not None and file.member is None:
-        _check_end(file.href, header)
-    if not 1 <= file.band <= header.count:
-        raise SceneError(
-            f"{file.href}: band {file.band} was asked for, the file has {header.count}; "
-            "correct the order of bands in the recipe"
-        )
-    if file.sidecars is not None:  # raw measurements: the product alone is the authority
-        values = settled(file.href, file.said)
-    else:
-        codes = sensor == "reference" or name in CODES
-        check_tags(file.href, header, file.band, file.said, None if codes else sensor)
-        own = of_header(header, file.band, reflectance=sensor == "sentinel2")
-        values = settled(file.href, [own, *file.said], file.usual)
-    dtype = header.dtypes[file.band - 1]
-    nan = values.nodata is not None and math.isnan(values.nodata)
-    steps = values.quantification
-    size, digest = files.record(file.path)
-    return LockedAsset(
-        href=file.href,
-        band=file.band,
-        size=size,
-        sha256=digest,
-        beside=files.beside(file.href, *(file.sidecars or {}).values()),
-        crs=header.crs,
-        transform=header.transform,
-        shape=header.shape,
-        dtype=dtype,
-        nodata=None if nan else values.nodata,
-        # NaN is never a measurement, whether the file declares it or not.
-        nodata_nan=nan or np.issubdtype(np.dtype(dtype), np.floating),
-        mask=header.masks[file.band - 1],
-        add_offset=values.add_offset or 0.0,
-        quantification=steps if steps and sensor == "sentinel2" else FULL_SCALE,
-        gain=1 / steps if steps and sensor == "sentinel1" else 1.0,
-        scale=values.unit or "linear",
-        **(file.sidecars or {}),
-    )
-
-
-def _check_end(href: str, header: Header) -> None:
-    """Read the last pixels: a measurement that broke off has none. Archives have checksums."""
-    height, width = header.shape
-    asset = LockedAsset(
-        href=href, crs="", transform=header.transform, shape=header.shape, dtype=header.dtype
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        read_window(asset, (slice(height - 1, height), slice(width - 1, width)))
-
-
-def _same_crs_throughout(scene: Scene, assets: Mapping[str, LockedAsset]) -> None:
-    systems = sorted({asset.crs for asset in assets.values()})
-    if any(not same_crs(systems[0], other) for other in systems[1:]):
-        raise GridError(
-            f"{scene.where}: CRS that does not match: the bands of {scene.id} lie in {systems}; "
-            "the bands of one scene share one CRS"
-        )
-
-
-def _trimmed(scene: Scene, assets: Mapping[str, LockedAsset]) -> BaseGeometry:
-    """The metadata's footprint, cut to the files where these are crops of the product."""
-    asset = next(iter(assets.values()))
-    if not asset.crs:
-        return scene.footprint
-    geobox = geobox_from_dict(
-        {"crs": asset.crs, "transform": asset.transform, "shape": asset.shape}
-    )
-    shared = scene.footprint.intersection(footprint_of(geobox))
-    inside = shapely.union_all([p for p in shapely.get_parts(shared) if p.area > 0])
-    if inside.area == 0:
-        raise GridError(
-            f"{asset.href}: CRS that does not match: the pixels lie outside the footprint that "
-            f"the metadata of {scene.id} give; fetch the product again"
-        )
-    return inside if inside.area < 0.99 * scene.footprint.area else scene.footprint
-
-
-def _rounded(geometry: BaseGeometry) -> BaseGeometry:
-    return shapely.transform(geometry, lambda xy: np.round(xy, 7))
+    return _adapter().validate_python(found)

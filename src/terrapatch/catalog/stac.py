@@ -13,9 +13,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlparse
@@ -23,23 +22,17 @@ from urllib.parse import unquote, urlparse
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from ..access import bytes_of, first_bytes, portable
-from ..errors import SceneError, SourceError, remedy
+from ..access import Access, bytes_of, first_bytes, portable
+from ..errors import SceneError, remedy
 from ..grid import split_at_antimeridian
 from ..records import since_offset
 from ..sections import S2_BANDS
 from ..tables import Exclusion
-from .bandnames import COMMON_NAMES, POLARISATIONS
-from .scene import (
-    SENTINEL_LICENCE,
-    BandFile,
-    Scene,
-    header_of,
-    iso_utc,
-    missing_bands,
-    platform_name,
-)
+from .bandnames import COMMON_NAMES
+from .product import SENTINEL_LICENCE, iso_utc, platform_name
+from .scene import BandFile, Numbers, Scene, Transform
 from .statements import Statement, statement
+from .traits import POLARISATIONS, TRAITS
 
 _LARGEST = 16 << 20
 """Bytes; of a larger JSON file the beginning tells whether it holds items, or data."""
@@ -47,6 +40,9 @@ _HEAD = 1 << 18
 _STAC = b'"stac_version"'
 
 _URI = re.compile(r"_N(?P<major>\d\d)(?P<minor>\d\d)_R(?P<orbit>\d{3})_(?P<tile>T\d{2}[A-Z]{3})_")
+_SHA256 = "1220"
+"""How a multihash begins that is a SHA-256."""
+_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 _SLICE = re.compile(r"S1[A-Z]_\w{2}_\w{4}_\w{4}_\d{8}T\d{6}_\d{8}T\d{6}")
 
 Item = Mapping[str, Any]
@@ -135,14 +131,14 @@ def item_scene(item: Item, path: Path) -> Scene | None:
         started = iso_utc(properties.get("start_datetime") or properties["datetime"])
         common: dict[str, Any] = {
             "id": str(item["id"]), "sensor": sensor, "datetime": started, "footprint": geometry,
-            "files": partial(_files, item, path, sensor), "where": str(path),
+            "bands": _bands(item, path, sensor), "family": "stac", "where": str(path),
+            "offers": tuple(sorted(item.get("assets") or {})),
             "platform": platform_name(str(properties.get("platform") or "")) or None,
             "relative_orbit": properties.get("sat:relative_orbit"),
             "orbit_direction": properties.get("sat:orbit_state"),
             "licence": _licence(properties), "named": _local_assets(item, path),
         }  # fmt: skip
-        make = _sentinel2 if sensor == "sentinel2" else _sentinel1
-        return Scene(**(common | make(item)))
+        return Scene(**(common | _FACTS[sensor](item)))
     except (
         AttributeError, KeyError, TypeError, ValueError, shapely.errors.ShapelyError,
     ) as error:  # fmt: skip
@@ -215,6 +211,10 @@ def _sentinel1(item: Item) -> dict[str, Any]:
         "polarisations": tuple(p for p in POLARISATIONS if p in _keys_upper(item)),
         "unusable": "in radar geometry: geocoded backscatter is needed" if raw else None,
     }
+
+
+_FACTS = {"sentinel2": _sentinel2, "sentinel1": _sentinel1}
+"""What items say in the words of a sensor."""
 
 
 def _keys_upper(item: Item) -> set[str]:
@@ -294,7 +294,7 @@ def radiometry(
     return stated, replace(_USUAL, add_offset=-1_000.0 if since else 0.0)
 
 
-_USUAL = Statement("usually", nodata=0.0)
+_USUAL = TRAITS["sentinel2"].usual
 
 
 def _number(described: Mapping[str, Any], key: str) -> float | None:
@@ -302,55 +302,85 @@ def _number(described: Mapping[str, Any], key: str) -> float | None:
     return float(described[key]) if key in described else None
 
 
-def _files(item: Item, path: Path, sensor: str, bands: Sequence[str]) -> Mapping[str, BandFile]:
+def _bands(
+    item: Item, path: Path, sensor: Literal["sentinel2", "sentinel1"]
+) -> dict[str, BandFile]:
+    """Files of all bands that the item has: those that lie here, and addresses elsewhere."""
     assets: Mapping[str, Any] = item.get("assets") or {}
-    keys = {band: _key(assets, band, path) for band in bands}
-    missing = [band for band, key in keys.items() if key is None]
-    if missing:
-        raise missing_bands(item["id"], str(path), missing, sorted(assets))
-    found, remote, absent = {}, [], []
-    for band, key in keys.items():
-        asset = assets[str(key)]
-        file = local_file(asset["href"], path)
-        if file is None:
-            remote.append(f"{band} ({asset['href']})")
-        elif not file.is_file():
-            absent.append(band)
-        else:
-            found[band] = _band_file(item, asset, band, sensor, file, where=str(path))
-    if remote:
-        raise SourceError(
-            f"{path}: {len(remote)} asset(s) of {item['id']} are not local, for example "
-            f"{remote[0]}; fetch them into the folder of the item"
-        )
-    if absent:
-        raise missing_bands(item["id"], str(path), absent, sorted(found))
+    found = {}
+    for band in TRAITS[sensor].bands:
+        key = _key(assets, band, path)
+        if key is not None:
+            asset, file = assets[key], _band_file(item, assets[key], path)
+            if TRAITS[sensor].power:
+                found[band] = replace(file, numbers=_backscatter(asset, str(path)))
+            elif band == "SCL":
+                found[band] = replace(file, numbers=_classes(asset, str(path)))
+            else:
+                whole, floating = _reflectance(item, asset, str(path))
+                found[band] = replace(file, numbers=whole, floating=floating)
     return found
 
 
-def _band_file(
-    item: Item, asset: Mapping[str, Any], band: str, sensor: str, file: Path, *, where: str
-) -> BandFile:
-    code = asset.get("proj:code") or asset.get("proj:epsg")
-    code = code or item["properties"].get("proj:code") or item["properties"].get("proj:epsg")
+def _band_file(item: Item, asset: Mapping[str, Any], path: Path) -> BandFile:
+    """Where an asset lies, and where its pixels do (STAC's extensions `proj` and `file`)."""
+    stated = item["properties"] | asset
+    code = stated.get("proj:code") or stated.get("proj:epsg")
     crs = f"EPSG:{code}" if isinstance(code, int) else code
+    file = local_file(asset["href"], path)
+    dtype, size = _described(asset).get("data_type"), asset.get("file:size")
+    checksum = str(asset.get("file:checksum", ""))
+    place, shape = _place(stated)
+    return BandFile(
+        Access(asset["href"] if file is None else str(file)),
+        crs=crs,
+        transform=place,
+        shape=shape,
+        dtype=dtype if dtype in _TYPES else None,
+        size=size if isinstance(size, int) else None,
+        sha256=checksum.removeprefix(_SHA256) if checksum.startswith(_SHA256) else None,
+    )
+
+
+def _place(
+    stated: Mapping[str, Any],
+) -> tuple[Transform, tuple[int, int]] | tuple[None, None]:
+    """Transform and shape of an asset's pixels; None where the item does not state both."""
+    try:
+        a, b, c, d, e, f = map(float, stated["proj:transform"][:6])
+        height, width = map(int, stated["proj:shape"])
+    except (KeyError, TypeError, ValueError):
+        return None, None
+    return (a, b, c, d, e, f), (height, width)
+
+
+def _reflectance(item: Item, asset: Mapping[str, Any], where: str) -> tuple[Numbers, Numbers]:
+    """What an item says of whole numbers, and what of floating-point ones."""
+    # A scale of 1 is what software writes that knows none, but for reflectances themselves.
+    plain = _described(asset).get("scale") in (1, None)
+    found = []
+    for floating in (False, plain):
+        try:
+            stated, usual = radiometry(item, asset, where, floating=floating)
+            found.append(Numbers((stated,), usual))
+        except SceneError as error:
+            found.append(Numbers(fault=str(error)))
+    return found[0], found[1]
+
+
+def _classes(asset: Mapping[str, Any], where: str) -> Numbers:
+    said = Statement(f"{where} says", _number(_described(asset), "nodata"))
+    return Numbers((said,), _USUAL)
+
+
+def _backscatter(asset: Mapping[str, Any], where: str) -> Numbers:
     described = _described(asset)
-    nodata = _number(described, "nodata")
-    who = f"{where} says"
-    if sensor == "sentinel2" and band == "SCL":
-        return BandFile(path=file, crs=crs, said=(Statement(who, nodata),), usual=_USUAL)
-    if sensor == "sentinel2":
-        # A scale of 1 is what software writes that knows none, but for reflectances themselves.
-        plain = described.get("scale") in (1, None)
-        floating = plain and header_of(str(file)).dtype.startswith("float")
-        stated, usual = radiometry(item, asset, where, floating=floating)
-        return BandFile(path=file, crs=crs, said=(stated,), usual=usual)
     unit = str(described.get("unit", "")).lower()
     stated = statement(
-        who, scale=_number(described, "scale"), offset=_number(described, "offset"),
-        nodata=nodata, unit="db" if unit == "db" else None,
+        f"{where} says", scale=_number(described, "scale"), offset=_number(described, "offset"),
+        nodata=_number(described, "nodata"), unit="db" if unit == "db" else None,
     )  # fmt: skip
-    return BandFile(path=file, crs=crs, said=(stated,), usual=Statement("usually", unit="linear"))
+    return Numbers((stated,), TRAITS["sentinel1"].usual)
 
 
 def _key(assets: Mapping[str, Any], band: str, path: Path) -> str | None:

@@ -13,9 +13,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import numpy as np
+from pydantic import PlainSerializer
 
 from ..errors import SceneError, TerrapatchError
 from ..legend import NODATA, load_crosswalk
@@ -33,18 +34,34 @@ _LARGEST_REFLECTANCE = 2.0
 """Offsets beyond this, without a scale, are DN."""
 
 
-@dataclass(frozen=True)
+Missing = Annotated[
+    float, PlainSerializer(lambda v: "nan" if math.isnan(v) else v, when_used="json")
+]
+
+
+@dataclass(frozen=True, eq=False)
 class Statement:
     """What one source says about a band; None where it is silent."""
 
     who: str
     """For messages: the file's tag, the item's path …"""
-    nodata: float | None = None
+    nodata: Missing | None = None
     add_offset: float | None = None
     """Added to the numbers in the file."""
     quantification: float | None = None
     """Number + offset, divided by this, is what was measured."""
     unit: Unit | None = None
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both say the same; NaN is NaN here."""
+        return isinstance(other, Statement) and self._words == other._words
+
+    def __hash__(self) -> int:
+        return hash(self._words)
+
+    @property
+    def _words(self) -> tuple[str, ...]:
+        return tuple(map(repr, vars(self).values()))
 
 
 SILENT = Statement("nobody says")
@@ -109,8 +126,9 @@ def possible(value: float, dtype: str) -> bool:
 
 
 def check_tags(
-    href: str, header: Header, band: int, said: Sequence[Statement], sensor: str | None
-) -> None:
+    href: str, header: Header, band: int, said: Sequence[Statement], *, codes: bool,
+    reflectance: bool = False,
+) -> None:  # fmt: skip
     """Whether what is said about a band can be true of it.
 
     Args:
@@ -118,7 +136,8 @@ def check_tags(
         header: its header.
         band: number in the file, from 1.
         said: what metadata and recipe say.
-        sensor: what measured; None for codes.
+        codes: whether the numbers are codes.
+        reflectance: whether they are reflectances.
 
     Raises:
         SceneError: an alpha band, codes with a scale, a nodata value that no pixel can have.
@@ -131,7 +150,7 @@ def check_tags(
             "the bands in the recipe, or, where it holds measurements, a copy of the file "
             f"(gdal_edit.py -colorinterp_{band} undefined)"
         )
-    if sensor is None and (own.quantification, own.add_offset) != (None, None):
+    if codes and (own.quantification, own.add_offset) != (None, None):
         raise SceneError(
             f"{href}: the file's tags give its codes a scale of {header.scales[number]:g} and an "
             f"offset of {header.offsets[number]:g}; codes have none: correct the tags of a copy "
@@ -140,7 +159,7 @@ def check_tags(
     stated = [(s.who, s.nodata) for s in said if s.nodata is not None]
     tag = header.nodatas[number]
     # Maps have a crosswalk, which refuses what it does not know; no power is below 0.
-    if tag is not None and sensor == "sentinel2":
+    if tag is not None and reflectance and not codes:
         stated.append((own.who, tag))
     for who, value in stated:
         if not possible(value, header.dtypes[number]):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from ..access import bytes_of
+from ..access import Access, bytes_of
 from ..archives import is_apple_double
 from ..errors import SceneError, remedy
 
@@ -34,15 +34,19 @@ class Tree:
 
     def read(self, name: str) -> bytes:
         """Bytes of one file."""
-        return bytes_of(*self.place(name))
+        if self.prefix is None:
+            return bytes_of(self.path / name)
+        return bytes_of(self.path, self.prefix + name)
 
     def where(self, name: str) -> str:
         """How messages call a file."""
         return f"{self.path}/{name}" if self.prefix is None else f"{self.path}: {name}"
 
-    def place(self, name: str) -> tuple[Path, str | None]:
-        """Path and member of a file, as `BandFile` has them."""
-        return (self.path / name, None) if self.prefix is None else (self.path, self.prefix + name)
+    def place(self, name: str) -> Access:
+        """Where a file lies."""
+        if self.prefix is None:
+            return Access(str(self.path / name))
+        return Access(str(self.path), self.prefix + name)
 
 
 def folder_tree(path: Path) -> Tree:
@@ -108,7 +112,7 @@ def parse(tree: Tree, name: str) -> ET.Element:
     except (ET.ParseError, OSError, LookupError, ValueError) as error:
         if isinstance(error, SceneError):
             raise
-        advice = remedy(tree.place(name)[0], error, "fetch the product again")
+        advice = remedy(tree.place(name).path, error, "fetch the product again")
         raise SceneError(f"{tree.where(name)}: broken metadata ({error}); {advice}") from error
 
 

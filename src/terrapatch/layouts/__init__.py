@@ -4,8 +4,8 @@
 Laws:
 1. Every kept patch is written, with or without a split; the split files name those with one.
 2. `dataset/` appears whole or not at all, and has the same bytes on any number of threads.
-3. A layout is one module with `write(sources, folder, threads)` and `unfit(form)`, and one row in
-   `LAYOUTS` and in `UNFIT`.
+3. A layout is one module with the same functions as its siblings (`Layout`), and one row in
+   `LAYOUTS`.
 """
 
 from __future__ import annotations
@@ -13,36 +13,41 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..batches import check_series
 from ..errors import InputError
+from ..layers import LayoutRecord
 from ..recipe import read_settings
 from ..results import PUBLISHED
 from ..sums import sha256_of
 from ..tables import RECORD, atomic, files_below, read_record, write_json, write_record
 from . import cerradata4mm, multisenge, native
-from .fit import Unfit, planned, refuse
-from .sources import open_sources
+from .fit import Form, planned, refuse
+from .sources import Sources, open_sources
 
 if TYPE_CHECKING:
     from ..tables import Lock
 
-LAYOUTS = {
-    "native": native.write,
-    "cerradata4mm": cerradata4mm.write,
-    "multisenge": multisenge.write,
-}
-"""Name in the recipe → the function that writes it and says what it wrote."""
 
-UNFIT: dict[str, Unfit] = {
-    "native": native.unfit,
-    "cerradata4mm": cerradata4mm.unfit,
-    "multisenge": multisenge.unfit,
-}
-"""Name in the recipe → the function that says what it cannot hold."""
+class Layout(Protocol):
+    """What every layout's module has."""
 
-__all__ = ["LAYOUTS", "UNFIT", "check_plan", "layouts"]
+    def write(self, sources: Sources, folder: Path, threads: int) -> LayoutRecord:
+        """Write all files; returns what is there."""
+        ...
+
+    def unfit(self, form: Form) -> list[str]:
+        """What the layout cannot hold, a sentence each with the setting that mends it."""
+        ...
+
+
+LAYOUTS: dict[str, Layout] = {
+    "native": native, "cerradata4mm": cerradata4mm, "multisenge": multisenge,
+}  # fmt: skip
+"""Name in the recipe → its module."""
+
+__all__ = ["LAYOUTS", "check_plan", "layouts"]
 
 
 def check_plan(settings: Path, lock: Lock | None = None) -> None:
@@ -58,7 +63,7 @@ def check_plan(settings: Path, lock: Lock | None = None) -> None:
     """
     wanted = read_settings(settings)
     name = wanted.layouts.name
-    refuse(wanted.name, name, UNFIT[name](planned(wanted, lock)))
+    refuse(wanted.name, name, LAYOUTS[name].unfit(planned(wanted, lock)))
 
 
 def layouts(
@@ -76,7 +81,7 @@ def layouts(
 
     Args:
         manifest: GeoParquet with one row a patch (docs/plan.md, Tables).
-        stacks: folder with UNIT/MODALITY.zarr and UNIT/label.zarr.
+        stacks: folder with UNIT/LAYER.zarr.
         settings: settings file of the stage.
         output: the dataset's folder; of an old dataset what its record lists is replaced.
         threads: files are written by so many threads.
@@ -101,12 +106,12 @@ def layouts(
         changed = wanted.layouts.model_copy(update={"folders": folders})
         wanted = wanted.model_copy(update={"layouts": changed})
     sources = open_sources(manifest, stacks, wanted, dates, lock)
-    for modality in wanted.images if dates is not None else ():
-        check_series(sources.table, stacks, modality, dates, threads)
+    for layer in sources.images if dates is not None else ():
+        check_series(sources.table, stacks, layer, dates, threads)
     with atomic(output, ours=_ours) as folder:
         folder.mkdir(parents=True)
-        written = LAYOUTS[wanted.layouts.name](sources, folder, threads)
-        write_json(folder / ".layout.json", {"layout": wanted.layouts.name, **written})
+        written = LAYOUTS[wanted.layouts.name].write(sources, folder, threads)
+        write_json(folder / ".layout.json", written.model_dump(mode="json"))
         names = files_below(folder)
         with ThreadPoolExecutor(max(1, threads)) as pool:
             hashes = pool.map(lambda name: sha256_of(folder / name), names)

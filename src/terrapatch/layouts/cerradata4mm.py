@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,19 @@ from typing import Any
 import numpy as np
 
 from ..batches import Batch, batches, read_labels, read_patches
-from ..errors import StorageError
+from ..layers import LayoutRecord
 from ..legend import NODATA
 from ..patchfiles import PatchForm, patch_form
 from ..progress import track
-from ..stacks import LABEL, Stack, StackInfo, open_stack
-from .fit import Form, built, refuse
-from .sources import Sources, split_sizes, write_tables
+from ..stacks import StackInfo
+from .fit import Form, built, label_findings, refuse
+from .sources import (
+    Sources,
+    layer_record,
+    pixel_of,
+    split_sizes,
+    write_tables,
+)
 
 MSI_FOLDER = {"kaggle": "msi_images", "loader": "opt_images"}
 """The release and the authors' own loaders name the optical folder differently."""
@@ -46,7 +52,7 @@ IMAGES = {"sentinel2": "parrot_beak_ms_", "sentinel1": "parrot_beak_sar_"}
 
 
 @dataclass(frozen=True)
-class _Layer:
+class _Folder:
     """One folder of the dataset."""
 
     folder: str
@@ -54,6 +60,8 @@ class _Layer:
     dtype: str
     bands: tuple[str, ...]
     nodata: float | None
+    pixel: tuple[float, float, float, float]
+    """Of its images: the parts of the transform but for the corner."""
 
 
 def patch_number(row: int, col: int) -> str:
@@ -61,67 +69,65 @@ def patch_number(row: int, col: int) -> str:
     return f"{row:05d}{col:05d}"
 
 
-def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
-    """Write all files of the layout; returns what `.layout.json` says.
+def write(sources: Sources, folder: Path, threads: int) -> LayoutRecord:
+    """Write all files of the layout; returns what is there.
 
     Raises:
         RecipeError: the legend, the edges, the dates or the sampling do not fit the layout.
     """
     table, settings = sources.table, sources.settings
+    label = next(iter(sources.legends), "")
     names = [patch_number(row, col) for row, col in zip(table["row"], table["col"], strict=True)]
-    infos = {modality: _common_info(sources, modality) for modality in ("sentinel2", "sentinel1")}
     refuse(settings.name, "cerradata4mm", unfit(built(sources)))
-    layers = _layers(infos, settings.layouts.folders)
-    for layer in layers.values():
-        (folder / layer.folder).mkdir()
+    infos = {name: sources.common(name) for name in (*IMAGES, label)}
+    folders = _folders(infos, label, settings.layouts.folders)
+    for one in folders.values():
+        (folder / one.folder).mkdir()
     pace = list(batches(table, sources.stacks, "sentinel2"))
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        write_one = _writer(sources, folder, names, layers)
+        write_one = _writer(sources, folder, names, folders)
         steps = pool.map(write_one, pace)
         total = sum(track(steps, "layout", len(pace), "shard"))
     write_tables(folder, sources, names, [f"*_{name}" for name in names])
-    _check_written(folder, layers, names)
-    return {
-        "bands": {m: list(infos[m].bands) for m in infos},
-        "bytes": total,
-        "files": {layer.folder: len(names) for layer in layers.values()},
-        "folders": settings.layouts.folders,
-        "nodata": {layer.folder: layer.nodata for layer in layers.values()},
-        "patches": len(names),
-        "splits": split_sizes(sources),
-        "values": {m: asdict(infos[m].values) for m in infos},
-    }
+    _check_written(folder, folders, names)
+    records = {name: layer_record(info) for name, info in infos.items()}
+    return LayoutRecord(
+        layout="cerradata4mm", layers=records, bytes=total,
+        files={one.folder: len(names) for one in folders.values()},
+        folders=settings.layouts.folders,
+        nodata={one.folder: one.nodata for one in folders.values()},
+        patches=len(names), splits=split_sizes(sources),
+    )  # fmt: skip
 
 
 def _writer(
-    sources: Sources, folder: Path, names: list[str], layers: dict[str, _Layer]
+    sources: Sources, folder: Path, names: list[str], folders: dict[str, _Folder]
 ) -> Callable[[Batch], int]:
     """The function that writes all files of a batch and returns their bytes."""
     crs = sources.table["crs"].tolist()
-    transforms = sources.table["transform"].tolist()
+    corners = [(t[2], t[5]) for t in sources.table["transform"].tolist()]
     compression = sources.settings.layouts.compression
-    targets = {key: f"{folder / layer.folder}/{layer.prefix}" for key, layer in layers.items()}
+    targets = {key: f"{folder / one.folder}/{one.prefix}" for key, one in folders.items()}
 
     @cache
-    def form(key: str, size_px: int, crs: str, pixel: tuple[float, ...]) -> PatchForm:
-        layer = layers[key]
-        a, b, d, e = pixel
+    def form(key: str, size_px: int, crs: str) -> PatchForm:
+        one = folders[key]
+        a, b, d, e = one.pixel
         return patch_form(
-            dtype=layer.dtype, size_px=size_px, crs=crs, transform=(a, b, 0.0, d, e, 0.0),
-            descriptions=layer.bands, nodata=layer.nodata,
+            dtype=one.dtype, size_px=size_px, crs=crs, transform=(a, b, 0.0, d, e, 0.0),
+            descriptions=one.bands, nodata=one.nodata,
             # Masks are read by plain readers too, which know deflate alone.
-            compression=compression if layer.dtype == "float32" else "deflate",
+            compression=compression if one.dtype == "float32" else "deflate",
         )  # fmt: skip
 
     def write_batch(batch: Batch) -> int:
         total = 0
         for rows, pixels in _read(sources, batch):
             for patch, row in enumerate(rows):
-                a, b, left, d, e, top = transforms[row]
-                for key, layer in layers.items():
-                    values = np.ascontiguousarray(pixels[key][patch], layer.dtype)
-                    shape = form(key, batch.size_px, crs[row], (a, b, d, e))
-                    data = shape.encode(values, left, top)
+                left, top = corners[row]
+                for key, one in folders.items():
+                    values = np.ascontiguousarray(pixels[key][patch], one.dtype)
+                    data = form(key, values.shape[-1], crs[row]).encode(values, left, top)
                     with open(f"{targets[key]}{names[row]}.tif", "wb") as file:
                         file.write(data)
                     total += len(data)
@@ -131,67 +137,52 @@ def _writer(
 
 
 def _read(sources: Sources, batch: Batch) -> Iterator[tuple[list[int], dict[str, Any]]]:
-    """Rows of the table, and layer → (patch, band, y, x), a few patches at a time."""
-    unit = sources.stacks / batch.unit
-    stacks = {modality: open_stack(unit / f"{modality}.zarr") for modality in IMAGES}
-    labels = open_stack(unit / f"{LABEL}.zarr")
+    """Rows of the table, and folder → (patch, band, y, x), a few patches at a time."""
+    stacks = {name: sources.stack(batch.unit, name) for name in IMAGES}
+    labels = sources.stack(batch.unit, next(iter(sources.legends)))
     for piece in batch.pieces():
         pixels: dict[str, Any] = {
-            modality: read_patches(stack, piece)[:, 0] for modality, stack in stacks.items()
+            name: read_patches(stack, piece)[:, 0] for name, stack in stacks.items()
         }
         codes = read_labels(labels, piece, list(MASKS))
         yield (
             piece.rows.tolist(),
-            pixels | {layer: codes[:, number, None] for number, layer in enumerate(MASKS)},
+            pixels | {band: codes[:, number, None] for number, band in enumerate(MASKS)},
         )
 
 
-def _layers(infos: dict[str, StackInfo], folders: str) -> dict[str, _Layer]:
+def _folders(infos: dict[str, StackInfo], label: str, folders: str) -> dict[str, _Folder]:
+    """Layer of images, or band of the labels → its folder."""
     names = {"sentinel2": MSI_FOLDER[folders], "sentinel1": "sar_images"}
-    layers = {}
-    for modality, info in infos.items():
+    found = {}
+    for name, prefix in IMAGES.items():
+        info = infos[name]
         # 0 is missing, except in decibel, where it is a value like others.
         nodata = None if info.values.decibel else 0.0
-        layers[modality] = _Layer(names[modality], IMAGES[modality], "float32", info.bands, nodata)
-    for key, (folder, prefix) in MASKS.items():
-        layers[key] = _Layer(folder, prefix, "int32", (key,), NODATA)
-    return layers
-
-
-def _common_info(sources: Sources, modality: str) -> StackInfo:
-    """The description that the stacks of all units share."""
-    first: Stack | None = None
-    for unit in dict.fromkeys(sources.table["unit"]):
-        stack = open_stack(sources.stacks / unit / f"{modality}.zarr")
-        if first is None:
-            first = stack
-        here, there = stack.info, first.info
-        if (here.bands, here.values) != (there.bands, there.values):
-            raise StorageError(
-                f"{stack.path}: bands {here.bands} in {here.values.text!r}, but {first.path} "
-                f"has {there.bands} in {there.values.text!r}; delete the stacks and build again"
-            )
-    assert first is not None
-    return first.info
+        found[name] = _Folder(names[name], prefix, "float32", info.bands, nodata, pixel_of(info))
+    for band, (folder, prefix) in MASKS.items():
+        found[band] = _Folder(folder, prefix, "int32", (band,), NODATA, pixel_of(infos[label]))
+    return found
 
 
 def unfit(form: Form) -> list[str]:
     """What this layout cannot hold, see `fit`."""
-    findings = []
-    if lost := {"l1", "l2"} - {level.name for level in form.legend.levels}:
+    findings = label_findings(form)
+    legend = form.one_label
+    if legend and (lost := {"l1", "l2"} - {level.name for level in legend.levels}):
         findings.append(
-            f"legend: {form.legend.name!r} has no level {', '.join(sorted(lost))}; "
+            f"legend: {legend.name!r} has no level {', '.join(sorted(lost))}; "
             "the layout holds l2 and l1 of the legend 'cerradata4mm'"
         )
     if not form.edges:
         findings.append("edges: the layout has edge masks; 'none' leaves them out")
-    for modality, images in form.images.items():
+    for layer, images in form.images.items():
         most = max((len(times) for times in images.times), default=1)
         if most != 1:
             findings.append(
-                f"{modality}: {most} dates a patch; the layout holds one image each: set "
-                f"layers.{modality}.time: single"
-                + (" and directions: together" if modality == "sentinel1" else "")
+                f"{layer}: {most} dates a patch; the layout holds one image each: set "
+                f"layers.{layer}.time: single"
+                + (" and directions: together" if layer == "sentinel1" else "")
             )
         if "layover_shadow" in images.bands and not images.decibel:
             findings.append(
@@ -200,7 +191,7 @@ def unfit(form: Form) -> list[str]:
             )
         if images.dtype == "int16":
             findings.append(
-                f"layers.{modality}.dtype: 0 means missing in this layout, and is a value in int16; take "
+                f"layers.{layer}.dtype: 0 means missing in this layout, and is a value in int16; take "
                 "uint16 or float32"
             )
     if form.repeats:
@@ -216,9 +207,9 @@ def unfit(form: Form) -> list[str]:
     return findings
 
 
-def _check_written(folder: Path, layers: dict[str, _Layer], names: list[str]) -> None:
+def _check_written(folder: Path, folders: dict[str, _Folder], names: list[str]) -> None:
     wanted = sorted(names)
-    for layer in layers.values():
-        files = sorted(path.name for path in (folder / layer.folder).iterdir())
-        found = [name.removeprefix(layer.prefix).removesuffix(".tif") for name in files]
-        assert found == wanted, f"{layer.folder}: ids differ from those of the manifest"
+    for one in folders.values():
+        files = sorted(path.name for path in (folder / one.folder).iterdir())
+        found = [name.removeprefix(one.prefix).removesuffix(".tif") for name in files]
+        assert found == wanted, f"{one.folder}: ids differ from those of the manifest"

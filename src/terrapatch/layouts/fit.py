@@ -8,7 +8,7 @@ is made, and the stage again, since a recipe may have changed in between.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,6 @@ from ..errors import RecipeError
 from ..legend import Legend, load_legend
 from ..mosaic import steps_of
 from ..recipe import StageSettings
-from ..stacks import open_stack
 from ..tables import Lock
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ TILE = re.compile(r"\d{2}[C-HJ-NP-X][A-Z]{2}")
 
 @dataclass(frozen=True)
 class Images:
-    """The images of one modality."""
+    """The images of one layer."""
 
     bands: tuple[str, ...]
     dtype: str
@@ -43,9 +42,10 @@ class Images:
 class Form:
     """All that decides whether a dataset fits a layout."""
 
-    legend: Legend
+    legends: Mapping[str, Legend]
+    """By layer of labels."""
     edges: bool
-    """Whether label rasters have edge layers."""
+    """Whether labels have edges."""
     tiles: bool
     """Whether units are MGRS tiles."""
     repeats: bool
@@ -55,11 +55,20 @@ class Form:
     last: tuple[int, int]
     """Largest row and column of a patch."""
     images: Mapping[str, Images]
-    """By modality."""
+    """By layer."""
+
+    @property
+    def one_label(self) -> Legend | None:
+        """The legend of the one layer of labels; None where there is another number of them."""
+        return next(iter(self.legends.values())) if len(self.legends) == 1 else None
 
 
-Unfit = Callable[[Form], list[str]]
-"""What a layout cannot hold of a form, a sentence each with the setting that mends it."""
+def label_findings(form: Form) -> list[str]:
+    """What is wrong where a layout holds one layer of labels."""
+    if form.one_label is not None:
+        return []
+    names = ", ".join(form.legends) or "none"
+    return [f"layers: the layout holds one layer of labels; the recipe has {names}"]
 
 
 def planned(settings: StageSettings, lock: Lock | None) -> Form:
@@ -97,7 +106,8 @@ def planned(settings: StageSettings, lock: Lock | None) -> Form:
     ]
     last = max((row for row, _ in ends), default=0), max((col for _, col in ends), default=0)
     return Form(
-        legend=load_legend(settings.label.legend), edges=settings.label.edges != "none",
+        legends={name: load_legend(layer.legend) for name, layer in settings.labels.items()},
+        edges=all(layer.edges != "none" for layer in settings.labels.values()),
         tiles=sampling.kind == "tiles", repeats=sampling.kind == "tiles" and len(units) > 1,
         units=tuple(unit.id for unit in units), last=last, images=images,
     )  # fmt: skip
@@ -122,12 +132,12 @@ def built(sources: Sources) -> Form:
     Raises:
         StorageError: a stack is missing.
     """
-    units = tuple(str(unit) for unit in dict.fromkeys(sources.table["unit"]))
+    units = tuple(sources.units)
     images = {}
-    for modality in sources.settings.images:
-        infos = [open_stack(sources.stacks / unit / f"{modality}.zarr").info for unit in units]
+    for name in sources.images:
+        infos = [sources.stack(unit, name).info for unit in units]
         first = infos[0]
-        images[modality] = Images(
+        images[name] = Images(
             bands=first.bands, dtype=first.dtype,
             decibel=any(info.values.decibel for info in infos),
             series=first.series, times=tuple(info.times for info in infos),
@@ -135,7 +145,8 @@ def built(sources: Sources) -> Form:
     rows, cols = (int(sources.table[name].max()) for name in ("row", "col"))
     places = list(zip(sources.table["row"], sources.table["col"], strict=True))
     return Form(
-        legend=sources.legend, edges=sources.settings.label.edges != "none",
+        legends=sources.legends,
+        edges=all(layer.edges != "none" for layer in sources.settings.labels.values()),
         tiles=all(TILE.fullmatch(unit) for unit in units), repeats=len(set(places)) < len(places),
         units=units, last=(rows, cols), images=images,
     )  # fmt: skip

@@ -24,7 +24,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,18 +33,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..batches import Batch, batches, read_labels, read_patches
-from ..errors import StorageError
-from ..legend import NODATA
+from ..layers import REFLECTANCE, LayoutRecord
+from ..legend import NODATA, Legend
 from ..patchfiles import PatchForm, patch_form
 from ..progress import track
 from ..sections import S2_BANDS
-from ..stacks import LABEL, Stack, StackInfo, open_stack
-from .fit import TILE, Form, built, refuse
+from ..stacks import Stack, StackInfo
+from .fit import TILE, Form, built, label_findings, refuse
 from .images import Images, choose_images
-from .sources import Sources, split_sizes, write_tables
+from .sources import Sources, layer_record, pixel_of, split_sizes, write_tables
 
 SENSORS = {"sentinel2": ("s2", "S2"), "sentinel1": ("s1", "S1")}
-"""Modality → its folder, and its mark in names."""
+"""Layer → its folder, and its mark in names."""
 LABELS, REFERENCE, NO_CLASS = "labels", "ground_reference", 0
 S2_NODATA, S2_MOST = -10_000, 32_767
 PIECE = 16
@@ -59,6 +59,8 @@ class _Kind:
     dtype: str
     bands: tuple[str, ...]
     nodata: float
+    pixel: tuple[float, float, float, float]
+    """Of its images: the parts of the transform but for the corner."""
     order: tuple[int, ...] = (0,)
     """Positions of `bands` in the stack."""
 
@@ -72,18 +74,18 @@ class _Writer:
     kinds: dict[str, _Kind]
     images: Images
     crs: list[str] = field(init=False)
-    corners: list[tuple[float, ...]] = field(init=False)
+    corners: list[tuple[float, float]] = field(init=False)
     form: Callable[..., PatchForm] = field(init=False)
 
     def __post_init__(self) -> None:
         table, compression = self.sources.table, self.sources.settings.layouts.compression
         self.crs = table["crs"].tolist()
-        self.corners = [tuple(t) for t in table["transform"]]
+        self.corners = [(t[2], t[5]) for t in table["transform"]]
 
         @cache
-        def form(key: str, size_px: int, crs: str, pixel: tuple[float, ...]) -> PatchForm:
+        def form(key: str, size_px: int, crs: str) -> PatchForm:
             kind = self.kinds[key]
-            a, b, d, e = pixel
+            a, b, d, e = kind.pixel
             # Plain readers, which know deflate and lzw alone, read masks too.
             plain = "deflate" if compression == "zstd" else compression
             return patch_form(
@@ -94,42 +96,49 @@ class _Writer:
 
         self.form = form
 
-    def write(self, key: str, row: int, name: str, pixels: NDArray[Any], size_px: int) -> int:
+    @property
+    def legend(self) -> Legend:
+        """Of the one layer of labels."""
+        return next(iter(self.sources.legends.values()))
+
+    def write(self, key: str, row: int, name: str, pixels: NDArray[Any]) -> int:
         """Write one file; returns its bytes."""
-        a, b, left, d, e, top = self.corners[row]
+        left, top = self.corners[row]
         kind = self.kinds[key]
         values = np.ascontiguousarray(pixels, kind.dtype)
-        data = self.form(key, size_px, self.crs[row], (a, b, d, e)).encode(values, left, top)
+        data = self.form(key, values.shape[-1], self.crs[row]).encode(values, left, top)
         with open(self.folder / kind.folder / name, "wb") as file:
             file.write(data)
         return len(data)
 
 
-def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
-    """Write all files of the layout; returns what `.layout.json` says.
+def write(sources: Sources, folder: Path, threads: int) -> LayoutRecord:
+    """Write all files of the layout; returns what is there.
 
     Raises:
         RecipeError: units, legend, dates or values do not fit the layout.
         IncompleteError: there is no table of dates.
         StorageError: the table of dates is one of other patches.
     """
-    table, modalities = sources.table, list(sources.settings.images)
+    table, layers = sources.table, sources.images
     refuse(sources.settings.name, "multisenge", unfit(built(sources)))
-    infos = {modality: _infos(sources, modality) for modality in modalities}
+    infos = {name: sources.common(name) for name in layers}
     tiles = table["unit"].tolist()
     names = [
         f"{tile}_{x}_{y}" for tile, x, y in zip(tiles, table["x_px"], table["y_px"], strict=True)
     ]
-    images = choose_images(sources, {m: SENSORS[m][1] for m in modalities})
-    writer = _Writer(folder, sources, _kinds(infos), images)
+    images = choose_images(sources, {name: SENSORS[name][1] for name in layers})
+    writer = _Writer(
+        folder, sources, _kinds(infos, sources.common(next(iter(sources.legends)))), images
+    )
     for kind in writer.kinds.values():
         (folder / kind.folder).mkdir()
     (folder / LABELS).mkdir()
     present = np.zeros((len(table), 256), bool)
-    jobs: list[Callable[[], int]] = [job for m in modalities for job in _image_jobs(writer, m)]
+    jobs: list[Callable[[], int]] = [job for name in layers for job in _image_jobs(writer, name)]
     jobs += [
         _LabelJob(writer, batch, names, present)
-        for batch in batches(table, sources.stacks, modalities[0])
+        for batch in batches(table, sources.stacks, layers[0])
     ]
     with ThreadPoolExecutor(max(1, threads)) as pool:
         done = pool.map(lambda job: job(), jobs)
@@ -153,17 +162,17 @@ class _LabelJob:
     def __call__(self) -> int:
         writer, batch, names, present = self.given
         sources = writer.sources
-        stack = open_stack(sources.stacks / batch.unit / f"{LABEL}.zarr")
+        stack = sources.stack(batch.unit, next(iter(sources.legends)))
         total = 0
         for piece in batch.pieces():
-            finest = sources.legend.finest.name
+            finest = writer.legend.finest.name
             codes = read_labels(stack, piece, [finest])
             codes[codes == NODATA] = NO_CLASS
             for row, mask in zip(piece.rows.tolist(), codes, strict=True):
                 present[row] = np.bincount(mask.reshape(-1), minlength=256) > 0
                 tile, _, place = names[row].partition("_")
                 name = f"{tile}_GR_{place}.tif"
-                total += writer.write(REFERENCE, row, name, mask, batch.size_px)
+                total += writer.write(REFERENCE, row, name, mask)
         return total
 
 
@@ -174,30 +183,30 @@ class _ImageJob:
     writer: _Writer
     stack: Stack
     batch: Batch
-    modality: str
+    layer: str
     step: int
     chosen: NDArray[np.bool_]
     """(patch,) whether this step's image of the patch goes out."""
 
     def __call__(self) -> int:
-        writer, batch, kind = self.writer, self.batch, self.writer.kinds[self.modality]
+        writer, batch, kind = self.writer, self.batch, self.writer.kinds[self.layer]
         part = batch.where(self.chosen)
         images, total = writer.images, 0
         for piece in part.pieces(PIECE):
             data = read_patches(self.stack, piece, "data", self.step)
             rows = piece.rows.tolist()
             source = None
-            if not images.all_whole(self.modality, piece.rows, self.step):
+            if not images.all_whole(self.layer, piece.rows, self.step):
                 source = read_patches(self.stack, piece, "source", self.step)
-            names = images.names_of(self.modality, piece.rows, self.step)
+            names = images.names_of(self.layer, piece.rows, self.step)
             for number, (row, name) in enumerate(zip(rows, names, strict=True)):
                 pixels = data[number, list(kind.order)]
                 seen = None if source is None else source[number] > 0
-                values = to_int16(pixels, seen) if self.modality == "sentinel2" else pixels
-                total += writer.write(self.modality, row, name, values, batch.size_px)
+                values = to_int16(pixels, seen) if kind.dtype == "int16" else pixels
+                total += writer.write(self.layer, row, name, values)
             if self.stack.info.scl:
                 scl = read_patches(self.stack, piece, "scl", self.step)
-                images.set_clouds(self.modality, piece.rows, self.step, scl)
+                images.set_clouds(self.layer, piece.rows, self.step, scl)
         return total
 
 
@@ -221,65 +230,52 @@ def to_int16(pixels: NDArray[Any], seen: NDArray[np.bool_] | None) -> NDArray[np
     return found
 
 
-def _image_jobs(writer: _Writer, modality: str) -> Iterator[_ImageJob]:
+def _image_jobs(writer: _Writer, layer: str) -> Iterator[_ImageJob]:
     sources = writer.sources
-    stacks = {
-        unit: open_stack(sources.stacks / unit / f"{modality}.zarr")
-        for unit in dict.fromkeys(sources.table["unit"])
-    }
-    for batch in batches(sources.table, sources.stacks, modality):
-        stack = stacks[batch.unit]
+    for batch in batches(sources.table, sources.stacks, layer):
+        stack = sources.stack(batch.unit, layer)
         for step in range(len(stack.info.times)):
-            chosen = writer.images.chosen(modality, batch.rows, step)
+            chosen = writer.images.chosen(layer, batch.rows, step)
             if chosen.any():
-                yield _ImageJob(writer, stack, batch, modality, step, chosen)
+                yield _ImageJob(writer, stack, batch, layer, step, chosen)
 
 
-def _infos(sources: Sources, modality: str) -> list[StackInfo]:
-    units = dict.fromkeys(sources.table["unit"])
-    infos = [open_stack(sources.stacks / unit / f"{modality}.zarr").info for unit in units]
-    if len({info.bands for info in infos}) > 1:
-        raise StorageError(
-            f"{sources.stacks}: {modality} of its units has other bands; delete the stacks and "
-            "build again"
-        )
-    return infos
-
-
-def _kinds(infos: dict[str, list[StackInfo]]) -> dict[str, _Kind]:
-    kinds = {REFERENCE: _Kind(REFERENCE, "uint8", (REFERENCE,), NO_CLASS)}
-    for modality, (info, *_) in infos.items():
-        optical = modality == "sentinel2"
+def _kinds(infos: dict[str, StackInfo], labels: StackInfo) -> dict[str, _Kind]:
+    """Folder by layer; reflectance is Int16 with −10000 for missing, all else Float32 with 0."""
+    kinds = {REFERENCE: _Kind(REFERENCE, "uint8", (REFERENCE,), NO_CLASS, pixel_of(labels))}
+    for name, info in infos.items():
+        optical = info.values.unit == REFLECTANCE
         natural = sorted(info.bands, key=list(S2_BANDS).index) if optical else info.bands
-        kinds[modality] = _Kind(
-            SENSORS[modality][0], "int16" if optical else "float32", tuple(natural),
-            S2_NODATA if optical else 0, tuple(info.bands.index(band) for band in natural),
+        kinds[name] = _Kind(
+            SENSORS[name][0], "int16" if optical else "float32", tuple(natural),
+            S2_NODATA if optical else 0, pixel_of(info),
+            tuple(info.bands.index(band) for band in natural),
         )  # fmt: skip
     return kinds
 
 
 def unfit(form: Form) -> list[str]:
     """What this layout cannot hold, see `fit`."""
-    findings = []
+    findings = label_findings(form)
     wrong = [unit for unit in form.units if not TILE.fullmatch(unit)]
     if not form.tiles:
         what = f", and {wrong[0]!r} is none" if wrong else ""
         findings.append(f"sampling.kind: names begin with an MGRS tile{what}; take tiles")
-    if NO_CLASS in form.legend.finest.codes:
+    legend = form.one_label
+    if legend and NO_CLASS in legend.finest.codes:
         findings.append(
-            f"legend: {form.legend.name!r} has a class with code 0, which means "
+            f"legend: {legend.name!r} has a class with code 0, which means "
             "outside in this layout; give its classes codes from 1 on"
         )
-    for modality, images in form.images.items():
+    for layer, images in form.images.items():
         labels = (label for times in images.times for label in times)
         if periods := [label for label in labels if not _one_day(label, series=images.series)]:
             findings.append(
-                f"{modality}.time: a name holds one day, and {periods[0]!r} is none; take series"
+                f"{layer}.time: a name holds one day, and {periods[0]!r} is none; take series"
             )
         if images.decibel:
             findings.append(
-                f"{modality}.scale: 0 means missing in this layout, and is a value in dB; take "
-                "linear"
+                f"{layer}.scale: 0 means missing in this layout, and is a value in dB; take linear"
             )
         elif "layover_shadow" in images.bands:
             findings.append(
@@ -326,31 +322,35 @@ def _check_written(writer: _Writer, names: list[str]) -> None:
 
 def _summary(
     sources: Sources, writer: _Writer, present: NDArray[np.bool_], total: int
-) -> dict[str, Any]:
+) -> LayoutRecord:
     table, images = sources.table, writer.images
-    tiles: dict[str, Any] = {}
+    counts = {SENSORS[name][0]: images.count(name) for name in sources.images}
+    records = {
+        name: layer_record(sources.common(name), writer.kinds[name].bands)
+        for name in sources.images
+    }
+    records |= {name: layer_record(sources.common(name)) for name in sources.legends}
+    return LayoutRecord(
+        layout="multisenge", layers=records, bytes=total, patches=len(table),
+        files={REFERENCE: len(table), LABELS: len(table), **counts},
+        nodata={kind.folder: kind.nodata for kind in writer.kinds.values()},
+        patches_with_class={
+            str(code): int(present[:, code].sum()) for code in writer.legend.finest.codes
+        },
+        same_day=images.lost, splits=split_sizes(sources), tiles=_tiles(sources, writer),
+    )  # fmt: skip
+
+
+def _tiles(sources: Sources, writer: _Writer) -> dict[str, dict[str, Any]]:
+    """What is in each tile, see `LayoutRecord.tiles`."""
+    table, found = sources.table, {}
     for tile in sorted(set(table["unit"])):
         rows = np.flatnonzero(table["unit"].to_numpy(object) == tile)
         places = {axis: table[f"{axis}_px"].to_numpy(np.int64)[rows] for axis in ("x", "y")}
-        tiles[tile] = {
+        found[tile] = {
             "patches": len(rows),
             "epsg": int(str(writer.crs[rows[0]]).rpartition(":")[2]),
-            **{f"dates_{m}": images.days(m, rows) for m in sources.settings.images},
+            **{f"dates_{name}": writer.images.days(name, rows) for name in sources.images},
             **{axis: [int(at.min()), int(at.max())] for axis, at in places.items()},
         }
-    counts = {m: images.count(m) for m in sources.settings.images}
-    return {
-        "bands": {m: list(writer.kinds[m].bands) for m in sources.settings.images},
-        "bytes": total,
-        "files": {REFERENCE: len(table), LABELS: len(table)}
-        | {SENSORS[m][0]: number for m, number in counts.items()},
-        "nodata": {kind.folder: kind.nodata for kind in writer.kinds.values()},
-        "patches": len(table),
-        "patches_with_class": {
-            str(code): int(present[:, code].sum()) for code in sources.legend.finest.codes
-        },
-        "same_day": images.lost,
-        "splits": split_sizes(sources),
-        "tiles": tiles,
-        "values": {m: asdict(_infos(sources, m)[0].values) for m in sources.settings.images},
-    }
+    return found

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The native layout: one Zarr stack a modality, one for the labels, and GeoParquet.
+"""The native layout: one Zarr stack a layer, images and labels alike, and GeoParquet.
 
-    <modality>.zarr   (patch, time, band, y, x) as in `stacks`, all units in one
-    label.zarr        the same, bands = levels of the legend, then their edges; uint8
+    <layer>.zarr      (patch, time, band, y, x) as in `stacks`, all units in one; of labels the bands
+                      are the levels of the legend, then their edges, as uint8
     patches.parquet   the manifest of these patches; row i describes patch i of every stack
-    dates.parquet     one row a patch, modality and time step of its unit; `step` is its place in the
+    dates.parquet     one row a patch, layer and time step of its unit; `step` is its place in the
                       stack, `kept` whether it is complete enough to count
     classes.csv, splits/{train,val,test}.txt
 
@@ -16,14 +16,14 @@ Laws:
 3. A series has the passes of all units in order of time; a pass that a patch's unit has not is
    missing there (and takes no room). Other stacks have the same steps in all units. Dates that are
    not complete enough stay in the stack, and count in no statistics.
-4. In `label.zarr`, `source` is 1 where the finest level is not 255.
+4. Of labels, `source` is 1 where the finest level is not 255.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..batches import Batch, group, locate, read_patches
-from ..errors import RecipeError
+from ..layers import LayoutRecord
 from ..progress import track
-from ..stacks import LABEL, StackInfo, create_stack, open_stack
+from ..stacks import StackInfo, create_stack
 from .fit import Form, built, refuse
-from .sources import Sources, split_sizes, write_tables
+from .sources import (
+    Sources,
+    layer_record,
+    split_sizes,
+    write_tables,
+)
 
 SHARD_PATCHES = 256
 """Patches in one file of a stack."""
@@ -45,24 +50,26 @@ Read = Callable[[Batch, int], dict[str, NDArray[Any]] | None]
 """Array name → (patch, …) pixels of a batch at a time step; None where its unit has none."""
 
 
-def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
-    """Write all files of the layout; returns what `.layout.json` says.
+def write(sources: Sources, folder: Path, threads: int) -> LayoutRecord:
+    """Write all files of the layout; returns what is there.
 
     Raises:
-        RecipeError: patches differ in size, or units in their dates or bands.
+        RecipeError: units differ in their dates.
+        StorageError: units differ in bands, sizes or values.
     """
-    table, modalities = sources.table, list(sources.settings.images)
+    table = sources.table
     refuse(sources.settings.name, "native", unfit(built(sources)))
-    numbers = locate(table, sources.stacks, modalities[0])
+    numbers = locate(table, sources.stacks, sources.images[0])
     shards = np.arange(len(table)) // SHARD_PATCHES
     parts = list(group(table, numbers, shards.tolist()).values())
     stacks: dict[str, tuple[StackInfo, Read]] = {}
     places: dict[tuple[str, str, int], int] = {}
-    for modality in (*modalities, LABEL):
-        info, read, members = _modality(sources, modality)
-        stacks[modality] = info, read
+    names = [*sources.images, *sources.legends]
+    for name in names:
+        info, read, members = _layer(sources, name)
+        stacks[name] = info, read
         places |= {
-            (unit, modality, step): place
+            (unit, name, step): place
             for place, found in enumerate(members)
             for unit, step in found.items()
         }
@@ -70,24 +77,22 @@ def write(sources: Sources, folder: Path, threads: int) -> dict[str, Any]:
         _write_stack(folder / f"{name}.zarr", info, read, parts, threads)
     write_tables(
         folder, sources, table["patch_id"].tolist(),
-        step=lambda unit, modality, step: places[unit, modality, step],
+        step=lambda unit, layer, step: places[unit, layer, step],
     )  # fmt: skip
-    return {
-        "bands": {name: list(info.bands) for name, (info, _) in stacks.items()},
-        "files": {f"{name}.zarr": len(parts) for name in stacks},
-        "nodata": {name: info.values.nodata for name, (info, _) in stacks.items()},
-        "patches": len(table),
-        "splits": split_sizes(sources),
-        "values": {name: asdict(info.values) for name, (info, _) in stacks.items()},
-    }
+    return LayoutRecord(
+        layout="native", patches=len(table), splits=split_sizes(sources),
+        layers={name: layer_record(sources.common(name)) for name in names},
+        files={f"{name}.zarr": len(parts) for name in stacks},
+        nodata={name: info.values.nodata for name, (info, _) in stacks.items()},
+    )  # fmt: skip
 
 
 def unfit(form: Form) -> list[str]:
     """What this layout cannot hold, see `fit`."""
     return [
-        f"{modality}: units have {min(counts)} to {max(counts)} images, and no series; one stack "
+        f"{layer}: units have {min(counts)} to {max(counts)} images, and no series; one stack "
         "cannot hold both"
-        for modality, images in form.images.items()
+        for layer, images in form.images.items()
         if not images.series and len(counts := {len(times) for times in images.times}) > 1
     ]
 
@@ -120,42 +125,29 @@ def _write_stack(
             pass
 
 
-def _info(sources: Sources, like: StackInfo, **changes: Any) -> StackInfo:
+def _whole(sources: Sources, like: StackInfo, **changes: Any) -> StackInfo:
     """Description of a stack over all patches.
 
     There is no one geobox: patches of several units, maybe of several CRSs, stand side by side;
     `patches.parquet` has CRS and transform of each.
     """
-    sizes = sorted(set(sources.table["size_px"].tolist()))
-    if len(sizes) > 1:
-        raise RecipeError(f"sampling.size_px: one stack cannot hold patches of {sizes} px")
     return replace(
         like, unit=sources.settings.name, geobox={}, patch_ids=tuple(sources.table["patch_id"]),
-        size_px=int(sizes[0]), shard_patches=SHARD_PATCHES, record={}, **changes,
+        shard_patches=SHARD_PATCHES, record={}, **changes,
     )  # fmt: skip
 
 
-def _modality(
-    sources: Sources, modality: str
+def _layer(
+    sources: Sources, layer: str
 ) -> tuple[StackInfo, Read, list[dict[str, int]]]:  # fmt: skip
     """The stacks of all units as one.
 
     Returns:
         Its description, how a batch of it is read, and per step unit → number of the step there.
     """
-    stacks = {
-        unit: open_stack(sources.stacks / unit / f"{modality}.zarr")
-        for unit in dict.fromkeys(sources.table["unit"])
-    }
+    first = sources.common(layer)
+    stacks = {unit: sources.stack(unit, layer) for unit in sources.units}
     infos = {unit: stack.info for unit, stack in stacks.items()}
-    first = next(iter(infos.values()))
-    for unit, info in infos.items():
-        same = ("bands", "dtype", "values", "scl")
-        if any(getattr(info, key) != getattr(first, key) for key in same):
-            raise RecipeError(
-                f"{modality}: unit {unit} has other bands or units of values than "
-                f"{first.unit}; delete the stacks and build again"
-            )
     steps = _steps(list(infos.values()))
     items = tuple(
         tuple(dict.fromkeys(i for unit, t in found.items() for i in infos[unit].items[t]))
@@ -176,7 +168,7 @@ def _modality(
         return found
 
     items = items if counted else tuple(() for _ in items)
-    return _info(sources, first, times=tuple(steps), items=items, passes=passes), read, members
+    return _whole(sources, first, times=tuple(steps), items=items, passes=passes), read, members
 
 
 def _steps(infos: Sequence[StackInfo]) -> dict[str, dict[str, int]]:

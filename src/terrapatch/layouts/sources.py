@@ -5,21 +5,23 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..dates import join_dates
-from ..errors import IncompleteError
+from ..errors import IncompleteError, StorageError
+from ..layers import LayerRecord
 from ..legend import Legend, load_legend
 from ..recipe import StageSettings
+from ..results import SPLITS
+from ..stacks import Stack, StackInfo, open_stack
 from ..tables import read_geoparquet, write_geoparquet, write_text
 
 if TYPE_CHECKING:
     import geopandas as gpd
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,54 @@ class Sources:
     stacks: Path
     """Folder with UNIT/LAYER.zarr."""
     settings: StageSettings
-    legend: Legend
+    legends: Mapping[str, Legend]
+    """By layer of labels."""
     dates: Path | None = None
     """Table of dates of all patches."""
     lock: Path | None = None
     """The lock, for what it says about scenes."""
+
+    @property
+    def images(self) -> list[str]:
+        """Names of the layers of images."""
+        return list(self.settings.images)
+
+    @cached_property
+    def units(self) -> list[str]:
+        """Ids of the units, in the order of the table."""
+        return [str(unit) for unit in dict.fromkeys(self.table["unit"])]
+
+    def stack(self, unit: str, layer: str) -> Stack:
+        """The stack of a unit, opened once."""
+        found = self._opened.get((unit, layer))
+        if found is None:
+            found = open_stack(self.stacks / unit / f"{layer}.zarr")
+            self._opened[unit, layer] = found
+        return found
+
+    @cached_property
+    def _opened(self) -> dict[tuple[str, str], Stack]:
+        return {}
+
+    def common(self, layer: str) -> StackInfo:
+        """What the stacks of all units share.
+
+        Raises:
+            StorageError: bands, pixel type or values differ.
+        """
+        first = self.stack(self.units[0], layer)
+        for unit in self.units[1:]:
+            other = self.stack(unit, layer)
+            here, there = other.info, first.info
+            same = ("bands", "dtype", "values", "scl", "size_px")
+            if any(getattr(here, key) != getattr(there, key) for key in same):
+                raise StorageError(
+                    f"{other.path}: bands {here.bands} of {here.size_px} px in "
+                    f"{here.values.text!r} ({here.dtype}), but {first.path} has {there.bands} of "
+                    f"{there.size_px} px in {there.values.text!r} ({there.dtype}); delete the "
+                    "stacks and build again"
+                )
+        return first.info
 
 
 def open_sources(
@@ -56,7 +101,8 @@ def open_sources(
             f"{manifest}: none of {len(table)} patches is kept, so there is nothing to publish; "
             f"most frequent reasons: {reasons}. Add scenes or lower patches.require"
         )
-    return Sources(kept, stacks, settings, load_legend(settings.label.legend), dates, lock)
+    legends = {name: load_legend(layer.legend) for name, layer in settings.labels.items()}
+    return Sources(kept, stacks, settings, legends, dates, lock)
 
 
 def write_tables(
@@ -71,14 +117,14 @@ def write_tables(
         names: the dataset's own name of each patch.
         lines: line of each patch in the split files, its name if absent; patches without split
             are in none.
-        step: unit, modality and step in the unit's stack → `step` of `dates.parquet`; as it is if
+        step: unit, layer and step in the unit's stack → `step` of `dates.parquet`; as it is if
             absent.
     """
     write_geoparquet(sources.table.assign(id=list(names)), folder / "patches.parquet")
     if sources.dates is not None:
         only = sources.table["patch_id"].tolist()
         join_dates([sources.dates], folder / "dates.parquet", only=only, step=step)
-    write_text(folder / "classes.csv", _classes(sources.legend))
+    write_text(folder / "classes.csv", _classes(sources.legends))
     (folder / "splits").mkdir()
     split_of = sources.table["split"].tolist()
     for split in SPLITS:
@@ -91,13 +137,40 @@ def split_sizes(sources: Sources) -> dict[str, int]:
     return {split: int((sources.table["split"] == split).sum()) for split in SPLITS}
 
 
-def _classes(legend: Legend) -> str:
+def layer_record(info: StackInfo, bands: Sequence[str] | None = None) -> LayerRecord:
+    """What a record says of a layer.
+
+    Args:
+        info: of its stacks.
+        bands: in the order of the files, where that is another one.
+    """
+    return LayerRecord(
+        kind=info.kind, bands=tuple(bands or info.bands), dtype=info.dtype, size_px=info.size_px,
+        pixel=abs(pixel_of(info)[0]), values=info.values,
+    )  # fmt: skip
+
+
+def pixel_of(info: StackInfo) -> tuple[float, float, float, float]:
+    """A pixel of a layer: the parts of its patches' transforms but for the corner.
+
+    A patch has one upper left corner, in the manifest's `transform`, and each layer its own pixel.
+    """
+    a, b, _, d, e, _ = (float(part) for part in info.geobox["transform"])
+    return a, b, d, e
+
+
+def _classes(legends: Mapping[str, Legend]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["level", "code", "abbrev", "name", "parent_level", "parent", "color"])
-    for number, level in enumerate(legend.levels):
+    writer.writerow(["layer", "level", "code", "abbrev", "name", "parent_level", "parent", "color"])
+    levels = [
+        (layer, legend, n) for layer, legend in legends.items() for n in range(len(legend.levels))
+    ]
+    for layer, legend, number in levels:
+        level = legend.levels[number]
         parents = legend.levels[number + 1].name if number + 1 < len(legend.levels) else ""
         for c in level.classes:
             parent = "" if c.parent is None else c.parent
-            writer.writerow([level.name, c.code, c.abbrev, c.name, parents, parent, c.color])
+            row = [level.name, c.code, c.abbrev, c.name, parents, parent, c.color]
+            writer.writerow([layer, *row])
     return buffer.getvalue()

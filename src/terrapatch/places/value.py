@@ -218,7 +218,8 @@ def _merged(
     """
     from scipy.ndimage import label
 
-    side = max(int((boxes[:, 2:] - boxes[:, :2]).max()) + 2 * halo, max(shape) // _MOST_CELLS, 1)
+    widest = int((boxes[:, 2:] - boxes[:, :2]).max()) + 2 * halo
+    side = max(widest // 4, max(shape) // _MOST_CELLS, 1)
     cells = np.zeros([(length + 2 * halo) // side + 1 for length in shape], bool)
     # Counted from the halo's corner, so that no number is negative.
     first, last = boxes[:, :2] // side, (boxes[:, 2:] + 2 * halo - 1) // side

@@ -36,7 +36,7 @@ def publish(
     Args:
         manifest: GeoParquet with one row a patch and its split.
         splits_summary: what the splits stage says of itself.
-        stacks: folder with UNIT/MODALITY.zarr.
+        stacks: folder with UNIT/LAYER.zarr.
         dataset: folder that `layouts` wrote.
         lock: the lock.
         settings: settings file of the stage.
@@ -62,23 +62,26 @@ def publish(
     dates = dates or manifest.with_name("dates.parquet")
     one_a_day = facts.settings.layouts.one_a_day
     shown = {
-        modality: published(facts.kept, stacks, modality, dates, one_a_day=one_a_day)
-        for modality in facts.settings.images
+        layer: published(facts.kept, stacks, layer, dates, one_a_day=one_a_day)
+        for layer in facts.settings.images
     }
     train = facts.kept[facts.kept["split"] == "train"].reset_index(drop=True)
-    for modality in facts.settings.images if len(train) else ():
-        check_series(train, stacks, modality, dates, threads)
+    for layer in facts.settings.images if len(train) else ():
+        check_series(train, stacks, layer, dates, threads)
     figures = {
         "split": "train",
         "layers": {
-            modality: statistics.band_statistics(facts.kept, stacks, modality, threads, part)
-            for modality, part in shown.items()
+            layer: statistics.band_statistics(facts.kept, stacks, layer, threads, part)
+            for layer, part in shown.items()
         },
-        "classes": statistics.class_statistics(facts.kept, facts.legend),
+        "classes": {
+            layer: statistics.class_statistics(facts.kept, layer, legend)
+            for layer, legend in facts.legends.items()
+        },
         "patches": facts.split_sizes,
     }
     facts = replace(facts, statistics=figures)
-    compared = compare(facts.settings, facts.legend, facts.layout, figures, facts.used)
+    compared = compare(facts.settings, facts.legends, facts.layout, figures, facts.used)
     write_json(dataset / "statistics.json", figures)
     write_text(dataset / "README.md", card(facts, compared))
     write_json(deviations, compared)

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from .facts import Facts
+from .kinds import kind_of
 from .pages import render
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -22,15 +23,15 @@ def size_category(patches: int) -> str:
 def head(facts: Facts) -> str:
     """The card's YAML head."""
     settings = facts.settings
-    sensors = {"sentinel2": "sentinel-2", "sentinel1": "sentinel-1"}
     data = {
         "pretty_name": facts.title,
         "license": settings.publish.licence.lower(),
-        "task_categories": ["image-segmentation"],
+        "task_categories": ["image-segmentation"] if settings.labels else [],
         "size_categories": [size_category(len(facts.kept))],
         "tags": [
-            "earth-observation", "remote-sensing", "land-cover", "semantic-segmentation",
-            *dict.fromkeys(sensors[layer.kind] for layer in settings.images.values()),
+            "earth-observation", "remote-sensing",
+            *(["land-cover", "semantic-segmentation"] if settings.labels else []),
+            *dict.fromkeys(filter(None, (kind_of(layer.kind).tag for layer in settings.images.values()))),
             *(["simulated"] if facts.simulated else []),
         ],
     }  # fmt: skip

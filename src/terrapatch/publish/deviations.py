@@ -9,17 +9,19 @@ whether they are in force), `known` (sentences of the recipe) and `comparison` (
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
+from ..layers import LayoutRecord
 from ..legend import Legend
 from ..recipe import StageSettings
+from ..results import SPLITS
 from ..sections import Sentinel1Settings, Sentinel2Settings
-from ..tables import Lock
-from .methods import keeps_offset, quantity
-
-SPLITS = ("train", "val", "test")
+from ..tables import Lock, LockedItem
+from .methods.optical import keeps_offset
+from .methods.radar import quantity
+from .methods.words import scenes_of
 
 PUBLISHED_STEP_PX = 257
 """Step of MultiSenGE's windows. Source: RECIPES §2.1, step 16."""
@@ -42,8 +44,8 @@ def changes(settings: Mapping[str, Any], prefix: str = "") -> list[dict[str, Any
 
 def deviations(
     settings: StageSettings,
-    legend: Legend,
-    layout: Mapping[str, Any],
+    legends: Mapping[str, Legend],
+    layout: LayoutRecord,
     statistics: Mapping[str, Any],
     lock: Lock,
 ) -> dict[str, Any]:
@@ -51,20 +53,21 @@ def deviations(
 
     Args:
         settings: of the stage `publish`.
-        legend: with `published_pixels` where its authors state them.
-        layout: what `.layout.json` says.
+        legends: by layer of labels, with `published_pixels` where their authors state them.
+        layout: what the layout wrote.
         statistics: what `statistics.json` says.
         lock: what went in.
     """
     comparison: list[dict[str, Any]] = []
-    if layout["layout"] == "cerradata4mm":
+    if layout.layout == "cerradata4mm":
         comparison += _sizes(layout)
         comparison += _form(layout)
-        comparison += _classes(legend, statistics["classes"])
+        label, legend = next(iter(legends.items()))  # the layout holds one
+        comparison += _classes(legend, statistics["classes"][label])
         comparison += _bands(settings, statistics["layers"], lock)
-    if layout["layout"] == "multisenge":
+    if layout.layout == "multisenge":
         comparison += _multisenge_sizes(layout)
-        comparison += _multisenge_tiles(settings, layout["tiles"])
+        comparison += _multisenge_tiles(settings, layout.tiles)
         comparison += _multisenge_classes(layout)
     return {
         "mode": settings.mode,
@@ -83,21 +86,21 @@ def _row(group: str, what: str, published: Any, ours: Any, verdict: str) -> dict
     }  # fmt: skip
 
 
-def _sizes(layout: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _sizes(layout: LayoutRecord) -> list[dict[str, Any]]:
     published = {row["what"]: int(row["patches"]) for row in _table("cerradata4mm_patches")}
-    ours = {"all": layout["patches"], **layout["splits"]}
+    ours = {"all": layout.patches, **layout.splits}
     names = {"all": "patches"} | {split: f"patches in {split}" for split in SPLITS}
     return [_count("size", name, published[key], ours[key]) for key, name in names.items()]
 
 
-def _form(layout: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _form(layout: LayoutRecord) -> list[dict[str, Any]]:
     bands = {m: [r["band"] for r in _table("cerradata4mm_bands") if r["modality"] == m]
              for m in ("sentinel2", "sentinel1")}  # fmt: skip
     rows = []
-    for modality, wanted in bands.items():
-        ours = layout["bands"][modality]
+    for layer, wanted in bands.items():
+        ours = list(layout.layers[layer].bands)
         verdict = "equal" if ours == wanted else "other bands, or another order"
-        rows.append(_row("form", f"{modality} bands", ", ".join(wanted), ", ".join(ours), verdict))
+        rows.append(_row("form", f"{layer} bands", ", ".join(wanted), ", ".join(ours), verdict))
     for what, dtype in (("image pixels", "float32"), ("mask pixels", "int32")):
         rows.append(_row("form", what, dtype, dtype, "equal"))
     ids = "column and row counters without separator"
@@ -131,12 +134,10 @@ def _share_verdict(before: float, after: float, count: int) -> str:
     return "more frequent here" if after > before else "less frequent here"
 
 
-def _bands(
-    settings: StageSettings, modalities: Mapping[str, Any], lock: Lock
-) -> list[dict[str, Any]]:
+def _bands(settings: StageSettings, layers: Mapping[str, Any], lock: Lock) -> list[dict[str, Any]]:
     rows = []
     for row in _table("cerradata4mm_bands"):
-        figures = modalities.get(row["modality"], {"bands": []})
+        figures = layers.get(row["modality"], {"bands": []})
         if row["band"] not in figures["bands"]:
             continue
         position = figures["bands"].index(row["band"])
@@ -149,18 +150,19 @@ def _bands(
 
 
 def _value_verdict(
-    settings: StageSettings, lock: Lock, modality: str, key: str, published: float, ours: float
+    settings: StageSettings, lock: Lock, layer: str, key: str, published: float, ours: float
 ) -> str:
     note = ""
-    if modality == "sentinel1":
+    items = scenes_of(lock, layer, layer)
+    if layer == "sentinel1":
         what = quantity(next(iter(settings.of_kind(Sentinel1Settings).values())))
         if "amplitude" not in what:
             return f"not comparable: published amplitude is uncalibrated, ours is {what}"
         note = ", both uncalibrated amplitude"
     else:
-        if lacking := _not_comparable(lock):
+        if lacking := _not_comparable(items):
             return f"not comparable: {lacking}"
-        held = keeps_offset(next(iter(settings.of_kind(Sentinel2Settings).values())), lock)
+        held = keeps_offset(next(iter(settings.of_kind(Sentinel2Settings).values())), items)
         if len(held) != 1:
             return "not comparable: offsets of several baselines are left in ours"
         lacks = 1000.0 + held.pop()
@@ -172,8 +174,8 @@ def _value_verdict(
     return f"{off:+.1f} %{note}"
 
 
-def _not_comparable(lock: Lock) -> str:
-    levels = {item.level for item in lock.items if item.sensor == "sentinel2"}
+def _not_comparable(items: Sequence[LockedItem]) -> str:
+    levels = {item.level for item in items}
     return (
         f"published values are L2A, ours are {', '.join(sorted(levels))}"
         if levels - {"L2A"}
@@ -181,16 +183,16 @@ def _not_comparable(lock: Lock) -> str:
     )
 
 
-def _multisenge_sizes(layout: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _multisenge_sizes(layout: LayoutRecord) -> list[dict[str, Any]]:
     whole = sum(int(row["patches"]) for row in _table("multisenge_tiles"))
-    rows = [_count("size", "patches", whole, layout["patches"])]
+    rows = [_count("size", "patches", whole, layout.patches)]
     for row in _table("multisenge_images"):
-        modality, folder = row["modality"], "s" + row["modality"][-1]
-        ours = layout["files"].get(folder, 0)
-        rows.append(_count("size", f"{modality} images", int(row["images"]), ours))
-        bands = layout["bands"].get(modality, [])
+        layer, folder = row["modality"], "s" + row["modality"][-1]
+        ours = layout.files.get(folder, 0)
+        rows.append(_count("size", f"{layer} images", int(row["images"]), ours))
+        bands = list(layout.layers[layer].bands) if layer in layout.layers else []
         verdict = "equal" if bands == row["bands"].split() else "other bands, or another order"
-        rows.append(_row("form", f"{modality} bands", row["bands"], " ".join(bands), verdict))
+        rows.append(_row("form", f"{layer} bands", row["bands"], " ".join(bands), verdict))
     return rows
 
 
@@ -210,9 +212,9 @@ def _multisenge_tiles(
         )
         if ours is None:
             continue
-        for modality in settings.images:
-            theirs, here = int(entry[f"dates_{modality}"]), ours[f"dates_{modality}"]
-            rows.append(_count("tiles", f"{tile} {modality} dates", theirs, here))
+        for layer in settings.images:
+            theirs, here = int(entry[f"dates_{layer}"]), ours[f"dates_{layer}"]
+            rows.append(_count("tiles", f"{tile} {layer} dates", theirs, here))
         same = "equal" if int(entry["epsg"]) == ours["epsg"] else "another zone"
         rows.append(_row("tiles", f"{tile} EPSG", int(entry["epsg"]), ours["epsg"], same))
         for axis in ("x", "y"):
@@ -235,12 +237,12 @@ def _offset_verdict(theirs: int, ours: int, settings: StageSettings) -> str:
     return f"{steps:+.0f} windows" if steps == round(steps) else "on another grid of windows"
 
 
-def _multisenge_classes(layout: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _multisenge_classes(layout: LayoutRecord) -> list[dict[str, Any]]:
     whole = sum(int(row["patches"]) for row in _table("multisenge_tiles"))
     rows = []
     for entry in _table("multisenge_classes"):
-        count = layout["patches_with_class"].get(entry["class"], 0)
-        before, after = 100 * int(entry["patches"]) / whole, 100 * count / max(1, layout["patches"])
+        count = layout.patches_with_class.get(entry["class"], 0)
+        before, after = 100 * int(entry["patches"]) / whole, 100 * count / max(1, layout.patches)
         what = f"{entry['name']}, % of patches with it"
         verdict = _share_verdict(before, after, count)
         rows.append(_row("classes", what, round(before, 3), round(after, 3), verdict))

@@ -14,24 +14,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from .. import __version__
 from ..crs import short_name
 from ..errors import StorageError
-from ..layers import Values
+from ..layers import LayoutRecord
 from ..legend import Legend, load_legend
 from ..recipe import StageSettings, read_settings
-from ..results import remedy
-from ..sections import Sentinel1Settings
+from ..results import SPLITS, remedy
 from ..stacks import EXTRAS
 from ..tables import Gap, Lock, read_geoparquet, read_lock
-from .methods import Step, attribution, methods, quantity
+from .kinds import REFERENCE, kind_of
+from .methods.steps import attribution, methods
+from .methods.words import Step
 
 if TYPE_CHECKING:
     import geopandas as gpd
-
-SPLITS = ("train", "val", "test")
-SENSORS = {"sentinel2": "Sentinel-2", "sentinel1": "Sentinel-1", "reference": "Reference map"}
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,10 @@ class Facts:
     """What the splits stage says of itself."""
     lock: Lock
     settings: StageSettings
-    legend: Legend
-    layout: Mapping[str, Any]
-    """`.layout.json` of the dataset."""
+    legends: Mapping[str, Legend]
+    """By layer of labels."""
+    layout: LayoutRecord
+    """What the layout wrote."""
     statistics: Mapping[str, Any]
     """`statistics.json` of the dataset."""
 
@@ -69,15 +69,15 @@ class Facts:
 
     @cached_property
     def years(self) -> list[str]:
-        """Years of the Sentinel acquisitions that gave pixels."""
+        """Years of the acquisitions that gave pixels."""
         days = {row["day"] for row in self.scenes if row["patches"]}
-        days = days or {i.datetime[:10] for i in self.lock.items if i.sensor != "reference"}
+        days = days or {i.datetime[:10] for i in self.lock.items if i.sensor != REFERENCE}
         return sorted({day[:4] for day in days})
 
     @cached_property
     def methods(self) -> list[Step]:
         """What was done, in sentences."""
-        return methods(self.settings, self.used, self.legend, self.layout["nodata"])
+        return methods(self.settings, self.used, self.legends, self.layout.nodata)
 
     @cached_property
     def attribution(self) -> list[str]:
@@ -90,24 +90,42 @@ class Facts:
         return sorted(set(self.kept["crs"]))
 
     @property
+    def names(self) -> list[str]:
+        """Names of all layers, in the order of the recipe, labels behind images."""
+        return [*self.settings.images, *self.settings.labels]
+
+    @property
     def crs_names(self) -> list[str]:
         """The same in a few words, for people."""
         return [short_name(crs) for crs in self.crs]
 
     @cached_property
     def size_px(self) -> int:
-        """Side of a patch."""
+        """Side of a patch in pixels of the grid."""
         return int(self.kept["size_px"].iloc[0])
 
     @cached_property
     def pixel(self) -> str:
-        """Pixel size with its unit."""
+        """Pixel size of the grid with its unit."""
+        return self._length(abs(float(self.kept["transform"].iloc[0][0])))
+
+    def _length(self, side: float) -> str:
         from odc.geo import CRS
 
-        side = abs(float(self.kept["transform"].iloc[0][0]))
         if CRS(self.crs[0]).geographic:
             return f"{side:.9g}° ({side * 111_319.49:.2f} m at the equator)"
         return f"{side:g} m"
+
+    @cached_property
+    def grids(self) -> dict[str, str]:
+        """Layers that have another pixel than the grid, with size and pixel in words."""
+        grid = abs(float(self.kept["transform"].iloc[0][0]))
+        records = {name: self.layout.layers[name] for name in self.names}
+        return {
+            name: f"{record.size_px} px of {self._length(record.pixel)}"
+            for name, record in records.items()
+            if abs(record.pixel - grid) > 1e-9 * grid
+        }
 
     @cached_property
     def area_km2(self) -> float:
@@ -164,29 +182,55 @@ class Facts:
         found = Counter(
             reason
             for text in self.table.loc[~self.table["kept"].astype(bool), "dropped_reason"]
-            for reason in reasons_of(text)
+            for reason in self.reasons_of(text)
         )
         return sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))
+
+    @property
+    def hints(self) -> list[str]:
+        """What users of layers should know before they load them, a paragraph each."""
+        return [
+            hint
+            for name, layer in self.settings.images.items()
+            for hint in kind_of(layer.kind).hints(self.titles[name], layer)
+        ]
+
+    def reasons_of(self, text: object) -> list[str]:
+        """Kinds of reasons in a manifest's `dropped_reason`, layers by their titles."""
+        return reasons_of(text, self.titles)
+
+    @cached_property
+    def titles(self) -> dict[str, str]:
+        """Layers for people: by their kind where no other is of that kind, else by name."""
+        layers = self.settings.images | self.settings.labels
+        kinds = Counter(layer.kind for layer in layers.values())
+        return {
+            name: name if kinds[layer.kind] > 1
+            else "Label" if name in self.settings.labels else kind_of(layer.kind).title
+            for name, layer in layers.items()
+        }  # fmt: skip
 
     @cached_property
     def scenes(self) -> list[dict[str, Any]]:
         """Scenes used, with the number of published patches that hold pixels of each."""
-        used: Counter[tuple[str, str]] = Counter()
-        for sensor in ("sentinel2", "sentinel1"):
-            for sources in self.kept[f"sources_{sensor}"]:
-                used.update((sensor, name) for name in ([] if sources is None else sources))
+        # A patch counts once for a scene, however many layers take pixels of it.
+        used: dict[str, set[int]] = {}
+        for layer in self.settings.images:
+            for row, sources in enumerate(self.kept[f"sources_{layer}"]):
+                for name in [] if sources is None else sources:
+                    used.setdefault(name, set()).add(row)
         rows = []
         for item in sorted(self.lock.items, key=lambda i: (i.sensor, i.datetime, i.id)):
             offsets = sorted({asset.add_offset for asset in item.assets.values()})
             rows.append(
                 {
-                    "key": item.sensor, "sensor": SENSORS[item.sensor], "id": item.id, "level": item.level,
+                    "key": item.sensor, "sensor": kind_of(item.sensor).title, "id": item.id, "level": item.level,
                     "day": item.datetime[:10], "tile": item.tile or "",
                     "platform": item.platform or "", "baseline": item.processing_baseline or "",
                     "orbit": item.orbit_direction or "", "cloud": item.cloud_percent,
                     "offset": ", ".join(f"{o:g}" for o in offsets)
-                    if item.sensor == "sentinel2" else "",
-                    "patches": None if item.sensor == "reference" else used[item.sensor, item.id],
+                    if kind_of(item.sensor).offsets else "",
+                    "patches": None if item.sensor == REFERENCE else len(used.get(item.id, ())),
                     "licence": item.licence or "",
                 }
             )  # fmt: skip
@@ -208,7 +252,7 @@ class Facts:
     def unused(self) -> list[dict[str, str]]:
         """All that was found and gives nothing to the published patches, with the reason."""
         rows = [
-            {"what": self.short(e.id), "kind": SENSORS.get(e.sensor, "Other"),
+            {"what": self.short(e.id), "kind": "Other" if e.sensor == "other" else kind_of(e.sensor).title,
              "reason": self.short(e.reason)}
             for e in self.lock.excluded
         ]  # fmt: skip
@@ -255,15 +299,13 @@ class Facts:
     def gaps(self) -> list[tuple[str, Gap]]:
         """Gaps of the sensors whose dates are a series, with the sensor's name."""
         series = {layer.kind for layer in self.settings.images.values() if layer.time == "series"}
-        return [(SENSORS[gap.sensor], gap) for gap in self.lock.gaps if gap.sensor in series]
+        return [(kind_of(gap.sensor).title, gap) for gap in self.lock.gaps if gap.sensor in series]
 
-    def values(self, modality: str) -> list[dict[str, Any]]:
-        """Bands of a modality that share a unit, with the numbers of their columns in the statistics."""
-        figures = self.statistics["layers"][modality]
-        unit = Values.of(figures["values"]).text
-        layer = self.settings.layers[modality]
-        if isinstance(layer, Sentinel1Settings):
-            unit = quantity(layer)
+    def values(self, layer: str) -> list[dict[str, Any]]:
+        """Bands of a layer that share a unit, with the numbers of their columns in the statistics."""
+        figures = self.statistics["layers"][layer]
+        record, settings = self.layout.layers[layer], self.settings.layers[layer]
+        unit = kind_of(settings.kind).quantity(settings, record.values)
         groups: dict[str, list[int]] = {}
         for number, band in enumerate(figures["bands"]):
             own = ("mask" if band == "layover_shadow" else "degrees") if band in EXTRAS else unit
@@ -276,7 +318,7 @@ class Facts:
     @cached_property
     def levels(self) -> list[str]:
         """Product levels used."""
-        return sorted({i.level for i in self.lock.items if i.sensor != "reference"})
+        return sorted({i.level for i in self.lock.items if i.sensor != REFERENCE})
 
     @cached_property
     def leakage(self) -> list[dict[str, Any]]:
@@ -297,17 +339,21 @@ class Facts:
 
     @cached_property
     def classes(self) -> list[dict[str, Any]]:
-        """One entry a level: its classes with colours, pixels, shares and weights."""
+        """One entry a level of each layer of labels: its classes with colours, pixels and weights."""
         found = []
-        for number, level in enumerate(self.legend.levels):
-            figures = self.statistics["classes"][level.name]
+        levels = [
+            (n, legend, k) for n, legend in self.legends.items() for k in range(len(legend.levels))
+        ]
+        for layer, legend, number in levels:
+            level = legend.levels[number]
+            figures = self.statistics["classes"][layer][level.name]
             pixels = figures["pixels"]
             published = sum(entry.published_pixels or 0 for entry in level.classes)
             total = {split: max(1, sum(counts)) for split, counts in pixels.items()}
             rows = [
                 {
                     "code": entry.code, "name": entry.name, "color": entry.color,
-                    "abbrev": entry.abbrev, "parent": self._parent(number, entry.parent),
+                    "abbrev": entry.abbrev, "parent": _parent(legend, number, entry.parent),
                     "pixels": {split: pixels[split][k] for split in pixels},
                     "shares": {s: 100 * pixels[s][k] / total[s] for s in pixels},
                     "weight": figures["weights"][k],
@@ -316,11 +362,13 @@ class Facts:
                 }
                 for k, entry in enumerate(level.classes)
             ]  # fmt: skip
-            found.append({"name": level.name, "classes": rows})
+            title = level.name if len(self.legends) == 1 else f"{layer} {level.name}"
+            found.append({"layer": layer, "name": level.name, "title": title, "classes": rows})
         return found
 
-    def _parent(self, number: int, code: int | None) -> str:
-        return "" if code is None else self.legend.levels[number + 1][code].name
+
+def _parent(legend: Legend, number: int, code: int | None) -> str:
+    return "" if code is None else legend.levels[number + 1][code].name
 
 
 def parted(share: float, wanted: float) -> bool:
@@ -328,8 +376,13 @@ def parted(share: float, wanted: float) -> bool:
     return abs(share - wanted) > min(0.05, wanted / 2)
 
 
-def reasons_of(text: object) -> list[str]:
-    """Kinds of reasons in a manifest's `dropped_reason`, without the patch's own figures."""
+def reasons_of(text: object, titles: Mapping[str, str]) -> list[str]:
+    """Kinds of reasons in a manifest's `dropped_reason`, without the patch's own figures.
+
+    Args:
+        text: what the manifest says.
+        titles: names of layers for people; others stay what they are.
+    """
     if not isinstance(text, str) or not text:
         return ["no reason recorded"]
     kinds = []
@@ -341,7 +394,7 @@ def reasons_of(text: object) -> list[str]:
         if layer == "overlap":
             kinds.append("overlap: shows ground of a patch of another tile")
             continue
-        name = SENSORS.get(layer, {"label": "Label"}.get(layer, layer))
+        name = titles.get(layer, layer)
         plain = re.sub(r" \(.* lacks .*\)$", "", part)
         kinds.append(f"{name}: less than {incomplete[1]} observed{most}" if incomplete else plain)
     return kinds
@@ -356,17 +409,18 @@ def read_facts(
         StorageError: a file is missing or damaged.
     """
     wanted = read_settings(settings)
-    layout = read_json(dataset / ".layout.json")
-    if "nodata" not in layout:
+    try:
+        layout = LayoutRecord.model_validate(read_json(dataset / ".layout.json"))
+    except ValidationError as error:
         raise StorageError(
             f"{dataset}/.layout.json: written by another version of terrapatch; {remedy(dataset)}"
-        )
+        ) from error
     return Facts(
         table=read_geoparquet(manifest),
         summary=read_json(splits_summary),
         lock=read_lock(lock),
         settings=wanted,
-        legend=load_legend(wanted.label.legend),
+        legends={n: load_legend(label.legend) for n, label in wanted.labels.items()},
         layout=layout,
         statistics={},
     )

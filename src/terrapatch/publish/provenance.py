@@ -65,15 +65,19 @@ def _gives(folder: Path, name: str, changes: dict[str, str]) -> bool:
         recipe = load_recipe(name, changes)
     except RecipeError:
         return False
-    return all(_as_written(folder / f"{stage}.json", recipe, stage) for stage in STAGES)
+    whole = all(_as_written(folder / f"{s}.json", recipe, s) for s in STAGES if s != "stack")
+    stacks = folder / "stack"
+    return whole and all(
+        _as_written(stacks / f"{n}.json", recipe, "stack", n) for n in recipe.layers
+    )
 
 
-def _as_written(path: Path, recipe: Recipe, stage: str) -> bool:
+def _as_written(path: Path, recipe: Recipe, stage: str, layer: str | None = None) -> bool:
     try:
         written = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return bool(written == recipe.stage_settings(stage))
+    return bool(written == recipe.stage_settings(stage, layer))
 
 
 def _versions() -> dict[str, str]:

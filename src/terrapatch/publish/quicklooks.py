@@ -17,19 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..batches import Batch, group, locate, published, read_labels, read_patches
-from ..layers import AMPLITUDE
 from ..legend import Legend, Level
-from ..stacks import LABEL, Stack, open_stack
+from ..stacks import Stack, open_stack
 from . import pictures
+from .kinds import kind_of
 
 if TYPE_CHECKING:
     import geopandas as gpd
-
-COMPOSITES = (
-    ("True colour", ("B04", "B03", "B02")),
-    ("False colour", ("B08", "B04", "B03")),
-)
-"""What a composite of these very bands is called."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +34,10 @@ class Pixels:
     """Folder with UNIT/MODALITY.zarr and UNIT/label.zarr."""
     dates: Path
     """Table of dates."""
-    modalities: Sequence[str]
-    legend: Legend
+    images: Sequence[str]
+    """Layers of images."""
+    legends: Mapping[str, Legend]
+    """By layer of labels."""
     one_a_day: bool
     """Whether the layout publishes one image of a day alone."""
 
@@ -51,11 +47,11 @@ class Layers:
     """Pixels of some patches, in the order of their table."""
 
     images: dict[str, list[NDArray[Any]]]
-    """Modality → per patch (band, y, x) float64, NaN where missing."""
+    """Layer → per patch (band, y, x) float64, NaN where missing."""
     days: dict[str, list[str]]
-    """Modality → per patch the day of its image; empty for mosaics."""
-    labels: list[NDArray[np.uint8]]
-    """Per patch (layer, y, x): levels of the legend, then edges where there are any."""
+    """Layer → per patch the day of its image; empty for mosaics."""
+    labels: dict[str, list[NDArray[np.uint8]]]
+    """Layer → per patch (band, y, x): levels of the legend, then edges where there are any."""
 
 
 @dataclass(frozen=True)
@@ -109,29 +105,29 @@ def choose(present: NDArray[np.bool_], places: NDArray[np.float64], count: int) 
 
 def read_layers(table: gpd.GeoDataFrame, pixels: Pixels) -> Layers:
     """Pixels of some patches; of a series one published date of each."""
-    first = pixels.modalities[0]
-    numbers = locate(table, pixels.stacks, first)
-    names = [level.name for level in pixels.legend.levels]
-    images: dict[str, list[Any]] = {m: [None] * len(table) for m in pixels.modalities}
-    days: dict[str, list[str]] = {m: [""] * len(table) for m in pixels.modalities}
-    labels: list[Any] = [None] * len(table)
+    numbers = locate(table, pixels.stacks, pixels.images[0])
+    images: dict[str, list[Any]] = {name: [None] * len(table) for name in pixels.images}
+    days: dict[str, list[str]] = {name: [""] * len(table) for name in pixels.images}
+    labels: dict[str, list[Any]] = {name: [None] * len(table) for name in pixels.legends}
     shown = {
-        m: published(table, pixels.stacks, m, pixels.dates, one_a_day=pixels.one_a_day)
-        for m in pixels.modalities
+        name: published(table, pixels.stacks, name, pixels.dates, one_a_day=pixels.one_a_day)
+        for name in pixels.images
     }
     for parts in group(table, numbers, [0] * len(table)).values():
         for batch in parts:
-            for modality in pixels.modalities:
-                stack = open_stack(pixels.stacks / batch.unit / f"{modality}.zarr")
-                data, steps = _best_date(stack, batch, shown[modality][batch.rows])
+            for name in pixels.images:
+                stack = open_stack(pixels.stacks / batch.unit / f"{name}.zarr")
+                data, steps = _best_date(stack, batch, shown[name][batch.rows])
                 for row, image, step in zip(batch.rows, data, steps, strict=True):
-                    images[modality][row] = image
-                    days[modality][row] = stack.info.times[step][:10] if stack.info.series else ""
-            stack = open_stack(pixels.stacks / batch.unit / f"{LABEL}.zarr")
-            edges = [f"edge_{name}" for name in names if f"edge_{name}" in stack.info.bands]
-            codes_of = read_labels(stack, batch, names + edges)
-            for row, codes in zip(batch.rows, codes_of, strict=True):
-                labels[row] = codes
+                    images[name][row] = image
+                    days[name][row] = stack.info.times[step][:10] if stack.info.series else ""
+            for name, legend in pixels.legends.items():
+                levels = [level.name for level in legend.levels]
+                stack = open_stack(pixels.stacks / batch.unit / f"{name}.zarr")
+                edges = [f"edge_{n}" for n in levels if f"edge_{n}" in stack.info.bands]
+                codes_of = read_labels(stack, batch, levels + edges)
+                for row, codes in zip(batch.rows, codes_of, strict=True):
+                    labels[name][row] = codes
     return Layers(images, days, labels)
 
 
@@ -174,33 +170,17 @@ def _best_date(
 def image_pictures(
     table: gpd.GeoDataFrame, layers: Layers, pixels: Pixels
 ) -> list[list[Shown]]:  # fmt: skip
-    """Per patch: composites of the optical bands, then radar, as far as the modalities allow."""
+    """Per patch the pictures of each layer of images, as its kind draws them."""
     names, unit = table["patch_id"].tolist(), str(table["unit"].iloc[0])
     rows: list[list[Shown]] = [[] for _ in names]
-    for modality in pixels.modalities:
-        info = open_stack(pixels.stacks / unit / f"{modality}.zarr").info
-        images, days = layers.images[modality], layers.days[modality]
-        if modality == "sentinel2":
-            for title, chosen in pictures.composites(info.bands, COMPOSITES):
-                shown = [patch[chosen] for patch in images]
-                limits = pictures.stretch(shown, together=title.startswith("True colour"))
-                _add(rows, names, title, days, shown, limits)
-        else:
-            decibel = info.values.decibel
-            # Angles and masks may stand behind the polarisations: they are no backscatter.
-            power = info.measured
-            shown = [pictures.radar(patch[power], decibel=decibel) for patch in images]
-            title = _radar_title(info, shown[0].shape[0])
-            _add(rows, names, title, days, shown, pictures.stretch(shown))
+    infos = {n: open_stack(pixels.stacks / unit / f"{n}.zarr").info for n in pixels.images}
+    kinds = [info.kind for info in infos.values()]
+    for name, info in infos.items():
+        own = f"{name}: " if kinds.count(info.kind) > 1 else ""
+        for drawn in kind_of(info.kind).pictures(info, layers.images[name]):
+            limits = pictures.stretch(drawn.patches, together=drawn.together)
+            _add(rows, names, own + drawn.title, layers.days[name], drawn.patches, limits)
     return rows
-
-
-def _radar_title(info: Any, channels: int) -> str:
-    """Bands of a radar picture, and how they are shown: amplitudes are no backscatter."""
-    first = [info.bands[k] for k in info.measured[:2]]
-    bands = [*first, f"{first[0]}/{first[1]}"] if channels == 3 else first[:1]
-    how = "amplitude, logarithmic" if info.values.unit == AMPLITUDE else "dB"
-    return f"Radar ({', '.join(bands)}; {how})"
 
 
 def _add(
@@ -213,16 +193,27 @@ def _add(
         row.append(Shown(dated, f"{dated}, patch {name}", picture))
 
 
-def label_pictures(codes: NDArray[np.uint8], legend: Legend, name: str) -> list[Shown]:
-    """Every level, then every edge layer, of one patch."""
+def label_pictures(
+    codes: NDArray[np.uint8], legend: Legend, name: str, layer: str = ""
+) -> list[Shown]:
+    """Every level, then every edge, of one patch.
+
+    Args:
+        codes: (band, y, x) levels of the legend, then edges where there are any.
+        legend: its colours.
+        name: of the patch.
+        layer: to be named in titles, where there are several layers of labels.
+    """
+    of = f"{layer} " if layer else ""
     found = []
-    for layer, level in zip(codes, legend.levels, strict=False):
-        picture = pictures.embedded(pictures.label_picture(layer, level))
-        about = f"Labels {level.name} of patch {name}: {main_classes(layer, level)}"
-        found.append(Shown(f"Labels {level.name}", about, picture))
-    for layer, level in zip(codes[len(legend.levels) :], legend.levels, strict=False):
-        picture = pictures.embedded(pictures.edge_picture(layer))
-        found.append(Shown(f"Edges {level.name}", f"Edges {level.name} of patch {name}", picture))
+    for band, level in zip(codes, legend.levels, strict=False):
+        picture = pictures.embedded(pictures.label_picture(band, level))
+        about = f"Labels {of}{level.name} of patch {name}: {main_classes(band, level)}"
+        found.append(Shown(f"Labels {of}{level.name}", about, picture))
+    for band, level in zip(codes[len(legend.levels) :], legend.levels, strict=False):
+        picture = pictures.embedded(pictures.edge_picture(band))
+        title = f"Edges {of}{level.name}"
+        found.append(Shown(title, f"{title} of patch {name}", picture))
     return found
 
 
@@ -244,16 +235,16 @@ def looks(table: gpd.GeoDataFrame, pixels: Pixels) -> list[Look]:
         return []
     layers = read_layers(table, pixels)
     images = image_pictures(table, layers, pixels)
-    return [
-        Look(
-            name, split if isinstance(split, str) else "no split",
-            main_classes(codes[0], pixels.legend.finest),
-            (*image, *label_pictures(codes, pixels.legend, name)),
-        )
-        for name, split, image, codes in zip(
-            table["patch_id"].tolist(), table["split"].tolist(), images, layers.labels, strict=True
-        )
-    ]  # fmt: skip
+    found = []
+    for row, (name, split) in enumerate(zip(table["patch_id"], table["split"], strict=True)):
+        shown, captions = list(images[row]), []
+        for layer, legend in pixels.legends.items():
+            codes = layers.labels[layer][row]
+            captions.append(main_classes(codes[0], legend.finest))
+            shown += label_pictures(codes, legend, name, layer if len(pixels.legends) > 1 else "")
+        where = split if isinstance(split, str) else "no split"
+        found.append(Look(name, where, " · ".join(captions), tuple(shown)))
+    return found
 
 
 def predicted(

@@ -16,11 +16,11 @@ import shapely
 
 from ..errors import StorageError
 from ..grid import GEOGRAPHIC, geobox_from_dict, reprojected
-from ..results import remedy
+from ..results import SPLITS, remedy
 from ..tables import write_text
 from . import charts, maps, quicklooks
 from .drawing import SPLIT_COLORS
-from .facts import SPLITS, Facts, covered, read_facts, read_json, reasons_of
+from .facts import Facts, covered, read_facts, read_json
 from .pages import render
 from .provenance import provenance
 
@@ -70,9 +70,9 @@ def report(
         statistics=read_json(dataset / "statistics.json"),
     )
     measured = _measured(metrics)
-    modalities = list(facts.settings.images)
+    images = list(facts.settings.images)
     pixels = quicklooks.Pixels(
-        stacks, dates or manifest.with_name("dates.parquet"), modalities, facts.legend,
+        stacks, dates or manifest.with_name("dates.parquet"), images, facts.legends,
         facts.settings.layouts.one_a_day,
     )  # fmt: skip
     chosen = _quicklook_rows(facts)
@@ -86,8 +86,8 @@ def report(
         provenance=provenance(settings, lock, facts.settings.name),
         colors=SPLIT_COLORS | {"none": _UNSPLIT, "dropped": _DROPPED},
         looks=quicklooks.looks(chosen, pixels),
-        bars={level["name"]: _bars(level) for level in facts.classes},
-        ranges={modality: _ranges(facts, modality) for modality in modalities},
+        bars={level["title"]: _bars(level) for level in facts.classes},
+        ranges={layer: _ranges(facts, layer) for layer in images},
         measured=measured,
         models=_models(measured),
         predicted=_predicted(facts, measured, predictions, pixels),
@@ -97,7 +97,10 @@ def report(
 
 def _quicklook_rows(facts: Facts) -> gpd.GeoDataFrame:
     kept = facts.kept
-    counts = np.array(kept[f"counts_{facts.legend.finest.name}"].tolist(), np.int64)
+    counts = np.zeros((len(kept), 0), np.int64)
+    if facts.legends:
+        layer, legend = next(iter(facts.legends.items()))
+        counts = np.array(kept[f"counts_{layer}_{legend.finest.name}"].tolist(), np.int64)
     centres = kept.geometry.to_crs("EPSG:6933").centroid
     places = np.column_stack([centres.x, centres.y])
     rows = quicklooks.choose(covered(counts), places, facts.settings.publish.quicklooks)
@@ -151,7 +154,7 @@ def _dropped_map(facts: Facts) -> dict[str, Any] | None:
     kept = facts.table["kept"].to_numpy(bool)
     if kept.all():
         return None
-    first = np.array([reasons_of(text)[0] for text in facts.table["dropped_reason"]], object)
+    first = np.array([facts.reasons_of(text)[0] for text in facts.table["dropped_reason"]], object)
     names = [name for name, _ in facts.dropped if (first[~kept] == name).any()]
     colors = {name: _REASON_COLORS[k % len(_REASON_COLORS)] for k, name in enumerate(names)}
     groups = [maps.Group("kept", "var(--line)", _outlines(facts.table[kept].geometry))]
@@ -163,19 +166,19 @@ def _dropped_map(facts: Facts) -> dict[str, Any] | None:
     return {"svg": maps.patch_map(groups, title), "colors": colors}
 
 
-def _ranges(facts: Facts, modality: str) -> list[dict[str, Any]]:
+def _ranges(facts: Facts, layer: str) -> list[dict[str, Any]]:
     """A drawing for all bands of one unit of values; masks have no distribution to be drawn."""
-    figures = facts.statistics["layers"][modality]
+    figures = facts.statistics["layers"][layer]
     return [
         {
             "unit": part["unit"],
             "svg": charts.band_ranges(
                 figures, part["numbers"],
-                f"Distribution of {', '.join(part['bands'])} of {modality} in the train split, "
+                f"Distribution of {', '.join(part['bands'])} of {layer} in the train split, "
                 f"{part['unit']}",
             ),
         }
-        for part in facts.values(modality)
+        for part in facts.values(layer)
         if part["unit"] != "mask"
     ]  # fmt: skip
 
@@ -185,7 +188,7 @@ def _bars(level: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: charts.class_bars(
             level["classes"], SPLITS,
-            f"Share of each class of {level['name']} in train, val and test, {name} axis",
+            f"Share of each class of {level['title']} in train, val and test, {name} axis",
             logarithmic=name == "logarithmic",
         )
         for name in ("linear", "logarithmic")
@@ -262,7 +265,7 @@ def _predicted(
         # From memory: a damaged file would stay open.
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        level = facts.legend.level(measured["level"])
+        level = facts.legends[measured["target"]].level(measured["level"])
         return quicklooks.predicted(facts.kept, pixels, arrays, level)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise StorageError(

@@ -29,13 +29,13 @@ from ..batches import Batch, batches, read_patches
 from ..compiled import kernel
 from ..errors import IncompleteError
 from ..legend import Legend
+from ..results import SPLITS
 from ..stacks import open_stack
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
 PERCENTILES = (1, 2, 5, 25, 50, 75, 95, 98, 99)
-SPLITS = ("train", "val", "test")
 
 _FLOOR = 1e-6
 """Smallest value whose logarithm is taken. Source: loaders of CerraData-4MM, option `1to1`."""
@@ -244,21 +244,21 @@ def _edges(bins: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def over_batches(
-    parts: Sequence[Batch], stacks: Path, modality: str, shown: NDArray[np.bool_] | None = None,
+    parts: Sequence[Batch], stacks: Path, layer: str, shown: NDArray[np.bool_] | None = None,
     threads: int = 1,
 ) -> Tally:  # fmt: skip
-    """Count all batches of one modality.
+    """Count all batches of one layer.
 
     Args:
         parts: batches of a table.
-        stacks: folder with UNIT/MODALITY.zarr.
-        modality: sentinel2 or sentinel1.
+        stacks: folder with UNIT/LAYER.zarr.
+        layer: of images.
         shown: (row of the table, step) which images count; all if absent.
         threads: batches counted at a time.
     """
 
     def one(batch: Batch) -> Tally | None:
-        stack = open_stack(stacks / batch.unit / f"{modality}.zarr")
+        stack = open_stack(stacks / batch.unit / f"{layer}.zarr")
         total: Tally | None = None
         for step in range(len(stack.info.times)):
             there = batch if shown is None else batch.where(shown[batch.rows, step])
@@ -280,15 +280,15 @@ def over_batches(
 
 
 def band_statistics(
-    table: gpd.GeoDataFrame, stacks: Path, modality: str, threads: int = 1,
+    table: gpd.GeoDataFrame, stacks: Path, layer: str, threads: int = 1,
     shown: NDArray[np.bool_] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Figures of all bands of a modality over the train split, as `statistics.json` has them.
+    """Figures of all bands of a layer over the train split, as `statistics.json` has them.
 
     Args:
         table: rows of the manifest; those of other splits are left out.
-        stacks: folder with UNIT/MODALITY.zarr.
-        modality: sentinel2 or sentinel1.
+        stacks: folder with UNIT/LAYER.zarr.
+        layer: of images.
         threads: batches counted at a time.
         shown: (row, step) which images are published, see `batches.published`; all if absent.
 
@@ -302,10 +302,10 @@ def band_statistics(
             "no patch is in the train split, so there are no statistics; change splits.fractions "
             "or splits.buffer_m"
         )
-    parts = batches(train, stacks, modality)
-    info = open_stack(stacks / parts[0].unit / f"{modality}.zarr").info
+    parts = batches(train, stacks, layer)
+    info = open_stack(stacks / parts[0].unit / f"{layer}.zarr").info
     mine = None if shown is None else shown[chosen]
-    found = summarise(over_batches(parts, stacks, modality, mine, threads))
+    found = summarise(over_batches(parts, stacks, layer, mine, threads))
     figures: dict[str, Any] = {
         "bands": list(info.bands), "values": asdict(info.values), "dtype": info.dtype,
         "pixels": [band.pixels for band in found],
@@ -326,20 +326,21 @@ def significant(value: float) -> float:
     return float(f"{value:.9g}")
 
 
-def class_statistics(table: gpd.GeoDataFrame, legend: Legend) -> dict[str, Any]:
-    """Pixels per class, split and level, and class weights from the train split.
+def class_statistics(table: gpd.GeoDataFrame, layer: str, legend: Legend) -> dict[str, Any]:
+    """Pixels per class, split and level of a layer of labels, and weights from the train split.
 
     A weight is the inverse of the class's share of train pixels, divided by the largest, as in
     the published training scripts; a class without train pixels has weight 0.
 
     Args:
-        table: kept rows of the manifest, with counts_<level>.
+        table: kept rows of the manifest, with counts_<layer>_<level>.
+        layer: of labels.
         legend: its levels are counted.
     """
     split_of = table["split"].to_numpy(object)
     found: dict[str, Any] = {}
     for level in legend.levels:
-        counts = np.array(table[f"counts_{level.name}"].tolist(), np.int64)
+        counts = np.array(table[f"counts_{layer}_{level.name}"].tolist(), np.int64)
         counts = counts.reshape(len(table), len(level.codes))
         pixels = {split: counts[split_of == split].sum(axis=0).tolist() for split in SPLITS}
         found[level.name] = {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From maps of source codes to the label raster of a unit: every level of the legend, and edges.
+"""From maps of source codes to the labels of a region: every level of the legend, and edges.
 
 Laws:
 1. A label pixel takes the code of the source pixel that contains its centre, straight from the
@@ -32,7 +32,7 @@ from ..resample import CELL, SNAP, Lattice, nodes
 from ..results import root_of
 from ..sections import LabelsSettings
 from ..sums import check_unchanged
-from ..tables import LockedAsset, read_lock, unit_geobox
+from ..tables import LockedAsset, LockedItem, read_lock, unit_geobox
 from .edges import HALO, edges
 from .steps import clean_halo, pixel_of
 from .vectors import VectorFiles
@@ -47,7 +47,7 @@ _WINDOW_PX = 2**28  # source pixels read at once
 
 
 @dataclass(frozen=True)
-class Places:
+class Located:
     """Where the pixels of a geobox lie in a source raster."""
 
     lattice: Lattice
@@ -56,7 +56,7 @@ class Places:
     """(2, node row, x): source row and column, interpolated along x to the pixels' columns."""
 
     @classmethod
-    def of(cls, geobox: GeoBox, asset: LockedAsset) -> Places:
+    def of(cls, geobox: GeoBox, asset: LockedAsset) -> Located:
         """Locate the pixels of a geobox.
 
         Raises:
@@ -174,9 +174,9 @@ def fill_labels(
         SceneError: the map cannot be read.
     """
     height, width = labels.shape
-    places = Places.of(geobox, asset)
+    located = Located.of(geobox, asset)
     unknown: Counter[float] = Counter()
-    whole = places.window(range(height), asset.shape)
+    whole = located.window(range(height), asset.shape)
     if whole is None:
         return unknown
     # Mostly one part: each block of the file is then decoded once.
@@ -184,7 +184,7 @@ def fill_labels(
     rows_a_part = math.ceil(height / math.ceil(wanted_px / _WINDOW_PX))
     for start in range(0, height, rows_a_part):
         part = range(start, min(start + rows_a_part, height))
-        window = places.window(part, asset.shape)
+        window = located.window(part, asset.shape)
         if window is None:
             continue
         source, masked = read_masked(asset, window)
@@ -193,7 +193,7 @@ def fill_labels(
             target = labels[rows.start : rows.stop]
             if not (target == NODATA).any():
                 continue
-            found, used, codes = _look_up(source, masked, window, places.centres(rows), table)
+            found, used, codes = _look_up(source, masked, window, located.centres(rows), table)
             open_ = used & (target == NODATA)
             np.copyto(target, found.astype(np.uint8), where=open_ & (found >= 0))
             bad = open_ & (found == _UNKNOWN)
@@ -228,6 +228,12 @@ def _look_up(
     return found, used, codes
 
 
+def bands_of(legend: Legend, edge_kind: str) -> tuple[str, ...]:
+    """Names of all bands: levels, finest first, then their edges where there are any."""
+    names = tuple(level.name for level in legend.levels)
+    return names + (tuple(f"edge_{name}" for name in names) if edge_kind != "none" else ())
+
+
 def label_layers(
     labels: NDArray[np.uint8], legend: Legend, edge_kind: str, halo: int
 ) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
@@ -245,7 +251,7 @@ def label_layers(
     """
     height, width = (length - 2 * halo for length in labels.shape)
     names = [level.name for level in legend.levels]
-    titles = names + ([f"edge_{name}" for name in names] if edge_kind != "none" else [])
+    titles = bands_of(legend, edge_kind)
     result = np.empty((len(titles), height, width), np.uint8)
     # Long strips where the halo is long, so that it is not most of the work.
     for strip in _row_strips(height, width, max(_STRIP_PX, 8 * halo * width)):
@@ -257,93 +263,109 @@ def label_layers(
             if edge_kind != "none":
                 layer = edges(codes, edge_kind)  # type: ignore[arg-type]
                 result[len(names) + number, strip.start : strip.stop] = layer[cut]
-    return result, tuple(titles)
+    return result, titles
 
 
 @dataclass(frozen=True)
 class Burnt:
-    """Labels of a unit as its sources have them, before networks and cleaning."""
+    """Labels of a region as its sources have them, before networks and cleaning."""
 
     labels: NDArray[np.uint8]
     """(y, x) uint8 codes of the finest level with the halo; 255 is nodata."""
     network: NDArray[np.uint8] | None
     """(y, x) uint8 with the halo, 255 where there is none; None without networks."""
     geobox: GeoBox
-    """The unit, without halo."""
-    halo: int
-    pixel_m: tuple[float, float]
-    """Height and width of a pixel, the same for all units of a grid in degrees."""
-    legend: Legend
-    files: VectorFiles
+    """The region, without halo."""
+    bare_px: int
+    """Pixels of the region without label."""
+
+
+class Sources:
+    """The maps, polygons and networks of a unit, brought onto its grid region by region.
+
+    A region depends on what lies within its halo alone: regions give the pixels of the whole.
+    """
+
+    def __init__(self, lock: Path, unit: str, wanted: LabelsSettings) -> None:
+        """Open the sources of a unit.
+
+        Args:
+            lock: the lock; the maps are the assets `map` of the unit's items of sensor `reference`,
+                the polygons and networks are its `vectors`.
+            unit: id of the unit.
+            wanted: the recipe's section.
+
+        Raises: see `stack.reference`.
+        """
+        plan = read_lock(lock)
+        self.items, self.polygons = plan.items_of(unit, "reference"), plan.vectors_of(unit)
+        if not self.items and not self.polygons:
+            raise IncompleteError(
+                f"{lock}: no reference map for unit {unit!r}; give path, vectors "
+                "(or a raster with sensor: reference) that covers the area, and plan again"
+            )
+        used = [*self.polygons, *(vector for vector in plan.vectors if vector.kind == "networks")]
+        maps = [item.assets["map"] for item in self.items]
+        check_unchanged([*maps, *(file for vector in used for file in vector.files)], lock)
+        self.wanted, self.legend = wanted, load_legend(wanted.legend)
+        self.unit = unit_geobox(plan.unit(unit))
+        self.pixel_m = pixel_of(plan, unit)
+        """Height and width of a pixel in metres, the same for all units of a grid in degrees."""
+        self.halo = HALO[wanted.edges] + clean_halo(wanted, self.pixel_m)
+        self.files = VectorFiles(
+            wanted, self.legend, plan.vectors, root_of(Path(lock)) / "unpacked"
+        )
+        self.unknown: dict[str, Counter[float]] = {}
+
+    def burnt(self, geobox: GeoBox) -> Burnt:
+        """Bring all sources onto a region.
+
+        Codes that no crosswalk lists are gathered; `check` tells of them.
+
+        Raises: see `stack.reference`.
+        """
+        wanted = self.wanted
+        around = geobox.pad(self.halo) if self.halo else geobox
+        labels = np.full(around.shape, NODATA, np.uint8)
+        covered = np.zeros(around.shape, bool) if wanted.background is not None else None
+        jobs: list[tuple[int, Callable[[], None]]] = [
+            (
+                wanted.vectors[vector.source].priority,
+                partial(self.files.fill, labels, around, vector, covered),
+            )
+            for vector in self.polygons
+        ]
+        jobs += [(0, partial(self._fill_map, labels, around, item)) for item in self.items]
+        # Stable: what has one priority stays in the order above, vectors first.
+        for _, job in sorted(jobs, key=lambda job: -job[0]):
+            job()
+        if covered is not None:
+            labels[(labels == NODATA) & ~covered] = wanted.background
+        inside = labels[self.halo :, self.halo :][: geobox.shape[0], : geobox.shape[1]]
+        bare = int(np.count_nonzero(inside == NODATA))
+        return Burnt(labels, self.files.network(around), geobox, bare)
+
+    def check(self) -> None:
+        """Tell of all codes, of the regions so far, that no crosswalk lists.
+
+        Raises:
+            LegendError: there are some.
+        """
+        self.files.check()
+        if self.unknown:
+            raise LegendError(_unknown_codes(self.unknown, load_crosswalk(self.wanted.crosswalk)))
 
     @property
-    def nodata_share(self) -> float:
-        """Share of the unit's pixels without label."""
-        height, width = self.labels.shape
-        inside = self.labels[self.halo : height - self.halo, self.halo : width - self.halo]
-        return float((inside == NODATA).mean())
+    def sound(self) -> bool:
+        """Whether no such code was met so far."""
+        return not self.unknown and self.files.sound
 
-
-def burnt(lock: Path, unit: str, wanted: LabelsSettings) -> Burnt:
-    """Bring all sources of a unit onto its grid.
-
-    Args:
-        lock: the lock; the maps are the assets `map` of the unit's items of sensor `reference`,
-            the polygons and networks are its `vectors`.
-        unit: id of the unit.
-        wanted: the recipe's section.
-
-    Raises: see `stack.reference`.
-    """
-    plan = read_lock(lock)
-    items, polygons = plan.items_of(unit, "reference"), plan.vectors_of(unit)
-    if not items and not polygons:
-        raise IncompleteError(
-            f"{lock}: no reference map for unit {unit!r}; give path, vectors "
-            "(or a raster with sensor: reference) that covers the area, and plan again"
-        )
-    used = [*polygons, *(vector for vector in plan.vectors if vector.kind == "networks")]
-    maps = [item.assets["map"] for item in items]
-    check_unchanged([*maps, *(file for vector in used for file in vector.files)], lock)
-    legend = load_legend(wanted.legend)
-    geobox = unit_geobox(plan.unit(unit))
-    pixel_m = pixel_of(plan, unit)
-    halo = HALO[wanted.edges] + clean_halo(wanted, pixel_m)
-    around = geobox.pad(halo) if halo else geobox
-    labels = np.full(around.shape, NODATA, np.uint8)
-    files = VectorFiles(wanted, legend, plan.vectors, root_of(Path(lock)) / "unpacked")
-    jobs: list[tuple[int, Callable[[], None]]] = [
-        (wanted.vectors[vector.source].priority, partial(files.fill, labels, around, vector))
-        for vector in polygons
-    ]
-    unknown: dict[str, Counter[float]] = {}
-    jobs += [
-        (0, partial(_fill_map, labels, around, item.assets["map"], wanted, legend, halo, unknown))
-        for item in items
-    ]
-    # Stable: what has one priority stays in the order above, vectors first.
-    for _, job in sorted(jobs, key=lambda job: -job[0]):
-        job()
-    if unknown:
-        raise LegendError(_unknown_codes(unknown, load_crosswalk(wanted.crosswalk)))
-    if wanted.background is not None:
-        files.fill_background(labels, wanted.background)
-    return Burnt(labels, files.network(around), geobox, halo, pixel_m, legend, files)
-
-
-def _fill_map(
-    labels: NDArray[np.uint8],
-    around: GeoBox,
-    asset: LockedAsset,
-    wanted: LabelsSettings,
-    legend: Legend,
-    halo: int,
-    unknown: dict[str, Counter[float]],
-) -> None:
-    table = CodeTable.of(_with_ignored(wanted), legend, asset.nodata)
-    found = fill_labels(labels, around, asset, table, halo)
-    if found:
-        unknown[asset.href] = found
+    def _fill_map(self, labels: NDArray[np.uint8], around: GeoBox, item: LockedItem) -> None:
+        asset = item.assets["map"]
+        table = CodeTable.of(_with_ignored(self.wanted), self.legend, asset.nodata)
+        found = fill_labels(labels, around, asset, table, self.halo)
+        if found:
+            self.unknown.setdefault(asset.href, Counter()).update(found)
 
 
 def _with_ignored(wanted: LabelsSettings) -> Crosswalk:

@@ -38,6 +38,15 @@ def clean_halo(wanted: LabelsSettings, pixel_m: tuple[float, float]) -> int:
     return clean.halo_px(wanted.clean, pixel_m)
 
 
+def bounded(wanted: LabelsSettings) -> bool:
+    """Whether a pixel's label depends on no more than `clean_halo` pixels around it."""
+    if not wanted.clean:
+        return True
+    from . import clean
+
+    return clean.bounded(wanted.clean)
+
+
 def cleaned(
     labels: NDArray[np.uint8],
     network: NDArray[np.uint8] | None,

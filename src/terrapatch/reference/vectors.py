@@ -34,7 +34,7 @@ from ..vectors import (
     IGNORE,
     NULL,
     UNKNOWN,
-    Source,
+    OpenVectors,
     code_error,
     findings,
     in_degrees,
@@ -87,7 +87,7 @@ class Tally:
 
 
 class VectorFiles:
-    """The vector files of a lock, burnt into the arrays of one unit."""
+    """The vector files of a lock, burnt into arrays, region by region."""
 
     def __init__(
         self,
@@ -100,38 +100,34 @@ class VectorFiles:
         self._legend = legend
         self._vectors = vectors
         self._unpack_to = unpack_to
-        self._covered: NDArray[np.bool_] | None = None
         self._tallies: dict[str, Tally] = {}
+        self._sources: dict[str, OpenVectors] = {}
         # A value that no class has tells pixels without polygon from discarded ones.
         spare = set(range(NODATA)) - set(legend.finest.codes)
         if not spare:
             raise LegendError(f"legend {legend.name!r}: 255 classes leave no value for no polygon")
         self._free = max(spare)
 
-    def fill(self, labels: NDArray[np.uint8], geobox: GeoBox, vector: LockedVector) -> None:
+    def fill(
+        self, labels: NDArray[np.uint8], geobox: GeoBox, vector: LockedVector,
+        covered: NDArray[np.bool_] | None = None,
+    ) -> None:  # fmt: skip
         """Write one layer's classes into the pixels that have none yet.
 
         Args:
             labels: (y, x) uint8 on `geobox`, changed in place; 255 is nodata.
             geobox: grid of the labels, the halo included.
             vector: an entry of kind `vectors`.
+            covered: (y, x), set in place where a polygon lies, be it one to be discarded.
 
         Raises:
-            LegendError: codes that no crosswalk lists, or none at all.
             SceneError: the file cannot be read.
         """
-        own, tally = burn_polygons(self._open(vector), geobox, self._free)
-        self._tallies[vector.id] = tally
-        covered = own != self._free
-        np.copyto(labels, own, where=covered & (labels == NODATA))
-        self._covered = covered if self._covered is None else self._covered | covered
-
-    def fill_background(self, labels: NDArray[np.uint8], code: int) -> None:
-        """Give pixels that no source covers a class; discarded ones stay nodata."""
-        bare = labels == NODATA
-        if self._covered is not None:
-            bare &= ~self._covered
-        labels[bare] = code
+        own = burn_polygons(self._open(vector), geobox, self._free, self._tally(vector))
+        here = own != self._free
+        np.copyto(labels, own, where=here & (labels == NODATA))
+        if covered is not None:
+            covered |= here
 
     def network(self, geobox: GeoBox) -> NDArray[np.uint8] | None:
         """(y, x) uint8: class of the networks of the recipe, 255 where there is none."""
@@ -140,39 +136,65 @@ class VectorFiles:
             return None
         result = np.full(geobox.shape, NODATA, np.uint8)
         for vector in lines:
-            self._tallies[vector.id] = burn_network(self._open(vector), geobox, result)
+            burn_network(self._open(vector), geobox, result, self._tally(vector))
         return result
 
     def record(self, nodata_share: float) -> dict[str, Any]:
         """What became of the features, for the stack's record; empty where there are no vectors.
 
         Args:
-            nodata_share: share of the unit's pixels without label before networks and cleaning.
+            nodata_share: share of the pixels made that had no label before networks and cleaning.
         """
         if not self._vectors:
             return {}
         facts: dict[str, Any] = {n: self._tallies[n].plain() for n in sorted(self._tallies)}
         return facts | {"nodata_share": round(nodata_share, 6)}
 
-    def _open(self, vector: LockedVector) -> Source:
-        opened = open_vectors if vector.kind == "vectors" else open_network
-        return opened(
-            self._wanted, vector.source, vector.href, self._legend, self._unpack_to,
-            layer=vector.layer, crs=vector.crs,
-        )  # fmt: skip
+    @property
+    def sound(self) -> bool:
+        """Whether each feature so far had a code that a crosswalk lists."""
+        return not any(tally.unknown or tally.nulls for tally in self._tallies.values())
+
+    def check(self) -> None:
+        """Tell of the codes of all features so far.
+
+        Raises:
+            LegendError: codes that no crosswalk lists, or none at all.
+        """
+        lines = [
+            line
+            for name, tally in self._tallies.items()
+            for line in findings(self._sources[name], tally.unknown, tally.nulls)
+        ]
+        if lines:
+            raise code_error(lines)
+
+    def _tally(self, vector: LockedVector) -> Tally:
+        return self._tallies.setdefault(vector.id, Tally())
+
+    def _open(self, vector: LockedVector) -> OpenVectors:
+        if vector.id not in self._sources:
+            opened = open_vectors if vector.kind == "vectors" else open_network
+            self._sources[vector.id] = opened(
+                self._wanted, vector.source, vector.href, self._legend, self._unpack_to,
+                layer=vector.layer, crs=vector.crs,
+            )  # fmt: skip
+        return self._sources[vector.id]
 
 
-def burn_polygons(source: Source, geobox: GeoBox, free: int) -> tuple[NDArray[np.uint8], Tally]:
+def burn_polygons(
+    source: OpenVectors, geobox: GeoBox, free: int, tally: Tally
+) -> NDArray[np.uint8]:
     """Burn a layer of polygons.
 
     Args:
         source: an open entry of `vectors`.
         geobox: grid of the result, the halo included.
         free: value of pixels that no polygon covers; no class and not 255.
+        tally: what became of the features, added to.
 
     Returns:
-        (y, x) uint8: class, 255 where the polygon on top is to be discarded, or `free`; and what
-        became of the features.
+        (y, x) uint8: class, 255 where the polygon on top is to be discarded, or `free`.
 
     Raises:
         SceneError: the layer cannot be read, or holds no polygons.
@@ -180,44 +202,33 @@ def burn_polygons(source: Source, geobox: GeoBox, free: int) -> tuple[NDArray[np
     """
     assert isinstance(source.settings, VectorSource)
     result = np.full(geobox.shape, free, np.uint8)
-    tally = Tally()
     sign = -1 if source.settings.on_top == "smaller" else 1
     for rows, shapes, codes, tops in _strips(source, geobox, tally):
         order = np.lexsort((codes, sign * shapes.area, tops))  # the last key first
         burn(shapes, codes.astype(np.uint8), order, result[rows.start : rows.stop])
-    _check(source, tally)
-    return result, tally
+    return result
 
 
-def burn_network(source: Source, geobox: GeoBox, network: NDArray[np.uint8]) -> Tally:
+def burn_network(
+    source: OpenVectors, geobox: GeoBox, network: NDArray[np.uint8], tally: Tally
+) -> None:
     """Burn a network into pixels that have none yet.
 
     Args:
         source: an open entry of `networks`.
         geobox: grid of the array, the halo included.
         network: (y, x) uint8, 255 where there is no network; changed in place.
-
-    Returns:
-        What became of the features.
+        tally: what became of the features, added to.
     """
-    tally = Tally()
     for rows, shapes, codes, _ in _strips(source, geobox, tally):
         own = np.full((len(rows), geobox.shape[1]), NODATA, np.uint8)
         burn(shapes, codes.astype(np.uint8), np.arange(len(shapes)), own)
         strip = network[rows.start : rows.stop]
         np.copyto(strip, own, where=strip == NODATA)
-    _check(source, tally)
-    return tally
-
-
-def _check(source: Source, tally: Tally) -> None:
-    lines = findings(source, tally.unknown, tally.nulls)
-    if lines:
-        raise code_error(lines)
 
 
 def _strips(
-    source: Source, geobox: GeoBox, tally: Tally
+    source: OpenVectors, geobox: GeoBox, tally: Tally
 ) -> Iterator[tuple[range, Shapes, NDArray[np.int64], NDArray[np.float64]]]:
     """Features of the layer, a strip of rows at a time."""
     anchor = Anchor.of(geobox)
@@ -232,7 +243,7 @@ def _strips(
 
 
 def _moved(
-    source: Source, strip: GeoBox, tally: Tally
+    source: OpenVectors, strip: GeoBox, tally: Tally
 ) -> Iterator[tuple[NDArray[Any], NDArray[np.int16], NDArray[np.float64]]]:
     """Polygons around a strip in its CRS, with codes and order values."""
     grid, crs = str(strip.crs), source.layer.crs
@@ -264,7 +275,7 @@ def _moved(
         yield moved, codes[~out][sound], features.tops[~out][sound]
 
 
-def _sound(geometries: NDArray[Any], source: Source) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def _sound(geometries: NDArray[Any], source: OpenVectors) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Geometries valid and in one form (None where nothing is left), and which were broken."""
     import shapely
 

@@ -64,7 +64,7 @@ class Taps(NamedTuple):
     """Pixels along an axis that may have weight."""
 
 
-class _Steps(NamedTuple):
+class Steps(NamedTuple):
     """Where the four neighbours of each pixel of a row lie in a plane, and their weights."""
 
     start: NDArray[np.int64]
@@ -219,7 +219,7 @@ def sample_pairs(source, limits, target, nearest, factor):
     top, down = np.empty(size, np.int64), np.empty(size, np.int64)
     left, right = np.empty(size, np.int64), np.empty(size, np.int64)
     across, along = np.empty(size, np.float32), np.empty(size, np.float32)
-    steps = _Steps(np.empty(size, np.int64), right, down, across, along)
+    steps = Steps(np.empty(size, np.int64), right, down, across, along)
     corners = _Corners(
         np.empty(size, planes.dtype), np.empty(size, planes.dtype),
         np.empty(size, planes.dtype), np.empty(size, planes.dtype),

@@ -43,7 +43,7 @@ class Wide(NamedTuple):
     columns."""
 
 
-class _Axis(NamedTuple):
+class _AxisTaps(NamedTuple):
     """Pixels that make the values of a row, along one axis of the asset."""
 
     at: NDArray[np.int64]
@@ -83,7 +83,7 @@ def _spread(t, width, size, kernels, axis, good):
         width: (x,) pixels of the asset that a pixel of the grid spans along this axis.
         size: pixels of the asset.
         kernels: `Wide`.
-        axis: `_Axis`, written.
+        axis: `_AxisTaps`, written.
         good: (x,) becomes false where a box reaches over the asset's edge.
     """
     at, w, total = axis
@@ -149,7 +149,7 @@ def sample_wide(source, limits, target, kernels):
     rows, cols = np.empty((taps, size), np.int64), np.empty((taps, size), np.int64)
     down, across = np.empty((taps, size)), np.empty((taps, size))
     sum_down, sum_across = np.empty(size), np.empty(size)
-    vertical, horizontal = _Axis(rows, down, sum_down), _Axis(cols, across, sum_across)
+    vertical, horizontal = _AxisTaps(rows, down, sum_down), _AxisTaps(cols, across, sum_across)
     raw = np.empty(size, planes.dtype)
     line, total, value = np.empty(size), np.empty(size), np.empty(size, np.float32)
     good, free = np.empty(size, np.bool_), np.empty(size, np.bool_)

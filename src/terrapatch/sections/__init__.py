@@ -226,6 +226,8 @@ class SplitsSettings(Section):
     """Seed of the test split (and of the blocks)."""
     val_seed: Annotated[int, Field(ge=0)] = 666
     """Seed of the train/val split (`published`)."""
+    stratify: str | None = None
+    """Layer of labels whose finest classes the splits share out (`blocks`); the first if absent."""
     overlap: Literal["none", "polygons", "published"] = "none"
     """Patches of neighbouring tiles on one ground: `polygons` keeps that of the tile which comes
     first in `tile_priority`; `published` does as MultiSenGE's release, tile pair by tile pair."""

@@ -79,7 +79,7 @@ class MajorityStep(Section):
     step: Literal["majority"] = "majority"
     radius_m: Metres
     """Half side of the window, in metres from pixel centre to pixel centre."""
-    passes: Annotated[int, Field(ge=1, le=16)] = 1
+    rounds: Annotated[int, Field(ge=1, le=16)] = 1
     """How often."""
 
 
@@ -135,10 +135,10 @@ class SettleStep(Section):
     """All steps before this one are repeated until they change nothing."""
 
     step: Literal["settle"] = "settle"
-    passes: Annotated[int, Field(ge=1, le=8)] = 1
-    """How often at most; each pass makes the halo longer."""
+    rounds: Annotated[int, Field(ge=1, le=8)] = 1
+    """How often at most; each round makes the halo longer."""
     unsettled: Literal["nodata", "keep"] = "nodata"
-    """What becomes of pixels that a further pass would still change."""
+    """What becomes of pixels that a further round would still change."""
 
 
 CleanStep = Annotated[

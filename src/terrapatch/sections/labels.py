@@ -21,6 +21,7 @@ class LabelsSettings(Section):
         stack="kind version vectors networks crosswalk ignore_codes background legend edges clean "
         "protect",
         patches="kind legend",
+        splits="kind legend",
         layouts="kind legend edges",
         training="kind legend",
     )

@@ -39,6 +39,7 @@ class Sentinel2Settings(Section):
         stack="kind version bands kernel coarser upsample_first harmonise dtype check_values time "
         "scl mask_scl mask_edg mask_clm mask_mg2",
         patches="kind",
+        splits="kind",
         layouts="kind bands dtype time",
         training="kind",
     )
@@ -160,6 +161,7 @@ class Sentinel1Settings(Section):
         "border_cut_range_px border_cut_azimuth_px time directions speckle speckle_radius looks "
         "layers",
         patches="kind",
+        splits="kind",
         layouts="kind polarisations layers scale time directions",
         training="kind",
     )

@@ -36,7 +36,7 @@ SAME_PX = 0.02
 
 
 @dataclass(frozen=True, eq=False)
-class Channel:
+class Polarisation:
     """One polarisation of a scene with all that its calibration takes."""
 
     asset: LockedAsset
@@ -80,18 +80,18 @@ class Channel:
 class NextLine:
     """The first line of the following slice, as one more line of an image."""
 
-    channel: Channel
+    polarisation: Polarisation
     shift_px: NDArray[np.float64]
     """(pixel of the image,) what is to be added to find it in the following slice."""
 
     def load(self, cols: slice, out: NDArray[np.float32], reader: BlockReader) -> None:
         """Calibrated values at some pixels of the image, linear between those of the slice."""
-        width = self.channel.asset.shape[1]
+        width = self.polarisation.asset.shape[1]
         places = np.arange(cols.start, cols.stop) + self.shift_px[cols]
         first = int(np.clip(np.floor(places[0]), 0, width - 1))
         stop = int(np.clip(np.ceil(places[-1]) + 1, first + 1, width))
         block = np.empty((1, stop - first), np.float32)
-        self.channel.load((slice(0, 1), slice(first, stop)), block, reader)
+        self.polarisation.load((slice(0, 1), slice(first, stop)), block, reader)
         line = block[0]
         left = np.floor(places + SAME_PX).astype(int)
         rest = places - left
@@ -107,27 +107,27 @@ class GrdBands(Blocks):
     """The polarisations of one scene, calibrated block by block as patches need them."""
 
     def __init__(
-        self, channels: Sequence[Channel], image: ImageLattice, heights: Heights,
+        self, polarisations: Sequence[Polarisation], image: ImageLattice, heights: Heights,
         patches: Places, following: Sequence[NextLine], *, nearest: bool,
     ) -> None:  # fmt: skip
         """Plan only; no pixel is read.
 
         Args:
-            channels: polarisations in the order of the stack.
+            polarisations: polarisations in the order of the stack.
             image: geometry of the image, the same for all.
             heights: height model around the unit.
             patches: all patches of the unit.
             following: for each polarisation the line after the last, or none at all.
             nearest: kernel `nearest` instead of `bilinear`.
         """
-        assets = [channel.asset for channel in channels]
+        assets = [polarisation.asset for polarisation in polarisations]
         lines, samples = assets[0].shape
         shape = lines + bool(following), samples
         needs = image.needed(patches.corners, patches.size_px, shape)
         super().__init__(assets, needs, "float32", shape)
-        self.channels, self.following = channels, following
+        self.polarisations, self.following = polarisations, following
         self.image, self.heights, self.nearest = image, heights, nearest
-        self.bands = np.arange(len(channels), dtype=np.int64)
+        self.bands = np.arange(len(polarisations), dtype=np.int64)
         # With the next slice's line the image ends there, else half a line after its own last.
         self.last = float(lines) if following else lines - 0.5
         self.flattening: Flattening | None = None
@@ -137,14 +137,14 @@ class GrdBands(Blocks):
         self, number: int, window: tuple[slice, slice], out: NDArray[Any], reader: BlockReader
     ) -> None:
         """Decode and calibrate a window."""
-        channel, (rows, cols) = self.channels[number], window
-        lines = channel.asset.shape[0]
+        polarisation, (rows, cols) = self.polarisations[number], window
+        lines = polarisation.asset.shape[0]
         whole = out, rows
         if rows.stop > lines:
             self.following[number].load(cols, out[-1], reader)
             rows, out = slice(rows.start, lines), out[:-1]
         if rows.start < rows.stop:
-            channel.load((rows, cols), out, reader)
+            polarisation.load((rows, cols), out, reader)
         if self.flattening is not None:
             self.flattening.apply(*whole, cols)
 

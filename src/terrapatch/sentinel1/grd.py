@@ -39,11 +39,11 @@ from ..rasters import read_window
 from ..tables import LockedAsset, LockedItem
 from . import border
 from .averaged import Averaged, Divided, divide, parts_of
-from .bands import Channel, GrdBands, NextLine
+from .bands import GrdBands, NextLine, Polarisation
+from .extras import TerrainBands
 from .flattening import Flattening
 from .footprint import Footprint
 from .geometry import Ground, Heights, ImageLattice, coordinates, ground_control, terrain
-from .layers import TerrainLayers
 from .radiometry import noise_scale
 from .shadow import Masks
 from .surroundings import Surroundings
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 NEXT_LINE = 0.05
 """Lines by which the next slice may be off the place of the line after the last."""
 
-CHANNELS = 32
+KEPT = 32
 """Most measurements whose tables are kept: those of a few passes."""
 
 
@@ -73,12 +73,12 @@ class GrdScene:
     """One raw scene over the unit, as the mosaic's engine takes it."""
 
     number: int
-    groups: tuple[GrdBands | Averaged | TerrainLayers, ...]
+    groups: tuple[GrdBands | Averaged | TerrainBands, ...]
     reaches: NDArray[np.bool_]
     classes: None = None
 
     @property
-    def everything(self) -> tuple[GrdBands | Averaged | TerrainLayers, ...]:
+    def everything(self) -> tuple[GrdBands | Averaged | TerrainBands, ...]:
         """The groups; raw scenes have no classes."""
         return self.groups
 
@@ -97,7 +97,7 @@ class Raw:
         self.items = [item for item in items if item.level == "GRD"]
         self._relief_of: dict[int, tuple[Heights, Ground | None]] = {}
         """By parts of a pixel, see `averaged`."""
-        self._channels: dict[tuple[str, str], Channel] = {}
+        self._polarisations: dict[tuple[str, str], Polarisation] = {}
         self._angles: dict[str, NDArray[np.float32]] = {}
         self._surroundings: Surroundings | None = None
 
@@ -125,9 +125,9 @@ class Raw:
         if not reaches.any():
             return GrdScene(number, (), reaches)
         box = _box(geobox, patches)
-        layers = self._terrain(item, layer, bands, image, annotation, geobox, box)
+        extras = self._terrain(item, layer, bands, image, annotation, geobox, box)
         if parts == 1:
-            return GrdScene(number, (bands, *layers), reaches)
+            return GrdScene(number, (bands, *extras), reaches)
         beside = []
         for other in self._siblings(item):
             there = self._annotation(other, layer.bands[0])
@@ -136,14 +136,14 @@ class Raw:
                 if (more.needs[:, 1] > 0).any():
                     self._terrain(other, layer, more, image, there, geobox, box)
                     beside.append(more)
-        return GrdScene(number, (Averaged([bands, *beside], parts), *layers), reaches)
+        return GrdScene(number, (Averaged([bands, *beside], parts), *extras), reaches)
 
     def _bands(self, item: LockedItem, layer: Layer, divided: Divided) -> GrdBands:
         """The polarisations of a scene on the (divided) grid."""
         annotation = self._annotation(item, layer.bands[0])
         heights, image = self._geometry(item, annotation, divided)
         return GrdBands(
-            [self._channel(item, band) for band in layer.bands], image, heights,
+            [self._polarisation(item, band) for band in layer.bands], image, heights,
             divided.patches, self._following(item, layer.bands),
             nearest=self.settings.kernel == "nearest",
         )  # fmt: skip
@@ -161,8 +161,8 @@ class Raw:
     def _terrain(
         self, item: LockedItem, layer: Layer, bands: GrdBands, image: ImageLattice,
         annotation: Annotation, geobox: GeoBox, box: GeoBox,
-    ) -> tuple[TerrainLayers, ...]:  # fmt: skip
-        """Have the bands flattened, and make the layers of terrain, where they are wanted."""
+    ) -> tuple[TerrainBands, ...]:  # fmt: skip
+        """Have the bands flattened, and make the bands of terrain, where they are wanted."""
         settings = self.settings
         flatten = settings.radiometry == "gamma0_rtc"
         if not (flatten or layer.plain):
@@ -181,7 +181,7 @@ class Raw:
         masks = Masks(profiles, surroundings.strips)
         dem, _ = surroundings.dem(annotation)
         first = len(layer.bands)
-        return (TerrainLayers(layer.plain, first, geobox, image, orbit, dem, masks),)
+        return (TerrainBands(layer.plain, first, geobox, image, orbit, dem, masks),)
 
     def incidence(self, step: Step, patches: Places) -> NDArray[np.float32]:
         """Incidence angles on the ellipsoid at the centres of patches, for a pass.
@@ -213,19 +213,19 @@ class Raw:
             self._relief_of[divided.parts] = found
         return self._relief_of[divided.parts]
 
-    def _channel(self, item: LockedItem, band: str) -> Channel:
+    def _polarisation(self, item: LockedItem, band: str) -> Polarisation:
         key = item.id, band
-        if key not in self._channels:
-            if len(self._channels) >= CHANNELS:  # a series has hundreds, none of use to others
-                self._channels.pop(next(iter(self._channels)))
-            self._channels[key] = _channel(item, band, self.settings)
-        return self._channels[key]
+        if key not in self._polarisations:
+            if len(self._polarisations) >= KEPT:  # a series has hundreds, none of use to others
+                self._polarisations.pop(next(iter(self._polarisations)))
+            self._polarisations[key] = _polarisation(item, band, self.settings)
+        return self._polarisations[key]
 
     def _annotation(self, item: LockedItem, band: str) -> Annotation:
         """Annotation with what the slices before and after know of ground range."""
-        own = found = self._channel(item, band).annotation
+        own = found = self._polarisation(item, band).annotation
         for other in self._siblings(item):
-            there = self._channel(other, band).annotation
+            there = self._polarisation(other, band).annotation
             if _goes_on(own, there) or _goes_on(there, own):
                 found = with_ground_range_of(found, there)
         return found
@@ -248,7 +248,7 @@ class Raw:
             pairs = [(self._annotation(item, b), self._annotation(other, b)) for b in bands]
             if all(_goes_on(*pair) for pair in pairs):
                 return [
-                    NextLine(self._channel(other, b), _shift(*pair))
+                    NextLine(self._polarisation(other, b), _shift(*pair))
                     for b, pair in zip(bands, pairs, strict=True)
                 ]
         return []
@@ -297,7 +297,7 @@ def _shift(first: Annotation, second: Annotation) -> NDArray[np.float64]:
     return np.asarray(image_coordinates(second, time_s, slant_m)[1] - pixels)
 
 
-def _channel(item: LockedItem, band: str, settings: Sentinel1Settings) -> Channel:
+def _polarisation(item: LockedItem, band: str, settings: Sentinel1Settings) -> Polarisation:
     asset = item.assets[band]
     ipf = item.processing_baseline or ""
     found = read_sidecars(
@@ -309,7 +309,7 @@ def _channel(item: LockedItem, band: str, settings: Sentinel1Settings) -> Channe
     if noise is not None:
         dn_scale = float(calibration.tables["dn"].values[0][0])
         scale = noise_scale(ipf, annotation.mode, dn_scale)
-    return Channel(
+    return Polarisation(
         asset, annotation, calibration, noise, scale,
         "beta0" if settings.radiometry == "gamma0_rtc" else settings.radiometry,
         _footprint(asset, ipf, noise, scale, settings),

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compiled import kernel
-from ..resample.kernels import row_coordinates
+from ..resample.kernels import Steps, row_coordinates
 
 
 class Part(NamedTuple):
@@ -73,16 +73,6 @@ class _Axis(NamedTuple):
     first: int
     size: int
     stride: int
-
-
-class _Steps(NamedTuple):
-    """Where the four neighbours of each pixel of a row lie in a plane, and their weights."""
-
-    begin: NDArray[np.int64]
-    right: NDArray[np.int64]
-    down: NDArray[np.int64]
-    across: NDArray[np.float32]
-    along: NDArray[np.float32]
 
 
 @kernel
@@ -368,7 +358,7 @@ def sample(part, image, heights, target, nearest, last):
     size = out.shape[3]
     v, u, height = np.empty(size), np.empty(size), np.empty(size)
     line, pixel = np.empty(size), np.empty(size)
-    steps = _Steps(
+    steps = Steps(
         np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64),
         np.empty(size, np.float32), np.empty(size, np.float32),
     )  # fmt: skip
@@ -391,9 +381,9 @@ def sample(part, image, heights, target, nearest, last):
             image_row(image, row, col, height, line, pixel)
             _inside(line, pixel, shape, last, nearest, good)
             for x in range(size):
-                steps.begin[x] = 0
-            _neighbours(line, good, rows, steps.begin, steps.down, steps.along)
-            _neighbours(pixel, good, cols, steps.begin, steps.right, steps.across)
+                steps.start[x] = 0
+            _neighbours(line, good, rows, steps.start, steps.down, steps.along)
+            _neighbours(pixel, good, cols, steps.start, steps.right, steps.across)
             for n in range(planes.shape[0]):
                 _blend(flat[n], steps, value)
                 band = out[p, bands[n], y]

@@ -66,8 +66,8 @@ def simulate(
             advance(1)
         if wanted.s1_format != "rtc":
             items += _raw_sentinel1(folder, landscape, area, outline, wanted, threads)
-            references.write_heights(folder / "dem" / "heights.tif", landscape)
             advance(1)
+        references.write_heights(folder / "dem" / "heights.tif", landscape)
         items.append(_reference(folder, landscape, outline, wanted))
         if wanted.references == "french":
             french.write(folder, landscape, outline, tiles, wanted)
@@ -160,7 +160,7 @@ def _sentinel1(
     passes = passes1(settings.seed, settings.year, settings.s1_passes, lon)
     for item in track(passes, "Sentinel-1", len(passes), "pass"):
         crs = zone[item.direction]
-        scene = sentinel1.Scene(item, sentinel1.scene_geobox(outline, crs))
+        scene = sentinel1.GeocodedPass(item, sentinel1.scene_geobox(outline, crs))
         seen = sentinel1.write_scene(folder / "sentinel1", landscape, scene, lat > 0)
         if seen is not None:
             items.append(stac.sentinel1_item(scene, seen))

@@ -56,7 +56,7 @@ GRAIN_M = 0.01
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
+class FrenchMap:
     """Polygons in the order in which they are laid, later ones over earlier ones."""
 
     geometry: NDArray[np.object_]
@@ -141,7 +141,7 @@ def classes() -> Mapping[int, int]:
     return {int(row["code"]): int(row["class"]) for row in rows("ocsge2")}
 
 
-def french_ground(landscape: Landscape, area: BaseGeometry) -> Ground:
+def french_ground(landscape: Landscape, area: BaseGeometry) -> FrenchMap:
     """The landscape's features with their codes; towns in blocks, railways told from roads.
 
     Args:
@@ -170,7 +170,7 @@ def french_ground(landscape: Landscape, area: BaseGeometry) -> Ground:
                 lay(part, block)
         else:
             lay("rail" if number in rail else cover, shape)
-    return Ground(np.array(geometry, object), np.array(code, np.int64))
+    return FrenchMap(np.array(geometry, object), np.array(code, np.int64))
 
 
 def town_blocks(town: BaseGeometry, seed: int) -> list[tuple[str, BaseGeometry]]:
@@ -226,7 +226,7 @@ def partition(geometry: NDArray[np.object_], area: BaseGeometry) -> NDArray[np.o
 
 
 def write_ocsge2(
-    path: Path, ground: Ground, landscape: Landscape, area: BaseGeometry, *, nulls: int = 0
+    path: Path, ground: FrenchMap, landscape: Landscape, area: BaseGeometry, *, nulls: int = 0
 ) -> None:
     """Write OCSGE2 with its faults, see laws 1 and 2; arguments as in `write`."""
     import geopandas as gpd
@@ -309,7 +309,7 @@ def write_bdtopo(path: Path, landscape: Landscape, area: BaseGeometry) -> None:
 
 
 def truth(
-    ground: Ground, landscape: Landscape, area: BaseGeometry, geobox: GeoBox
+    ground: FrenchMap, landscape: Landscape, area: BaseGeometry, geobox: GeoBox
 ) -> NDArray[np.uint8]:
     """MultiSenGE's classes as they are: (y, x) uint8, 255 outside the area."""
     from rasterio.features import geometry_mask, rasterize

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +28,11 @@ from ..compiled import kernel
 from ..progress import track
 from ..tables import storage_error
 from . import grd_metadata
-from .grd_metadata import Product
+from .grd_metadata import RawProduct
 from .grd_tables import AMPLITUDE, Luts, luts, noise_plane
 from .landscape import Landscape, feature_numbers, in_swath
 from .noise import hash01
-from .passage import Passage, Slice, earth_fixed, geodetic, make_passage
+from .passage import Passage, ProductSlice, earth_fixed, geodetic, make_passage
 from .relief import surface
 from .sentinel1 import POLARISATIONS, speckle
 from .surface import greenness, radar_ground
@@ -95,7 +95,7 @@ def passage_over(landscape: Landscape, item: Pass1, outline: BaseGeometry, whole
 def write_products(
     folder: Path, landscape: Landscape, passage: Passage, north: bool,
     *, threads: int = 1, slopes: bool = True,
-) -> list[Product]:  # fmt: skip
+) -> list[RawProduct]:  # fmt: skip
     """Write the two slices of a pass as SAFE folders.
 
     Args:
@@ -137,24 +137,34 @@ def reflectors(view: View) -> tuple[Floats, Floats, Floats]:
     return line, sample, z
 
 
+class _Ground(NamedTuple):
+    """The relief as pixels meet it."""
+
+    lattice: tuple[float, float, float]
+    """First x and y, and the distance between heights."""
+    z: NDArray[np.float32]
+    slopes: bool
+    """See `View`."""
+
+
 @kernel
 def _meet(
-    nodes: Floats, line0: int, sample0: int, rows: int, cols: int, middle: float,
-    lattice: tuple[float, float, float], z: NDArray[np.float32], slopes: bool,
+    nodes: Floats, middle: float, first: tuple[int, int], ground: _Ground,
     x: Floats, y: Floats, facing: NDArray[np.float32],
 ) -> None:  # fmt: skip
     """Where each pixel meets the relief, and β⁰ per γ⁰ there.
 
     Nodes hold, for x and y, the three coefficients of a parabola in height − `middle`. Their
     first derivative is the direction of look with the length cot θ: a metre of height more at
-    the same slant range lies that much farther away.
+    the same slant range lies that much farther away. `first` is the line and sample of the block.
     """
+    line0, sample0 = first
     place = np.empty(6)
-    for r in range(rows):
+    for r in range(x.shape[0]):
         p = (line0 + r) / NODE
         i = int(np.floor(p)) - line0 // NODE
         v = p - np.floor(p)
-        for c in range(cols):
+        for c in range(x.shape[1]):
             q = (sample0 + c) / NODE
             j = int(np.floor(q)) - sample0 // NODE
             u = q - np.floor(q)
@@ -168,7 +178,7 @@ def _meet(
                 d = h - middle
                 px = place[0] + d * (place[1] + d * place[2])
                 py = place[3] + d * (place[4] + d * place[5])
-                found, sx, sy = surface(px, py, lattice, z)
+                found, sx, sy = surface(px, py, ground.lattice, ground.z)
                 done = abs(found - h) < 1e-3
                 h = found
                 if done:
@@ -181,7 +191,7 @@ def _meet(
             cot = np.sqrt(gx * gx + gy * gy)
             sine = 1 / np.sqrt(1 + cot * cot)
             cosine = cot * sine
-            rise = (sx * gx + sy * gy) / cot if slopes else 0.0
+            rise = (sx * gx + sy * gy) / cot if ground.slopes else 0.0
             # Lit area over slant-plane area of a facet. Source: D. Small, IEEE TGRS 49 (2011).
             lit = max(cosine + rise * sine, 0.0)
             facing[r, c] = lit / max(sine - rise * cosine, 0.05)
@@ -223,10 +233,8 @@ def ground_of(
     relief = view.landscape.relief
     x, y = np.empty((rows, cols)), np.empty((rows, cols))
     facing = np.empty((rows, cols), np.float32)
-    _meet(
-        nodes, line0, sample0, rows, cols, middle, relief.lattice, relief.z,
-        view.slopes, x, y, facing,
-    )  # fmt: skip
+    ground = _Ground(relief.lattice, relief.z, view.slopes)
+    _meet(nodes, middle, (line0, sample0), ground, x, y, facing)
     return x, y, facing
 
 
@@ -259,7 +267,7 @@ def _numbers(landscape: Landscape, x: Floats, y: Floats) -> NDArray[np.int32]:
 
 
 def digital_numbers(
-    view: View, tables: Luts, part: Slice, line0: int, sample0: int, rows: int, cols: int
+    view: View, tables: Luts, part: ProductSlice, line0: int, sample0: int, rows: int, cols: int
 ) -> NDArray[np.uint16]:
     """Pixels of a block of a slice: (2, rows, cols) uint16, VV and VH; 0 outside the swath.
 
@@ -319,7 +327,7 @@ def _valid(passage: Passage, line0: int, sample0: int, rows: int, cols: int) -> 
     return np.asarray(wide & (lines[:, None] >= begin) & (lines[:, None] < end))
 
 
-def _write(folder: Path, view: View, part: Slice, threads: int) -> Product:
+def _write(folder: Path, view: View, part: ProductSlice, threads: int) -> RawProduct:
     passage = view.passage
     heights = partial(_height_of_pixels, view)
     product = grd_metadata.make_product(passage, part, heights)
@@ -342,7 +350,12 @@ def _height_of_pixels(view: View, lines: Floats, samples: Floats) -> Floats:
 
 
 def _write_images(
-    view: View, tables: Luts, part: Slice, images: dict[str, Path], product: Product, threads: int
+    view: View,
+    tables: Luts,
+    part: ProductSlice,
+    images: dict[str, Path],
+    product: RawProduct,
+    threads: int,
 ) -> dict[str, tuple[float, float]]:
     """Write one GeoTIFF a polarisation in strips of lines; mean and deviation of their DN."""
     import rasterio

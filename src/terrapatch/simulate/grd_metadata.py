@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from .. import exact
 from .grd_tables import AMPLITUDE, Luts
-from .passage import MOTION, Passage, Slice, geodetic
+from .passage import MOTION, Passage, ProductSlice, geodetic
 from .safe_metadata import template
 from .sentinel1 import POLARISATIONS
 
@@ -55,11 +55,11 @@ class GridPoint:
 
 
 @dataclass(frozen=True, eq=False)
-class Product:
+class RawProduct:
     """One slice of a pass and its names."""
 
     passage: Passage
-    part: Slice
+    part: ProductSlice
     points: tuple[GridPoint, ...]
 
     @property
@@ -124,8 +124,8 @@ class Product:
 
 
 def make_product(
-    passage: Passage, part: Slice, heights: Callable[[Floats, Floats], Floats]
-) -> Product:
+    passage: Passage, part: ProductSlice, heights: Callable[[Floats, Floats], Floats]
+) -> RawProduct:
     """A slice with its geolocation grid.
 
     Args:
@@ -143,7 +143,7 @@ def make_product(
     lon, lat, height = geodetic(place)
     incidence, elevation = passage.orbit.angles(t, place)
     columns = (line, sample, t, slant, lon, lat, height, incidence, elevation)
-    return Product(
+    return RawProduct(
         passage,
         part,
         tuple(GridPoint(*(v.item() for v in row)) for row in zip(*columns, strict=True)),
@@ -163,7 +163,7 @@ def _iso(moment: datetime) -> str:
 
 
 def write_metadata(
-    root: Path, product: Product, tables: Luts, sums: dict[str, tuple[float, float]]
+    root: Path, product: RawProduct, tables: Luts, sums: dict[str, tuple[float, float]]
 ) -> None:
     """Write annotation, calibration, noise and manifest of a product whose images are there.
 
@@ -223,7 +223,7 @@ def _file(root: Path, kind: str, path: str, stem: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _facts(product: Product, tables: Luts) -> dict[str, Any]:
+def _facts(product: RawProduct, tables: Luts) -> dict[str, Any]:
     passage, part = product.passage, product.part
     item, orbit = passage.item, passage.orbit
     begin, end = (float(passage.time(np.array(k))) for k in (part.first, part.last - 1))
@@ -267,7 +267,7 @@ def _heading(passage: Passage, t: float) -> float:
     return math.degrees(math.atan2((lon[1] - lon[0]) * math.cos(lat.mean()), lat[1] - lat[0]))
 
 
-def _states(product: Product, begin: float, end: float) -> list[dict[str, Any]]:
+def _states(product: RawProduct, begin: float, end: float) -> list[dict[str, Any]]:
     t = np.arange(
         math.floor(begin) - _STATE_MARGIN, math.ceil(end) + _STATE_MARGIN + 1, _STATE_STEP
     ).astype(float)
@@ -279,7 +279,7 @@ def _states(product: Product, begin: float, end: float) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _fm_rates(product: Product, seconds: list[int]) -> list[dict[str, str]]:
+def _fm_rates(product: RawProduct, seconds: list[int]) -> list[dict[str, str]]:
     """Doppler rate over slant range time, a parabola. Source: −2 v²/(λ R) with v² ≈ 7.1²."""
     passage = product.passage
     slant = np.linspace(passage.near, passage.slant_end, 50)
@@ -292,7 +292,7 @@ def _fm_rates(product: Product, seconds: list[int]) -> list[dict[str, str]]:
     return [{"time": _iso(product.moment(t)), "polynomial": text} for t in seconds]
 
 
-def _points(product: Product) -> list[dict[str, Any]]:
+def _points(product: RawProduct) -> list[dict[str, Any]]:
     return [
         {"time": _iso(product.moment(p.seconds)), "slant_time": _sci(2 * p.slant / LIGHT),
          "line": p.line, "sample": p.sample, "lat": _sci(p.lat), "lon": _sci(p.lon),
@@ -302,7 +302,7 @@ def _points(product: Product) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _conversions(product: Product, begin: float, end: float) -> list[dict[str, str]]:
+def _conversions(product: RawProduct, begin: float, end: float) -> list[dict[str, str]]:
     times, forth, back = product.passage.conversions
     near = product.passage.near
     return [
@@ -313,7 +313,7 @@ def _conversions(product: Product, begin: float, end: float) -> list[dict[str, s
     ]  # fmt: skip
 
 
-def _tables(product: Product, tables: Luts) -> dict[str, Any]:
+def _tables(product: RawProduct, tables: Luts) -> dict[str, Any]:
     passage, first = product.passage, product.part.first
 
     def moment(line: int) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import exact
-from .passage import Passage, Slice
+from .passage import Passage, ProductSlice
 
 Floats = NDArray[np.float64]
 
@@ -54,7 +54,7 @@ class Luts:
     bounds: tuple[tuple[str, int, int], ...]
 
 
-def luts(passage: Passage, part: Slice) -> Luts:
+def luts(passage: Passage, part: ProductSlice) -> Luts:
     """The tables of a slice."""
     samples = np.append(np.arange(0, passage.samples - 1, LUT_SAMPLES), passage.samples - 1)
     seconds = np.arange(math.ceil(part.lines * passage.interval) + 2.0)
@@ -93,7 +93,7 @@ def _noise(passage: Passage, t: Floats, samples: NDArray[np.int64]) -> Floats:
 
 
 def noise_plane(
-    tables: Luts, part: Slice, line0: int, sample0: int, rows: int, cols: int
+    tables: Luts, part: ProductSlice, line0: int, sample0: int, rows: int, cols: int
 ) -> NDArray[np.float32]:
     """Noise power of a block in DN²: (rows, cols) float32.
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ..compiled import kernel
 from ..grid import GEOGRAPHIC, transformer
 from .facts import covers
-from .parcels import Features, Ways, blob, lay_out
+from .parcels import LandFeatures, Ways, blob, lay_out
 from .relief import MainRiver, Relief, main_river, make_relief
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Landscape:
     """How far from the origin products show it, in metres."""
     relief: Relief
     river: MainRiver
-    features: Features
+    features: LandFeatures
     tracks: NDArray[np.object_]
     """Dirt tracks (polygons): seen by the optical sensor, in no map."""
     ways: Ways
@@ -154,7 +154,7 @@ def _burn(landscape: Landscape, geobox: GeoBox, group: int, numbered: bool) -> N
 
 
 def feature_numbers(landscape: Landscape, geobox: GeoBox) -> NDArray[np.int32]:
-    """Which feature lies at each pixel's centre: (y, x) int32, indices into `Features`."""
+    """Which feature lies at each pixel's centre: (y, x) int32, indices into `LandFeatures`."""
     return _burn(landscape, geobox, 0, numbered=True)
 
 

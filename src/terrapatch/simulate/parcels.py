@@ -38,7 +38,7 @@ Bounds = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
-class Features:
+class LandFeatures:
     """Polygons in the order in which they are laid, and what each is like."""
 
     geometry: NDArray[np.object_]
@@ -62,7 +62,7 @@ class Ways:
     """(m,) dirt tracks, straight lines."""
 
 
-class Layers:
+class Pile:
     """Features as they are laid, one over the other."""
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ def lay_out(
     river: MainRiver,
     seed: int,
     impulses: NDArray[np.float64],
-) -> tuple[Features, NDArray[np.object_], Ways]:
+) -> tuple[LandFeatures, NDArray[np.object_], Ways]:
     """Lay out a landscape.
 
     Args:
@@ -101,9 +101,9 @@ def lay_out(
     """
     import shapely
 
-    layers, over = Layers(), Layers()
+    pile, over = Pile(), Pile()
     left, bottom, right, top = bounds
-    layers.lay("savanna", shapely.box(left - 9e3, bottom - 9e3, right + 9e3, top + 9e3))
+    pile.lay("savanna", shapely.box(left - 9e3, bottom - 9e3, right + 9e3, top + 9e3))
     tracks: list[BaseGeometry] = []
     columns = range(math.floor(left / SIDE_M) - 1, math.ceil(right / SIDE_M) + 1)
     lines = range(math.floor(bottom / SIDE_M) - 1, math.ceil(top / SIDE_M) + 1)
@@ -112,28 +112,28 @@ def lay_out(
             quad = district_outline(i, j, seed)
             kind = district_kind(i, j, seed)
             rng = np.random.default_rng((seed, 1, i + 10**6, j + 10**6))
-            _parcels(layers, quad, kind, rng)
+            _parcels(pile, quad, kind, rng)
             _details(over, quad, kind, rng, remote=_remote(i, j))
             tracks += [shapely.LineString(quad[[0, k]]) for k in (1, 3) if rng.random() < 0.6]
-    _streams(layers, courses, seed)
-    _river_banks(layers, river, bounds)
-    layers.geometry += over.geometry
-    layers.cover += over.cover
-    _water(layers, courses, river, bounds, seed)
-    roads, ranks = _roads(layers, bounds, seed)
+    _streams(pile, courses, seed)
+    _river_banks(pile, river, bounds)
+    pile.geometry += over.geometry
+    pile.cover += over.cover
+    _water(pile, courses, river, bounds, seed)
+    roads, ranks = _roads(pile, bounds, seed)
     for place in impulses:
         point = shapely.Point(place)
-        layers.lay("basin", point.buffer(IMPULSE_PAD_M, 64))
-        layers.lay("target", point.buffer(IMPULSE_DISC_M, 64))
+        pile.lay("basin", point.buffer(IMPULSE_PAD_M, 64))
+        pile.lay("target", point.buffer(IMPULSE_DISC_M, 64))
     ways = Ways(np.array(roads, object), np.array(ranks, np.int64), np.array(tracks, object))
-    return _features(layers, seed), shapely.buffer(tracks, 5.0, cap_style="flat"), ways
+    return _features(pile, seed), shapely.buffer(tracks, 5.0, cap_style="flat"), ways
 
 
-def _features(layers: Layers, seed: int) -> Features:
+def _features(pile: Pile, seed: int) -> LandFeatures:
     """Give every polygon its traits; they follow its place, not its number."""
     import shapely
 
-    geometry = np.array(layers.geometry, object)
+    geometry = np.array(pile.geometry, object)
     anchor = shapely.get_coordinates(shapely.centroid(geometry)).round(1)
     traits = np.empty((geometry.size, 4), np.float32)
     for number, (x, y) in enumerate(anchor):
@@ -142,7 +142,7 @@ def _features(layers: Layers, seed: int) -> Features:
     # Sandiness is a matter of the region first, of the parcel second.
     region = fractal_field(anchor[:, 0], anchor[:, 1], 5_000.0, 3, seed + 60)
     traits[:, 2] = np.clip(0.5 + 0.7 * region + 0.5 * (traits[:, 2] - 0.5), 0, 1)
-    return Features(geometry, np.array(layers.cover), traits)
+    return LandFeatures(geometry, np.array(pile.cover), traits)
 
 
 def _lattice_point(i: int, j: int, seed: int) -> NDArray[np.float64]:
@@ -183,7 +183,7 @@ def _area(quad: NDArray[np.float64]) -> float:
     return 0.5 * abs(float((x * np.roll(y, -1)).sum() - (y * np.roll(x, -1)).sum()))
 
 
-def _parcels(layers: Layers, quad: NDArray[np.float64], kind: District, rng: Generator) -> None:
+def _parcels(pile: Pile, quad: NDArray[np.float64], kind: District, rng: Generator) -> None:
     import shapely
 
     todo, done = [quad], []
@@ -207,7 +207,7 @@ def _parcels(layers: Layers, quad: NDArray[np.float64], kind: District, rng: Gen
     steps = (rng.permutation(len(done)) + rng.random()) / len(done)
     uses = np.searchsorted(np.cumsum(kind.shares), steps, side="right")
     for piece, use in zip(done, uses, strict=True):
-        layers.lay(kind.uses[min(int(use), len(kind.uses) - 1)], shapely.Polygon(piece))
+        pile.lay(kind.uses[min(int(use), len(kind.uses) - 1)], shapely.Polygon(piece))
 
 
 def blob(centre: NDArray[np.float64], radius: float, rng: Generator) -> BaseGeometry:
@@ -229,14 +229,14 @@ def _inside(quad: NDArray[np.float64], rng: Generator, rim: float = 0.18) -> NDA
 
 
 def _details(
-    layers: Layers, quad: NDArray[np.float64], kind: District, rng: Generator, *, remote: bool
+    pile: Pile, quad: NDArray[np.float64], kind: District, rng: Generator, *, remote: bool
 ) -> None:
     """What stands or grows inside a district besides its parcels."""
     import shapely
 
     def blobs(cover: str, count: float, low: float, high: float) -> None:
         for _ in range(int(count + rng.random())):
-            layers.lay(cover, blob(_inside(quad, rng), rng.uniform(low, high), rng))
+            pile.lay(cover, blob(_inside(quad, rng), rng.uniform(low, high), rng))
 
     name = kind.name
     if name == "ranch":
@@ -247,22 +247,22 @@ def _details(
         blobs("cleared", 1, 150, 330)
     if name in ("forest", "savanna") and (not remote or rng.random() < 0.12):
         place, radius = _inside(quad, rng, 0.3), rng.uniform(190, 310)
-        layers.lay("mine", blob(place, radius, rng))
+        pile.lay("mine", blob(place, radius, rng))
         pond = place + rng.uniform(-0.45, 0.45, 2) * radius
-        layers.lay("tailings", blob(pond, 0.3 * radius, rng))
+        pile.lay("tailings", blob(pond, 0.3 * radius, rng))
     if name == "savanna":
         blobs("outcrop", 2, 110, 260)
     if name == "crops":
         pivot = shapely.Point(_inside(quad, rng, 0.3)).buffer(rng.uniform(320, 470), 32)
-        layers.lay("pivot", pivot)
+        pile.lay("pivot", pivot)
     if name == "smallholders":
         radius = rng.uniform(430, 640) * (rng.uniform(0.3, 1.4) if remote else 1.0)
         town = blob(_inside(quad, rng, 0.42), radius, rng)
-        layers.lay("town", town)
+        pile.lay("town", town)
         blobs("town", 1, 110, 190)
     if name in ("crops", "cane", "plantation", "ranch"):
         for _ in range(int(1.2 + rng.random())):
-            layers.lay("farmstead", _yard(_inside(quad, rng), rng))
+            pile.lay("farmstead", _yard(_inside(quad, rng), rng))
 
 
 def _yard(place: NDArray[np.float64], rng: Generator) -> BaseGeometry:
@@ -272,14 +272,14 @@ def _yard(place: NDArray[np.float64], rng: Generator) -> BaseGeometry:
     return affinity.rotate(box(*(place - half), *(place + half)), rng.uniform(0, 180))
 
 
-def _streams(layers: Layers, courses: list[Course], seed: int) -> None:
+def _streams(pile: Pile, courses: list[Course], seed: int) -> None:
     """Gallery forest along streams, where it was left standing."""
     for course in courses:
         x, y = course.points[len(course.points) // 2]
         rng = np.random.default_rng((seed, 5, abs(int(x)), abs(int(y))))
         if rng.random() < 0.8:
             width = min(32 + 22 * math.sqrt(course.km2) * rng.uniform(0.7, 1.3), 170)
-            layers.lay("gallery", _ribbon(course.points, width, 0.45, seed + 71))
+            pile.lay("gallery", _ribbon(course.points, width, 0.45, seed + 71))
 
 
 def _ribbon(points: NDArray[np.float64], half_width: float, vary: float, seed: int) -> BaseGeometry:
@@ -293,44 +293,42 @@ def _ribbon(points: NDArray[np.float64], half_width: float, vary: float, seed: i
     return shapely.unary_union(shapely.buffer(pieces, widths[list(starts)], quad_segs=4))
 
 
-def _river_banks(layers: Layers, river: MainRiver, bounds: Bounds) -> None:
+def _river_banks(pile: Pile, river: MainRiver, bounds: Bounds) -> None:
     import shapely
 
     ribbon = _ribbon(river.line(_reach(bounds)), 250.0, 0.3, river.seed + 71)
-    layers.lay("gallery", ribbon.intersection(shapely.box(*bounds)))
+    pile.lay("gallery", ribbon.intersection(shapely.box(*bounds)))
 
 
 def _reach(bounds: Bounds) -> float:
     return 1.5 * max(abs(b) for b in bounds)
 
 
-def _water(
-    layers: Layers, courses: list[Course], river: MainRiver, bounds: Bounds, seed: int
-) -> None:
+def _water(pile: Pile, courses: list[Course], river: MainRiver, bounds: Bounds, seed: int) -> None:
     """Main river with its beaches, streams wide enough to be seen, reservoirs."""
     import shapely
 
     points = river.line(_reach(bounds))
     ribbon = _ribbon(points, RIVER_HALF_WIDTH_M, 0.3, seed + 70)
-    layers.lay("river", ribbon.intersection(shapely.box(*bounds)))
+    pile.lay("river", ribbon.intersection(shapely.box(*bounds)))
     rng = np.random.default_rng((seed, 6))
     for k in range(20, len(points) - 20, 45):
         ahead = points[k + 3] - points[k - 3]
         beside = np.array([-ahead[1], ahead[0]]) / exact.norm(ahead) * rng.choice([-1, 1])
         bar = blob(points[k] + beside * RIVER_HALF_WIDTH_M, rng.uniform(60, 120), rng)
-        layers.lay("sand", bar)
+        pile.lay("sand", bar)
     for course in courses:
         if course.km2 > 14:
             half = 1.5 * math.sqrt(course.km2)
-            layers.lay("river", shapely.LineString(course.points).buffer(half, 4))
+            pile.lay("river", shapely.LineString(course.points).buffer(half, 4))
         x, y = course.points[len(course.points) // 2]
         dam = np.random.default_rng((seed, 7, abs(int(x)), abs(int(y))))
         if 0.6 < course.km2 < 14 and dam.random() < 0.16:
-            layers.lay("lake", blob(np.array([x, y]), dam.uniform(60, 170), dam))
+            pile.lay("lake", blob(np.array([x, y]), dam.uniform(60, 170), dam))
 
 
 def _roads(
-    layers: Layers, bounds: Bounds, seed: int
+    pile: Pile, bounds: Bounds, seed: int
 ) -> tuple[list[BaseGeometry], list[int]]:  # fmt: skip
     """Roads from town to town, over the rivers; returns their lines and chains, see `Ways`."""
     import shapely
@@ -352,7 +350,7 @@ def _roads(
                 points = points + 420 * np.sin(np.pi * t) * bend
                 lines.append(shapely.LineString(points))
                 ranks.append(rank)
-                layers.lay("road", lines[-1].buffer(13.0, 4))
+                pile.lay("road", lines[-1].buffer(13.0, 4))
     return lines, ranks
 
 

@@ -211,7 +211,7 @@ def orbit_over(
 
 
 @dataclass(frozen=True)
-class Slice:
+class ProductSlice:
     """One product of a datatake: lines [first, last) of it, all samples."""
 
     number: int
@@ -250,9 +250,9 @@ class Passage:
         return self.item.start + timedelta(seconds=SLICE_SECONDS)
 
     @property
-    def slices(self) -> tuple[Slice, Slice]:
+    def slices(self) -> tuple[ProductSlice, ProductSlice]:
         """The two products."""
-        return Slice(1, self.first, 0), Slice(2, 0, self.last)
+        return ProductSlice(1, self.first, 0), ProductSlice(2, 0, self.last)
 
     @cached_property
     def conversions(self) -> tuple[Floats, Floats, Floats]:

@@ -44,7 +44,7 @@ STRIP_PX = 256
 
 
 @dataclass(frozen=True)
-class Scene:
+class GeocodedPass:
     """One pass on its grid."""
 
     item: Pass1
@@ -130,7 +130,7 @@ def speckle(row0: int, col0: int, rows: int, cols: int, seed: int) -> NDArray[np
 
 
 def write_scene(
-    folder: Path, landscape: Landscape, scene: Scene, north: bool
+    folder: Path, landscape: Landscape, scene: GeocodedPass, north: bool
 ) -> BaseGeometry | None:
     """Write a pass as one GeoTIFF a polarisation.
 

@@ -223,7 +223,7 @@ def classify(reflectance: NDArray[np.float32], haze: NDArray[np.float32]) -> NDA
 
 
 @dataclass(frozen=True, eq=False)
-class Pixels:
+class Rendered:
     """All rasters of a datatake over a tile, DN without offset."""
 
     bands: dict[str, NDArray[np.uint16]]
@@ -235,7 +235,7 @@ class Pixels:
     """(3, y, x) true colour at 60 m."""
 
 
-def render(datatake: Datatake, geobox: GeoBox, threads: int = 1) -> Pixels:
+def render(datatake: Datatake, geobox: GeoBox, threads: int = 1) -> Rendered:
     """Make all rasters of a datatake over (a crop of) a tile, strip by strip.
 
     Args:
@@ -250,7 +250,7 @@ def render(datatake: Datatake, geobox: GeoBox, threads: int = 1) -> Pixels:
         for band in names
     }
     classes = np.empty((height // 2, width // 2), np.uint8)
-    pixels = Pixels(
+    pixels = Rendered(
         bands, classes, np.empty_like(classes), np.empty((3, height // 6, width // 6), np.uint8)
     )
     feature_numbers(datatake.landscape, geobox[:1, :1])  # fills the cache before threads ask it
@@ -261,7 +261,7 @@ def render(datatake: Datatake, geobox: GeoBox, threads: int = 1) -> Pixels:
     return pixels
 
 
-def _strip(datatake: Datatake, geobox: GeoBox, top: int, pixels: Pixels) -> None:
+def _strip(datatake: Datatake, geobox: GeoBox, top: int, pixels: Rendered) -> None:
     """Make the rows of a strip and put them in their places."""
     strip = geobox[top : min(top + STRIP_PX, geobox.shape[0]), :]
     rows = {r: slice(top * 10 // r, (top + strip.shape[0]) * 10 // r) for r in RESOLUTIONS}
@@ -280,7 +280,7 @@ def _strip(datatake: Datatake, geobox: GeoBox, top: int, pixels: Pixels) -> None
 
 
 def write_product(
-    folder: Path, product: Product, pixels: Pixels, footprint: BaseGeometry, threads: int
+    folder: Path, product: Product, pixels: Rendered, footprint: BaseGeometry, threads: int
 ) -> Content:
     """Write a product in the SAFE form.
 
@@ -322,7 +322,7 @@ def _mask_kind(path: str) -> str:
     return "_".join(Path(path).name.split("_")[:2])
 
 
-def _files(product: Product, pixels: Pixels) -> tuple[list[Raster], list[Raster]]:
+def _files(product: Product, pixels: Rendered) -> tuple[list[Raster], list[Raster]]:
     """Images and quality masks of a product, bands without offset."""
     images: list[Raster] = [
         (product.image(band, resolution), pixels.bands[band], resolution)

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..tables import write_json
 from .facts import rows
-from .grd_metadata import Product as RawProduct
+from .grd_metadata import RawProduct
 from .safe_metadata import CONTENT, Content, Product
-from .sentinel1 import POLARISATIONS, Scene
+from .sentinel1 import POLARISATIONS, GeocodedPass
 from .sentinel2 import RESOLUTIONS
 from .sky import earth_sun_correction
 
@@ -221,7 +221,7 @@ def grd_item(product: RawProduct) -> Item:
     return _item(name, "sentinel-1-grd", product.footprint, [SAR, SAT], properties, assets)
 
 
-def sentinel1_item(scene: Scene, footprint: BaseGeometry) -> Item:
+def sentinel1_item(scene: GeocodedPass, footprint: BaseGeometry) -> Item:
     """Item of a Sentinel-1 pass that lies in `sentinel1/`."""
     item = scene.item
     assets = {

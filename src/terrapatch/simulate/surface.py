@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,29 +87,70 @@ def _cells(x: float, y: float, seed: int) -> float:
     return 2 * hash01(i, j, seed + 14) - 1
 
 
+class _Seen(NamedTuple):
+    """Places that are looked at, and what lies there."""
+
+    x: NDArray[np.float64]
+    """(y, x) metres on the plane, as `y`."""
+    y: NDArray[np.float64]
+    number: NDArray[np.int32]
+    """(y, x) feature."""
+    cover: NDArray[np.int64]
+    """(feature,) cover, as the next two."""
+    traits: NDArray[np.float32]
+    green: NDArray[np.float32]
+    seed: int
+
+
+class _Covers(NamedTuple):
+    """What each cover is like."""
+
+    look: NDArray[np.float32]
+    """Spectra, or backscatter in dB."""
+    grain: NDArray[np.float32]
+    cells: NDArray[np.float32]
+    partner: NDArray[np.int64]
+    lean: NDArray[np.float32]
+
+
+class _Light(NamedTuple):
+    """Slopes of the ground and the sun on them."""
+
+    lattice: tuple[float, float, float]
+    """First x and y, and the distance between nodes."""
+    slope_x: NDArray[np.float32]
+    slope_y: NDArray[np.float32]
+    sun: tuple[float, float]
+    """Tangent of the zenith angle, east and north."""
+
+
+@kernel
+def _lit(px: float, py: float, light: _Light) -> float:
+    """Brightness of a slope. Source: cosine law, weakened as C-correction is."""
+    (x0, y0, step), slope_x, slope_y, sun = light
+    u = min(max((px - x0) / step, 0.0), slope_x.shape[1] - 1.001)
+    v = min(max((py - y0) / step, 0.0), slope_x.shape[0] - 1.001)
+    i, j = int(v), int(u)
+    v -= i
+    u -= j
+    sx = (slope_x[i, j] * (1 - u) + slope_x[i, j + 1] * u) * (1 - v)
+    sx += (slope_x[i + 1, j] * (1 - u) + slope_x[i + 1, j + 1] * u) * v
+    sy = (slope_y[i, j] * (1 - u) + slope_y[i, j + 1] * u) * (1 - v)
+    sy += (slope_y[i + 1, j] * (1 - u) + slope_y[i + 1, j + 1] * u) * v
+    return min(max(1.0 - 0.8 * (sx * sun[0] + sy * sun[1]), 0.5), 1.5)
+
+
 @kernel
 def _optical(
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    number: NDArray[np.int32],
+    seen: _Seen,
     track: NDArray[np.bool_],
-    cover: NDArray[np.int64],
-    traits: NDArray[np.float32],
-    green: NDArray[np.float32],
-    spectra: NDArray[np.float32],
-    grain: NDArray[np.float32],
-    cells: NDArray[np.float32],
-    partner: NDArray[np.int64],
-    lean: NDArray[np.float32],
-    lattice: tuple[float, float, float],
-    slope_x: NDArray[np.float32],
-    slope_y: NDArray[np.float32],
-    sun: tuple[float, float],
-    seed: int,
+    covers: _Covers,
+    light: _Light,
     out: NDArray[np.float32],
 ) -> None:
     bands = out.shape[0]
-    x0, y0, step = lattice
+    x, y, number, cover, traits, green, seed = seen
+    spectra, grain, cells, partner, lean = covers
     for r in range(x.shape[0]):
         for c in range(x.shape[1]):
             px, py = x[r, c], y[r, c]
@@ -129,17 +170,7 @@ def _optical(
             if track[r, c]:
                 wood *= 0.3
                 g *= 0.35
-            # Slopes towards the sun are brighter. Source: cosine law, weakened as C-correction is.
-            u = min(max((px - x0) / step, 0.0), slope_x.shape[1] - 1.001)
-            v = min(max((py - y0) / step, 0.0), slope_x.shape[0] - 1.001)
-            i, j = int(v), int(u)
-            v -= i
-            u -= j
-            sx = (slope_x[i, j] * (1 - u) + slope_x[i, j + 1] * u) * (1 - v)
-            sx += (slope_x[i + 1, j] * (1 - u) + slope_x[i + 1, j + 1] * u) * v
-            sy = (slope_y[i, j] * (1 - u) + slope_y[i, j + 1] * u) * (1 - v)
-            sy += (slope_y[i + 1, j] * (1 - u) + slope_y[i + 1, j + 1] * u) * v
-            light = min(max(1.0 - 0.8 * (sx * sun[0] + sy * sun[1]), 0.5), 1.5)
+            lit = _lit(px, py, light)
             for b in range(bands):
                 own = g * spectra[kind, 0, b]
                 own += (1 - g) * ((1 - pale) * spectra[kind, 1, b] + pale * spectra[kind, 2, b])
@@ -147,7 +178,7 @@ def _optical(
                     h = 0.5 * (g + 0.8)
                     mixed = h * spectra[other, 0, b] + (1 - h) * spectra[other, 1, b]
                     own = (1 - wood) * own + wood * mixed
-                out[b, r, c] = own * tone * light
+                out[b, r, c] = own * tone * lit
 
 
 def optical_ground(
@@ -177,11 +208,11 @@ def optical_ground(
     out = np.empty((table.spectra.shape[2], *x.shape), np.float32)
     zenith, azimuth = math.radians(min(sun[0], 75.0)), math.radians(sun[1])
     tilt = (math.tan(zenith) * math.sin(azimuth), math.tan(zenith) * math.cos(azimuth))
+    features = landscape.features
     _optical(
-        x, y, number, track, landscape.features.cover, landscape.features.traits, green,
-        table.spectra, table.grain, table.cells, table.partner, table.lean,
-        (relief.x0, relief.y0, relief.step), relief.slope_x, relief.slope_y, tilt,
-        landscape.seed, out,
+        _Seen(x, y, number, features.cover, features.traits, green, landscape.seed), track,
+        _Covers(table.spectra, table.grain, table.cells, table.partner, table.lean),
+        _Light((relief.x0, relief.y0, relief.step), relief.slope_x, relief.slope_y, tilt), out,
     )  # fmt: skip
     bright = impulse_response(landscape, x, y)
     if bright is not None:
@@ -203,22 +234,9 @@ def impulse_response(
 
 
 @kernel
-def _radar(
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    number: NDArray[np.int32],
-    cover: NDArray[np.int64],
-    traits: NDArray[np.float32],
-    green: NDArray[np.float32],
-    levels: NDArray[np.float32],
-    grain: NDArray[np.float32],
-    cells: NDArray[np.float32],
-    partner: NDArray[np.int64],
-    lean: NDArray[np.float32],
-    seed: int,
-    wet: float,
-    out: NDArray[np.float32],
-) -> None:
+def _radar(seen: _Seen, covers: _Covers, wet: float, out: NDArray[np.float32]) -> None:
+    x, y, number, cover, traits, green, seed = seen
+    levels, grain, cells, partner, lean = covers
     for r in range(x.shape[0]):
         for c in range(x.shape[1]):
             px, py = x[r, c], y[r, c]
@@ -259,9 +277,10 @@ def radar_ground(
     """
     table = covers()
     out = np.empty((2, *x.shape), np.float32)
+    features = landscape.features
     _radar(
-        x, y, number, landscape.features.cover, landscape.features.traits, green,
-        table.backscatter, table.sar_grain, table.cells, table.partner, table.lean,
-        landscape.seed, wet_db, out,
+        _Seen(x, y, number, features.cover, features.traits, green, landscape.seed),
+        _Covers(table.backscatter, table.sar_grain, table.cells, table.partner, table.lean),
+        wet_db, out,
     )  # fmt: skip
     return out

@@ -22,7 +22,7 @@ from .. import rasters
 from ..grid import GEOGRAPHIC
 from .facts import rows
 from .safe_metadata import Product, sun_angles, template
-from .sentinel2 import RESOLUTIONS, Pixels, percent_of
+from .sentinel2 import RESOLUTIONS, Rendered, percent_of
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -84,7 +84,7 @@ def ground_mask(classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(bits, np.uint8)
 
 
-def masks_of(pixels: Pixels) -> dict[tuple[str, str], NDArray[np.uint8]]:
+def masks_of(pixels: Rendered) -> dict[tuple[str, str], NDArray[np.uint8]]:
     """All masks by kind and group, (y, x) uint8. EDG is 1 where nothing was seen."""
     found = {}
     for kind, mask in (("CLM", cloud_mask(pixels.classes)), ("MG2", ground_mask(pixels.classes))):
@@ -95,7 +95,7 @@ def masks_of(pixels: Pixels) -> dict[tuple[str, str], NDArray[np.uint8]]:
     return found
 
 
-def write_product(folder: Path, product: Product, pixels: Pixels, threads: int) -> Path:
+def write_product(folder: Path, product: Product, pixels: Rendered, threads: int) -> Path:
     """Write a product.
 
     Args:
@@ -133,7 +133,7 @@ def write_product(folder: Path, product: Product, pixels: Pixels, threads: int) 
     return root
 
 
-def _facts(product: Product, pixels: Pixels) -> dict[str, Any]:
+def _facts(product: Product, pixels: Rendered) -> dict[str, Any]:
     from pyproj import Transformer
 
     geobox, name = product.geobox, name_of(product)

@@ -4,8 +4,8 @@
 Laws:
 1. A block goes to one split, whole. No patch of a split is nearer than the buffer to a patch of
    another: test patches all stay, validation patches give way to them, train patches to both.
-2. Blocks are dealt so that the splits *after* exclusion have the wanted sizes, and that each
-   class (rare ones foremost) and, in large areas, each region has its share in each. The dealing
+2. Blocks are assigned so that the splits *after* exclusion have the wanted sizes, and that each
+   class (rare ones foremost) and, in large areas, each region has its share in each. The assignment
    is seeded and does not depend on the order of the patches.
 """
 
@@ -21,13 +21,11 @@ import shapely
 from numpy.typing import NDArray
 
 from ..errors import IncompleteError
+from ..results import SPLITS
 from .distance import pairs_within
 
-SPLITS = ("train", "val", "test")
-"""In the order of precedence: of two patches too near to each other the later one stays."""
-
 TRIALS = 3_000
-"""How many dealings are judged: seconds for 30,000 patches."""
+"""How many assignments are judged: seconds for 30,000 patches."""
 
 REGION_BLOCKS = 25
 """Blocks in a region: enough that a split of a tenth can have two of them."""
@@ -37,7 +35,7 @@ _OUT = -1
 
 
 @dataclass(frozen=True)
-class Blocks:
+class BlockLayout:
     """Square blocks over the extent of a dataset."""
 
     number: NDArray[np.int64]
@@ -50,7 +48,7 @@ class Blocks:
     """(patch,) number of the region: the extent in n × n parts of about REGION_BLOCKS blocks."""
 
 
-def lay_blocks(outlines: NDArray[Any], block_m: float) -> Blocks:
+def lay_blocks(outlines: NDArray[Any], block_m: float) -> BlockLayout:
     """Assign patches to blocks by their centres.
 
     The blocks lie symmetrically over the extent, so that those at its margins are equally cut.
@@ -71,14 +69,14 @@ def lay_blocks(outlines: NDArray[Any], block_m: float) -> Blocks:
     names, number = np.unique(texts, return_inverse=True)
     parts = max(1, math.isqrt(len(names) // REGION_BLOCKS))
     region = (row * parts // count[1]) * parts + col * parts // count[0]
-    return Blocks(
+    return BlockLayout(
         number.astype(np.int64), names.tolist(), (float(right - left), float(top - bottom)), region
     )
 
 
 @dataclass(frozen=True)
-class Board:
-    """All that a dealing is judged by."""
+class Criteria:
+    """All that an assignment is judged by."""
 
     block: NDArray[np.int64]
     """(patch,) number of the patch's block."""
@@ -102,10 +100,10 @@ class Board:
         return np.flatnonzero(self.fractions > 0).tolist()
 
 
-def settle(board: Board, dealt: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Split of each patch after exclusion: (block,) dealt splits → (patch,), -1 for excluded."""
-    split = dealt[board.block]
-    left, right = board.pairs
+def without_near(criteria: Criteria, assigned: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Split of each patch after exclusion: (block,) assigned splits → (patch,), -1 for excluded."""
+    split = assigned[criteria.block]
+    left, right = criteria.pairs
     for later in (2, 1):
         # Patches that were excluded before do not push others out.
         hit = left[(split[right] == later) & (split[left] < later)]
@@ -113,12 +111,12 @@ def settle(board: Board, dealt: NDArray[np.int64]) -> NDArray[np.int64]:
     return split
 
 
-def cost(board: Board, split: NDArray[np.int64], spread: NDArray[np.bool_]) -> float:
-    """How far a dealing is from what is wanted; 0 is perfect.
+def cost(criteria: Criteria, split: NDArray[np.int64], spread: NDArray[np.bool_]) -> float:
+    """How far an assignment is from what is wanted; 0 is perfect.
 
     Args:
-        board: the board.
-        split: (patch,) from `settle`.
+        criteria: the criteria.
+        split: (patch,) from `without_near`.
         spread: (class,) classes that occur in enough blocks to be in every split.
 
     Returns:
@@ -126,13 +124,13 @@ def cost(board: Board, split: NDArray[np.int64], spread: NDArray[np.bool_]) -> f
         + the same of the regions' + share of excluded patches + share of (class, split) that
         miss + 10 per empty split.
     """
-    wanted = board.wanted
-    share = board.fractions[wanted]
+    wanted = criteria.wanted
+    share = criteria.fractions[wanted]
     members = split == np.array(wanted)[:, None]
     sizes = members.sum(axis=1)
     kept = max(1, int(sizes.sum()))
     pixels, patches = (
-        members.astype(np.float64) @ amounts for amounts in (board.classes, board.regions)
+        members.astype(np.float64) @ amounts for amounts in (criteria.classes, criteria.regions)
     )
     size_error = float((((sizes / kept) - share) ** 2 / share).sum())
     uneven = sum(_unevenness(amounts, share) for amounts in (pixels, patches))
@@ -142,95 +140,97 @@ def cost(board: Board, split: NDArray[np.int64], spread: NDArray[np.bool_]) -> f
 
 
 def _unevenness(amounts: NDArray[np.float64], share: NDArray[np.float64]) -> float:
-    """Mean chi-square distance of (split, kind) amounts from the wanted shares."""
+    """Mean chi-square distance of (split, kind) amounts from the wanted shares; 0 without kinds."""
+    if not amounts.shape[1]:
+        return 0.0
     parts = amounts / np.maximum(amounts.sum(axis=0), 1.0)
     return float((((parts - share[:, None]) ** 2) / share[:, None]).sum(axis=0).mean())
 
 
-def deal(board: Board, seed: int) -> NDArray[np.int64]:
-    """Deal blocks to splits: (block,) index into SPLITS.
+def assign(criteria: Criteria, seed: int) -> NDArray[np.int64]:
+    """Assign blocks to splits: (block,) index into SPLITS.
 
-    The first dealing starts with the blocks that hold the largest shares of classes, further
+    The first assignment starts with the blocks that hold the largest shares of classes, further
     ones with seeded orders; each gives a block to the split that lacks most of what it holds.
     Then blocks change their split one by one as long as that lowers `cost`.
     """
     generator = random.Random(seed)  # noqa: S311 (not for secrets)
-    content = _block_content(board)
-    presence = (content[:, 1 : board.classes.shape[1] + 1] > 0).sum(axis=0)
-    spread = presence >= len(board.wanted)
+    content = _block_content(criteria)
+    presence = (content[:, 1 : criteria.classes.shape[1] + 1] > 0).sum(axis=0)
+    spread = presence >= len(criteria.wanted)
     best: tuple[float, NDArray[np.int64]] | None = None
     trials = TRIALS
     for start in range(_STARTS):
-        order = list(range(board.block_count))
+        order = list(range(criteria.block_count))
         generator.shuffle(order)
         if start == 0:
             order.sort(key=lambda block: -content[block].max())
-        dealt = _deal_by_shortage(board, content, order)
-        value, spent = _improve(board, dealt, order, spread, trials)
+        assigned = _assign_by_shortage(criteria, content, order)
+        value, spent = _improve(criteria, assigned, order, spread, trials)
         trials -= spent
         if best is None or value < best[0] - 1e-12:
-            best = value, dealt
+            best = value, assigned
         if trials <= 0:
             break
     assert best is not None
     return best[1]
 
 
-def _block_content(board: Board) -> NDArray[np.float64]:
+def _block_content(criteria: Criteria) -> NDArray[np.float64]:
     """(block, 1 + class + region) each block's share of all patches, of each class and region."""
-    amounts = np.column_stack([np.ones(len(board.block)), board.classes, board.regions])
-    content = np.zeros((board.block_count, amounts.shape[1]))
-    np.add.at(content, board.block, amounts)
+    amounts = np.column_stack([np.ones(len(criteria.block)), criteria.classes, criteria.regions])
+    content = np.zeros((criteria.block_count, amounts.shape[1]))
+    np.add.at(content, criteria.block, amounts)
     return np.asarray(content / content.sum(axis=0))
 
 
-def _deal_by_shortage(
-    board: Board, content: NDArray[np.float64], order: list[int]
+def _assign_by_shortage(
+    criteria: Criteria, content: NDArray[np.float64], order: list[int]
 ) -> NDArray[np.int64]:
-    dealt = np.zeros(board.block_count, np.int64)
-    wanted = np.array(board.wanted)
-    share = board.fractions[wanted]
+    assigned = np.zeros(criteria.block_count, np.int64)
+    wanted = np.array(criteria.wanted)
+    share = criteria.fractions[wanted]
     have = np.zeros((len(wanted), content.shape[1]))
     for block in order:
         lack = (share[:, None] - have) / share[:, None]
         # Of equal needs the larger split's goes first.
         gain = np.round((lack * content[block]).sum(axis=1), 9)
         taker = int(np.lexsort((-share, -gain))[0])
-        dealt[block] = wanted[taker]
+        assigned[block] = wanted[taker]
         have[taker] += content[block]
-    return dealt
+    return assigned
 
 
 def _improve(
-    board: Board,
-    dealt: NDArray[np.int64],
+    criteria: Criteria,
+    assigned: NDArray[np.int64],
     order: list[int],
     spread: NDArray[np.bool_],
     trials: int,
 ) -> tuple[float, int]:
     """Move single blocks, in place, while it helps: final cost and the number of trials."""
-    value = cost(board, settle(board, dealt), spread)
+    value = cost(criteria, without_near(criteria, assigned), spread)
     spent, better = 1, True
     while better and spent < trials:
         better = False
         for block in order:
-            for other in board.wanted:
-                old = int(dealt[block])
+            for other in criteria.wanted:
+                old = int(assigned[block])
                 if other == old or spent >= trials:
                     continue
-                dealt[block] = other
-                changed = cost(board, settle(board, dealt), spread)
+                assigned[block] = other
+                changed = cost(criteria, without_near(criteria, assigned), spread)
                 spent += 1
                 if changed < value - 1e-12:
                     value, better = changed, True
                 else:
-                    dealt[block] = old
+                    assigned[block] = old
     return value, spent
 
 
 def block_split(
     outlines: NDArray[Any],
-    blocks: Blocks,
+    blocks: BlockLayout,
     kept: NDArray[np.bool_],
     classes: NDArray[np.float64],
     *,
@@ -249,7 +249,7 @@ def block_split(
         fractions: wanted shares of train, val, test.
         buffer_m: patches of two splits are at least so far apart, in metres …
         tolerance: … but for so much, in metres.
-        seed: of the dealing.
+        seed: of the assignment.
 
     Returns:
         (patch,) index into SPLITS; -1 for patches excluded by the buffer or not kept.
@@ -271,15 +271,15 @@ def block_split(
         apart &= False
     amounts = classes[kept]
     regions = np.eye(int(blocks.region.max()) + 1)[blocks.region[kept]]
-    board = Board(
+    criteria = Criteria(
         number.astype(np.int64),
         (left[apart], right[apart]),
         amounts[:, amounts.sum(axis=0) > 0],
         regions[:, regions.any(axis=0)],
         np.array(fractions),
     )
-    split = settle(board, deal(board, seed))
-    empty = [SPLITS[name] for name in board.wanted if not (split == name).any()]
+    split = without_near(criteria, assign(criteria, seed))
+    empty = [SPLITS[name] for name in criteria.wanted if not (split == name).any()]
     if empty:
         raise IncompleteError(
             f"splits: no patch is left for {', '.join(empty)}: {len(used)} blocks over "

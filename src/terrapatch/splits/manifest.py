@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 
 from ..dates import join_dates
 from ..errors import IncompleteError, StorageError
-from ..recipe import read_settings
+from ..legend import load_legend
+from ..recipe import StageSettings, read_settings
+from ..results import SPLITS
 from ..sections import SplitsSettings
 from ..tables import read_geoparquet, write_geoparquet, write_json
-from .blocks import SPLITS, Blocks, block_split, lay_blocks
+from .blocks import BlockLayout, block_split, lay_blocks
 from .distance import leakage, metric_outlines, tolerance_m
 from .overlap import drop_overlaps
 from .published import PUBLISHED_SHARES, published_split
@@ -124,7 +126,8 @@ def splits(
         IncompleteError: no complete patch, too few blocks, or an empty split.
         StorageError: the tables do not belong together.
     """
-    wanted = read_settings(settings).splits
+    given = read_settings(settings)
+    wanted = given.splits
     table = join_units(patches)
     refuse_empty(table)
     drop_overlaps(table, wanted.overlap, wanted.tile_priority)
@@ -132,7 +135,7 @@ def splits(
     touch_m = tolerance_m(outlines, int(table["size_px"].iloc[0]))
     kept = table["kept"].to_numpy(bool)
     blocks = lay_blocks(outlines, wanted.block_m)
-    ids, classes = table["patch_id"].to_numpy(object), _finest_counts(table)
+    ids, classes = table["patch_id"].to_numpy(object), _finest_counts(table, given)
     methods: dict[str, Callable[[], NDArray[Any]]] = {
         "blocks": lambda: _by_blocks(
             outlines, blocks, kept, classes, settings=wanted, touch_m=touch_m
@@ -153,11 +156,11 @@ def splits(
         if method == wanted.method:
             split = found
     names = np.array(blocks.names, object)[blocks.number]
-    given = np.array([name is not None for name in split])
+    inside = np.array([name is not None for name in split])
     geometry = table.pop("geometry")
     table["split"] = split
     table["block"] = names if wanted.method == "blocks" else None
-    table["split_reason"] = ["buffer" if out else None for out in (kept & ~given).tolist()]
+    table["split_reason"] = ["buffer" if out else None for out in (kept & ~inside).tolist()]
     table["geometry"] = geometry
     figures = _figures(table, wanted, measured)
     write_geoparquet(table.set_geometry("geometry"), output, figures)
@@ -166,15 +169,18 @@ def splits(
         join_dates(sorted(dates), joined_dates)
 
 
-def _finest_counts(table: gpd.GeoDataFrame) -> NDArray[np.float64]:
-    # Levels stand finest first.
-    finest = next(name for name in table.columns if name.startswith("counts_"))
-    return np.array(table[finest].tolist(), np.float64)
+def _finest_counts(table: gpd.GeoDataFrame, settings: StageSettings) -> NDArray[np.float64]:
+    """(patch, class) pixels of the classes that the splits shall share out; no class without labels."""
+    layer = settings.splits.stratify or next(iter(settings.labels), None)
+    if layer is None:
+        return np.zeros((len(table), 0))
+    finest = load_legend(settings.labels[layer].legend).finest
+    return np.array(table[f"counts_{layer}_{finest.name}"].tolist(), np.float64)
 
 
 def _by_blocks(
     outlines: NDArray[Any],
-    blocks: Blocks,
+    blocks: BlockLayout,
     kept: NDArray[np.bool_],
     classes: NDArray[np.float64],
     *,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..layers import REFLECTANCE
 from ..progress import track
+from .grids import power_to_decibel
 from .samples import (
     Batch,
     Channel,
@@ -22,7 +23,6 @@ from .samples import (
     Samples,
     counted,
     draw_pixels,
-    power_to_decibel,
     shuffled_labels,
 )
 

@@ -7,6 +7,7 @@ Laws:
    learned nor scored.
 3. Inputs are means over the published images of a patch, and over no others.
 4. Labels are class indices (positions in the level's codes), never codes.
+5. All inputs lie on the pixels of the labels, see `grids`.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from ..batches import batches, published, read_labels, read_patches
 from ..errors import IncompleteError, StorageError
 from ..layers import Values
 from ..progress import bar
-from ..stacks import LABEL, Stack, open_stack
+from ..results import SPLITS
+from ..stacks import Stack, open_stack
 from ..tables import read_geoparquet
+from .grids import onto, power_to_decibel
 from .metrics import IGNORE
 
 if TYPE_CHECKING:
@@ -33,13 +36,8 @@ if TYPE_CHECKING:
 
     from ..legend import Level
 
-SPLITS = ("train", "val", "test")
-
 _BATCH_BYTES = 2**27
 """Float32 inputs of one batch at most (a single patch may be larger)."""
-
-_FLOOR = 1e-6
-"""Smallest linear power that is turned into decibel (−60 dB, far below any radar's noise)."""
 
 
 @dataclass(frozen=True)
@@ -53,18 +51,35 @@ class Channel:
 
 
 @dataclass(frozen=True)
+class Task:
+    """What is to be learned from what."""
+
+    inputs: tuple[str, ...]
+    """Layers of images in the order of the channels."""
+    target: str
+    """Layer of labels."""
+    level: Level
+    """Of its legend."""
+    one_a_day: bool = False
+    """See `batches.published`."""
+
+
+@dataclass(frozen=True)
 class Samples:
     """A dataset opened for training; nothing but names is in memory."""
 
     patches: Mapping[str, gpd.GeoDataFrame]
     """Rows of the manifest by split."""
     shown: Mapping[str, Sequence[NDArray[np.bool_]]]
-    """Split → per modality of `inputs` (row, step) which images are published."""
+    """Split → per input (row, step) which images are published."""
     stacks: Path
-    level: Level
-    inputs: tuple[str, ...]
-    """Modalities in the order of the channels."""
+    task: Task
     channels: tuple[Channel, ...]
+
+    @property
+    def level(self) -> Level:
+        """The classes to learn."""
+        return self.task.level
 
 
 @dataclass(frozen=True)
@@ -84,19 +99,14 @@ Predictor = Callable[[Batch], NDArray[np.uint8]]
 """A trained model: patches → (patch, y, x) class indices."""
 
 
-def open_samples(
-    manifest: Path, stacks: Path, inputs: Sequence[str], level: Level,
-    dates: Path | None = None, *, one_a_day: bool = False,
-) -> Samples:  # fmt: skip
+def open_samples(manifest: Path, stacks: Path, task: Task, dates: Path | None = None) -> Samples:
     """Find the patches of each split and the channels of the chosen inputs.
 
     Args:
         manifest: GeoParquet with one row a patch, see docs/plan.md.
-        stacks: folder with UNIT/MODALITY.zarr and UNIT/label.zarr.
-        inputs: modalities in the order of the channels.
-        level: legend level to learn.
+        stacks: folder with UNIT/LAYER.zarr.
+        task: what is to be learned from what.
         dates: table of dates, see `batches.published`.
-        one_a_day: the same.
 
     Raises:
         IncompleteError: no patch to train on, or none to test on.
@@ -114,7 +124,7 @@ def open_samples(
             )
     shown = {
         split: [
-            published(rows, stacks, modality, dates, one_a_day=one_a_day) for modality in inputs
+            published(rows, stacks, layer, dates, one_a_day=task.one_a_day) for layer in task.inputs
         ]
         for split, rows in patches.items()
         if len(rows)
@@ -123,9 +133,8 @@ def open_samples(
         patches=patches,
         shown=shown,
         stacks=stacks,
-        level=level,
-        inputs=tuple(inputs),
-        channels=_common_channels(stacks, sorted(set(kept["unit"].astype(str))), inputs),
+        task=task,
+        channels=_common_channels(stacks, sorted(set(kept["unit"].astype(str))), task.inputs),
     )
 
 
@@ -135,10 +144,10 @@ def _common_channels(
     found: dict[tuple[Channel, ...], str] = {}
     for unit in units:
         channels: list[Channel] = []
-        for modality in inputs:
-            info = open_stack(stacks / unit / f"{modality}.zarr").info
+        for layer in inputs:
+            info = open_stack(stacks / unit / f"{layer}.zarr").info
             values = info.values
-            channels += [Channel(modality, info.bands[k], values) for k in info.measured]
+            channels += [Channel(layer, info.bands[k], values) for k in info.measured]
         found.setdefault(tuple(channels), unit)
     if len(found) > 1:
         raise StorageError(
@@ -166,13 +175,13 @@ def read_batches(
         table = table.iloc[list(only)].reset_index(drop=True)
         shown = [part[list(only)] for part in shown]
     unit, opened = "", list[Stack]()
-    for shard in batches(table, samples.stacks, samples.inputs[0]):
+    for shard in batches(table, samples.stacks, samples.task.inputs[0]):
         if shard.unit != unit:
             unit = shard.unit
-            names = (*samples.inputs, LABEL)
+            names = (*samples.task.inputs, samples.task.target)
             opened = [open_stack(samples.stacks / unit / f"{name}.zarr") for name in names]
-        planes = sum(len(s.info.bands) * len(s.info.times) for s in opened[:-1])
-        for where in _pieces(shard, planes):
+        pixels = sum(len(s.info.bands) * len(s.info.times) * s.info.size_px**2 for s in opened)
+        for where in _pieces(shard, pixels):
             ids = table["patch_id"].iloc[where.rows]
             mine = [part[where.rows] for part in shown]
             yield _read_batch(samples, opened, where, tuple(map(str, ids)), mine)
@@ -186,9 +195,9 @@ def counted(samples: Samples, split: str) -> Iterator[Batch]:
             advance(len(batch.labels))
 
 
-def _pieces(shard: Where, channels: int) -> Iterator[Where]:
-    """Parts of a shard that fit into `_BATCH_BYTES`."""
-    most = max(1, _BATCH_BYTES // (4 * channels * shard.size_px**2))
+def _pieces(shard: Where, pixels: int) -> Iterator[Where]:
+    """Parts of a shard that fit into `_BATCH_BYTES`, of so many pixels a patch."""
+    most = max(1, _BATCH_BYTES // (4 * pixels))
     for first in range(0, len(shard.rows), most):
         yield shard.where(slice(first, first + most))
 
@@ -197,20 +206,22 @@ def _read_batch(
     samples: Samples, opened: Sequence[Stack], where: Where, patch_ids: tuple[str, ...],
     shown: Sequence[NDArray[np.bool_]],
 ) -> Batch:  # fmt: skip
-    layers, observed = [], []
     *images, label = opened
+    codes = read_labels(label, where, [samples.level.name])[:, 0]
+    labels = codes_to_indices(codes, samples.level, label.path)
+    layers, observed = [], []
     for stack, chosen in zip(images, shown, strict=True):
         data = read_patches(stack, where)
         if len(stack.info.measured) < len(stack.info.bands):
             data = data[:, :, stack.info.measured]
         source = read_patches(stack, where, "source")
         source[~chosen[:, : source.shape[1]]] = 0
-        values, valid = composite(data, source, stack.info.values.decibel)
+        decibel = stack.info.values.decibel
+        values, valid = composite(data, source, decibel)
+        values, valid = onto(values, valid, labels.shape[-1], decibel=decibel)
         layers.append(values)
         observed.append(valid)
     valid = np.logical_and.reduce(observed)
-    codes = read_labels(label, where, [samples.level.name])[:, 0]
-    labels = codes_to_indices(codes, samples.level, label.path)
     labels[~valid] = IGNORE
     inputs = np.concatenate(layers, axis=1)
     inputs *= valid[:, None]
@@ -246,12 +257,6 @@ def composite(
     if decibel:
         total = np.where(count[:, None] > 0, power_to_decibel(total), np.float32(0))
     return total, count > 0
-
-
-def power_to_decibel(power: NDArray[np.float32]) -> NDArray[np.float32]:
-    """10·log10 of a linear power, with a floor of −60 dB."""
-    decibel: NDArray[np.float32] = np.log10(np.maximum(power, np.float32(_FLOOR)))
-    return decibel * np.float32(10)
 
 
 def codes_to_indices(codes: NDArray[np.uint8], level: Level, path: Path) -> NDArray[np.uint8]:

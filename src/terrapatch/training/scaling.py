@@ -7,17 +7,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import StorageError
 from ..results import remedy
-from .samples import Channel
-
-if TYPE_CHECKING:
-    from ..legend import Level
+from .samples import Channel, Task
 
 _CLIP = 1e-6
 """Smallest value whose logarithm is taken. Source: RECIPES 1.3, loader option `1to1`."""
@@ -115,12 +111,12 @@ def _statistics(path: Path, channels: Sequence[Channel]) -> list[tuple[float, fl
     return found
 
 
-def class_figures(path: Path, level: Level) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Pixels and weights of the classes of a level in the train split.
+def class_figures(path: Path, task: Task) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Pixels and weights of the classes to learn in the train split.
 
     Args:
-        path: statistics of the train split, `classes.LEVEL.{pixels.train,weights}`.
-        level: the classes.
+        path: statistics of the train split, `classes.LAYER.LEVEL.{pixels.train,weights}`.
+        task: what is to be learned.
 
     Returns:
         (class,) int64 pixels and (class,) float32 weights: inverse frequencies, divided by the
@@ -129,9 +125,11 @@ def class_figures(path: Path, level: Level) -> tuple[NDArray[np.int64], NDArray[
     Raises:
         StorageError: the file is missing, damaged or lacks the level.
     """
+    level = task.level
     count = len(level.codes)
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))["classes"][level.name]
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        table = plain["classes"][task.target][level.name]
         pixels = np.array(table["pixels"]["train"], np.int64).reshape(count)
         weights = np.array(table["weights"], np.float32).reshape(count)
     except (OSError, ValueError, KeyError, TypeError) as error:

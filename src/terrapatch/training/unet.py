@@ -162,11 +162,14 @@ def _load(samples: Samples, split: str, most: int, seed: int, scaling: Scaling) 
     count = len(samples.patches[split])
     rng = np.random.default_rng((seed, 2))
     chosen = sorted(rng.choice(count, most, replace=False)) if count > most else range(count)
-    side = int(samples.patches[split]["size_px"].iloc[0]) if count else 0
-    inputs = np.empty((len(chosen), len(samples.channels), side, side), np.float32)
-    labels = np.empty((len(chosen), side, side), np.uint8)
+    inputs = np.empty((len(chosen), len(samples.channels), 0, 0), np.float32)
+    labels = np.empty((len(chosen), 0, 0), np.uint8)
     filled = 0
     for batch in read_batches(samples, split, chosen):
+        if not filled:
+            side = batch.labels.shape[-1]
+            inputs = np.empty((len(chosen), len(samples.channels), side, side), np.float32)
+            labels = np.empty((len(chosen), side, side), np.uint8)
         rows = slice(filled, filled + len(batch.labels))
         inputs[rows] = scaling.apply(batch.inputs, batch.valid)
         labels[rows] = batch.labels

@@ -7,8 +7,8 @@ Laws:
    recipe's margins. The stage passes when at least one model ran and all that ran pass.
 2. `training` measures, `require_passed` judges: Snakemake deletes what a failed job wrote, and
    the figures of a failure are what one wants to see.
-3. Where the recipe does not require it, what cannot be trained or tested fails nothing:
-   `metrics.json` says why instead. Damaged files always fail.
+3. Where the recipe does not require it, or has no labels, what cannot be trained or tested fails
+   nothing: `metrics.json` says why instead. Damaged files always fail.
 4. What is written has no times in it: the same data and settings give the same bytes.
 """
 
@@ -35,13 +35,13 @@ from ..errors import (
 from ..legend import load_legend
 from ..progress import bar, track
 from ..recipe import StageSettings, read_settings
-from ..results import remedy
+from ..results import SPLITS, remedy
 from ..tables import atomic, write_json, write_text
 from . import metrics
 from .samples import (
-    SPLITS,
     Predictor,
     Samples,
+    Task,
     counted,
     indices_to_codes,
     open_samples,
@@ -97,22 +97,27 @@ def training(
 
     def measured() -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         samples = open_samples(
-            manifest, stacks, _inputs(wanted, settings), _level(wanted),
-            dates or manifest.with_name("dates.parquet"), one_a_day=wanted.layouts.one_a_day,
+            manifest, stacks, _task(wanted), dates or manifest.with_name("dates.parquet"),
         )  # fmt: skip
         with bar("training", 2, "part") as advance:
             models, skipped = _fit(samples, wanted.training, statistics, threads)
             advance(1)
             confusions, pictures = _test(samples, models)
-        pixels, _ = class_figures(statistics, samples.level)
+        pixels, _ = class_figures(statistics, samples.task)
         report = assess(confusions, pixels, samples.level, wanted.training)
         report["models"] |= {name: {"skipped": reason} for name, reason in skipped.items()}
-        report["inputs"] = list(samples.inputs)
+        report["inputs"] = list(samples.task.inputs)
+        report["target"] = samples.task.target
         report["split_sizes"] = {split: len(samples.patches[split]) for split in SPLITS}
         return report, pictures
 
-    report, pictures = _unless_optional(measured, wanted.training)
-    report["required"] = wanted.training.required
+    if wanted.labels:
+        report, pictures = _unless_optional(measured, wanted.training)
+    else:
+        report, pictures = _skipped(
+            "the recipe has no layer of labels, so there is nothing to learn"
+        )
+    report["required"] = wanted.training.required and bool(wanted.labels)
     _write_npz(predictions, pictures)
     write_json(output, report)
     log.info("%s", summary(report))
@@ -132,9 +137,14 @@ def _unless_optional(
             raise
         reason = _reason(error)
         log.warning("not validated: %s", reason)
-        none = np.zeros((0, 0, 0), np.uint8)
-        report = {"models": {}, "passed": False, "skipped": reason, "averages": metrics.MEANS}
-        return report, {"patch_ids": np.array([], str), "truth": none}
+        return _skipped(reason)
+
+
+def _skipped(reason: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Metrics that say why there are none, and no picture."""
+    none = np.zeros((0, 0, 0), np.uint8)
+    report = {"models": {}, "passed": False, "skipped": reason, "averages": metrics.MEANS}
+    return report, {"patch_ids": np.array([], str), "truth": none}
 
 
 def _reason(error: Exception) -> str:
@@ -170,20 +180,25 @@ def require_passed(metrics_json: Path, passed: Path) -> str:
     return text
 
 
-def _inputs(wanted: StageSettings, path: Path) -> list[str]:
-    inputs = list(wanted.training.inputs or wanted.images)
-    if lost := [name for name in inputs if name not in wanted.images]:
+def _task(wanted: StageSettings) -> Task:
+    """What the recipe wants to be learned from what.
+
+    Raises:
+        RecipeError: a layer or level that is named is not there.
+    """
+    chosen = wanted.training
+    inputs = chosen.inputs or tuple(wanted.images)
+    target = chosen.target or next(iter(wanted.labels))
+    lost = [name for name in inputs if name not in wanted.images]
+    if lost or target not in wanted.labels:
+        what = f"training.inputs {lost}" if lost else f"training.target {target!r}"
         raise RecipeError(
-            f"{path}: training.inputs {lost} are not in the dataset (layers of images: "
-            f"{list(wanted.images)}); name at least one of these"
+            f"recipe {wanted.name!r}: {what}: no such layer in the dataset (images: "
+            f"{list(wanted.images)}, labels: {list(wanted.labels)})"
         )
-    return inputs
-
-
-def _level(wanted: StageSettings) -> Level:
-    legend = load_legend(wanted.label.legend)
-    name = wanted.training.level
-    return legend.levels[-1] if name is None else legend.level(name)
+    legend = load_legend(wanted.labels[target].legend)
+    level = legend.levels[-1] if chosen.level is None else legend.level(chosen.level)
+    return Task(inputs, target, level, wanted.layouts.one_a_day)
 
 
 def _fit(
@@ -223,7 +238,7 @@ def _fit_unet(
     from . import unet
 
     scale = scaling(statistics, samples.channels, settings.normalisation)
-    _, weights = class_figures(statistics, samples.level)
+    _, weights = class_figures(statistics, samples.task)
     if not settings.class_weights:
         weights = np.ones_like(weights)
     return unet.fit(samples, settings, scale, weights, threads)

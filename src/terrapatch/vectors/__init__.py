@@ -12,12 +12,12 @@ from .area import read_area
 from .codes import DISCARD, IGNORE, NULL, UNKNOWN, FieldCrosswalk, NetworkRules, network_rules
 from .geometry import parts_of
 from .layers import open_layer
-from .reading import Batch, Layer, in_degrees, read_batches, read_box, read_boxes
+from .reading import Portion, VectorLayer, in_degrees, read_box, read_boxes, read_portions
 from .schema import Schema, schema_of, schemas
 from .sources import (
     IN_COLLECTION,
     Features,
-    Source,
+    OpenVectors,
     code_error,
     findings,
     open_network,
@@ -31,13 +31,13 @@ __all__ = [
     "IN_COLLECTION",
     "NULL",
     "UNKNOWN",
-    "Batch",
     "Features",
     "FieldCrosswalk",
-    "Layer",
     "NetworkRules",
+    "OpenVectors",
+    "Portion",
     "Schema",
-    "Source",
+    "VectorLayer",
     "code_error",
     "findings",
     "in_degrees",
@@ -47,9 +47,9 @@ __all__ = [
     "open_vectors",
     "parts_of",
     "read_area",
-    "read_batches",
     "read_box",
     "read_boxes",
+    "read_portions",
     "schema_of",
     "schemas",
     "source_paths",

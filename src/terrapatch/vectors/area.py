@@ -15,7 +15,7 @@ from ..crs import GEOGRAPHIC
 from ..errors import GridError, InputError, SceneError
 from .geometry import joined, parts_of
 from .layers import open_layer
-from .reading import Layer, UnreadableError, read_batches
+from .reading import UnreadableError, VectorLayer, read_portions
 from .schema import schema_of
 
 if TYPE_CHECKING:
@@ -70,15 +70,15 @@ def read_area(area: AreaSettings, notes: list[str] | None = None) -> tuple[BaseG
     return whole, layer.crs
 
 
-def _shapes(layer: Layer, file: str) -> NDArray[Any]:
+def _shapes(layer: VectorLayer, file: str) -> NDArray[Any]:
     shapes = [np.empty(0, object)]
-    for batch in read_batches(layer, {}, None):
-        if batch.closed.any():
+    for portion in read_portions(layer, {}, None):
+        if portion.closed.any():
             raise InputError(
-                f"{file}: the ring of feature {batch.ids[batch.closed][0]} is not closed (or has "
+                f"{file}: the ring of feature {portion.ids[portion.closed][0]} is not closed (or has "
                 "less than 4 positions): its last position must repeat the first; correct the file"
             )
-        shapes.append(batch.geometries)
+        shapes.append(portion.geometries)
     return np.concatenate(shapes)
 
 

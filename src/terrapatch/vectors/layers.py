@@ -17,7 +17,7 @@ from ..crs import GEOGRAPHIC, apart_m, crs_name, same_crs, short_name
 from ..errors import GridError, InputError, SceneError
 from .archives import ARCHIVES, JSON, TABLES, unpacked
 from .geometry import surfaces, type_name
-from .reading import PARQUET, Layer, in_degrees, quiet, read_boxes, unreadable
+from .reading import PARQUET, VectorLayer, in_degrees, quiet, read_boxes, unreadable
 from .schema import ANY, Schema
 from .text import BYTES, decoded, stated_encoding
 
@@ -36,7 +36,7 @@ def open_layer(
     fields: Sequence[str] = (),
     unpack_to: Path,
     any_kind: bool = False,
-) -> Layer:
+) -> VectorLayer:
     """Find the layer that a product's schema (or the recipe) means in a file or archive.
 
     Args:
@@ -121,7 +121,7 @@ def _not_opened(where: str, error: Exception) -> SceneError:
     return surfaces(Counter({type_name(int(kind[1])): 0}), where)
 
 
-def _described(path: Path, name: str, *, bare: bool = False) -> Layer:
+def _described(path: Path, name: str, *, bare: bool = False) -> VectorLayer:
     """A layer's description; `bare` where attributes do not matter."""
     if path.suffix.lower() in PARQUET:
         return _parquet(path)
@@ -138,7 +138,7 @@ def _described(path: Path, name: str, *, bare: bool = False) -> Layer:
     except (RuntimeError, ValueError) as error:
         raise _not_opened(f"{path}, layer {name}", error) from error
     fields = tuple(map(str, info["fields"]))
-    layer = Layer(str(path), name, "", fields, info["features"])
+    layer = VectorLayer(str(path), name, "", fields, info["features"])
     layer = replace(layer, crs=_own_crs(layer, info["crs"] or "", info["total_bounds"]))
     if path.suffix.lower() == ".fgb":
         _check_flatgeobuf(layer)
@@ -157,7 +157,7 @@ def _described(path: Path, name: str, *, bare: bool = False) -> Layer:
     return replace(layer, encoding=encoding, fields=names, stored=fields)
 
 
-def _own_crs(layer: Layer, known: str, bounds: Sequence[float] | None) -> str:
+def _own_crs(layer: VectorLayer, known: str, bounds: Sequence[float] | None) -> str:
     """The layer's CRS as the file defines it, by code where the code says the same.
 
     GDAL gives the code of a definition's authority and lets go of a shift that stands beside it.
@@ -202,7 +202,7 @@ def _of_geopackage(path: Path, layer: str) -> str | None:
     return str(row[0]) if row and str(row[0]).strip().lower() != "undefined" else None
 
 
-def _check_shapefile(layer: Layer) -> None:
+def _check_shapefile(layer: VectorLayer) -> None:
     """Compare the parts with the lengths that their heads state: GDAL reads what is left of them.
 
     Source: ESRI Shapefile Technical Description (1998), main file header; dBase III file header.
@@ -228,7 +228,7 @@ def _check_shapefile(layer: Layer) -> None:
             )
 
 
-def _check_flatgeobuf(layer: Layer) -> None:
+def _check_flatgeobuf(layer: VectorLayer) -> None:
     """A file that breaks off within its index reads as if it were empty."""
     import pyogrio
 
@@ -240,7 +240,7 @@ def _check_flatgeobuf(layer: Layer) -> None:
         raise SceneError(f"{layer.path}: the file breaks off within its index; fetch it again")
 
 
-def _parquet(path: Path) -> Layer:
+def _parquet(path: Path) -> VectorLayer:
     import pyarrow as pa
     import pyarrow.parquet as pq
     from pyproj import CRS
@@ -270,12 +270,12 @@ def _parquet(path: Path) -> Layer:
         # CRS84 is EPSG:4326 with the axes in the order in which all of us store them.
         crs = GEOGRAPHIC if found == CRS("OGC:CRS84") else crs_name(found.to_wkt())
     names = tuple(n for n in file.schema_arrow.names if n not in geo["columns"])
-    return Layer(
+    return VectorLayer(
         str(path), path.stem, crs, names, file.metadata.num_rows, geometry=geo["primary_column"]
     )
 
 
-def _located(layer: Layer, stated: str | None) -> Layer:
+def _located(layer: VectorLayer, stated: str | None) -> VectorLayer:
     """The layer with a CRS: its own, checked against what the recipe states."""
     try:
         declared = None if stated is None else crs_name(stated)
@@ -296,7 +296,7 @@ def _located(layer: Layer, stated: str | None) -> Layer:
     return layer
 
 
-def _same_places(left: str, right: str, layer: Layer) -> bool:
+def _same_places(left: str, right: str, layer: VectorLayer) -> bool:
     """Whether two CRS give one position to what lies in the layer: names and WKT vary too much."""
     if same_crs(left, right):
         return True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Features of vector layers, read in batches within a box.
+"""Features of vector layers, read in portions within a box.
 
 GeoPackage, shapefile, FlatGeobuf and GeoJSON are read by GDAL (through pyogrio), GeoParquet by
 Arrow.
@@ -36,7 +36,7 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Layer:
+class VectorLayer:
     """A layer that can be read."""
 
     path: str
@@ -75,7 +75,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Batch:
+class Portion:
     """Some features of a layer."""
 
     geometries: NDArray[Any]
@@ -88,7 +88,9 @@ class Batch:
     """(feature,) whether rings had to be closed."""
 
 
-def read_batches(layer: Layer, columns: Mapping[str, str], box: Box | None) -> Iterator[Batch]:
+def read_portions(
+    layer: VectorLayer, columns: Mapping[str, str], box: Box | None
+) -> Iterator[Portion]:
     """Read features whose box meets a box.
 
     Args:
@@ -117,10 +119,10 @@ def read_batches(layer: Layer, columns: Mapping[str, str], box: Box | None) -> I
                 closed = closed[keep]
         check_finite(geometries, ids, layer.where)
         found = {key: table.column(name) for key, name in columns.items()}
-        yield Batch(geometries, ids, found, closed)
+        yield Portion(geometries, ids, found, closed)
 
 
-def _straight(layer: Layer, ids: NDArray[np.int64]) -> NDArray[Any]:
+def _straight(layer: VectorLayer, ids: NDArray[np.int64]) -> NDArray[Any]:
     """Geometries of some features without curves, as WKB."""
     import pyogrio
 
@@ -136,7 +138,7 @@ def _straight(layer: Layer, ids: NDArray[np.int64]) -> NDArray[Any]:
 
 
 def _tables(
-    layer: Layer, names: list[str], box: Box | None
+    layer: VectorLayer, names: list[str], box: Box | None
 ) -> Iterator[tuple[Any, NDArray[Any], NDArray[np.int64]]]:
     """Attributes, geometries as WKB, and ids."""
     import pyarrow as pa
@@ -181,7 +183,7 @@ def _tables(
         raise unreadable(layer.path, error) from error
 
 
-def _split(table: Any, geometry: str, layer: Layer) -> tuple[Any, NDArray[Any]]:
+def _split(table: Any, geometry: str, layer: VectorLayer) -> tuple[Any, NDArray[Any]]:
     import pyarrow as pa
 
     wkb = np.asarray(table.column(geometry).to_numpy(), dtype=object)
@@ -195,20 +197,20 @@ def _split(table: Any, geometry: str, layer: Layer) -> tuple[Any, NDArray[Any]]:
 
 
 def read_boxes(
-    layer: Layer, box: Box | None, columns: Mapping[str, str] | None = None
-) -> tuple[NDArray[np.float64], list[Batch]]:
-    """Boxes of features, and their attributes; the geometries are let go batch by batch.
+    layer: VectorLayer, box: Box | None, columns: Mapping[str, str] | None = None
+) -> tuple[NDArray[np.float64], list[Portion]]:
+    """Boxes of features, and their attributes; the geometries are let go portion by portion.
 
     Returns:
-        (feature, 4) left, bottom, right, top, NaN where there is no geometry; and the batches,
+        (feature, 4) left, bottom, right, top, NaN where there is no geometry; and the portions,
         whose geometries are gone.
     """
     import shapely
 
     boxes, kept = [np.empty((0, 4))], []
-    for batch in read_batches(layer, columns or {}, box):
-        boxes.append(shapely.bounds(batch.geometries))
-        kept.append(Batch(np.empty(0, object), batch.ids, batch.columns, batch.closed))
+    for portion in read_portions(layer, columns or {}, box):
+        boxes.append(shapely.bounds(portion.geometries))
+        kept.append(Portion(np.empty(0, object), portion.ids, portion.columns, portion.closed))
     return np.concatenate(boxes), kept
 
 

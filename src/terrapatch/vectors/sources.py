@@ -31,7 +31,7 @@ from .codes import (
 )
 from .geometry import joined, parts_of
 from .layers import open_layer
-from .reading import Batch, Box, Layer, read_batches
+from .reading import Box, Portion, VectorLayer, read_portions
 from .schema import schema_of
 
 IN_COLLECTION = " in a collection"
@@ -63,13 +63,13 @@ class Features:
 
 
 @dataclass(frozen=True)
-class Source:
+class OpenVectors:
     """An open entry of a recipe."""
 
     entry: str
     """Its place in the recipe, for example `vectors.0`."""
     settings: VectorSource | NetworkSource
-    layer: Layer
+    layer: VectorLayer
     columns: Mapping[str, str]
     """Attribute with its role → name in the layer."""
     codes: FieldCrosswalk | NetworkRules | OneClass
@@ -103,27 +103,29 @@ class Source:
                 polygons are expected.
             LegendError: an attribute of the wrong kind.
         """
-        for batch in read_batches(self.layer, self.columns, box):
-            found = self._coded(*self._chosen(batch))
+        for portion in read_portions(self.layer, self.columns, box):
+            found = self._coded(*self._chosen(portion))
             self._check_kinds(found)
             self._flatten(found)
             yield found
 
-    def _chosen(self, batch: Batch) -> tuple[Batch, Counter[str]]:
+    def _chosen(self, portion: Portion) -> tuple[Portion, Counter[str]]:
         """What `where` leaves, and what it leaves out."""
-        keep = np.ones(len(batch.geometries), bool)
+        keep = np.ones(len(portion.geometries), bool)
         out: Counter[str] = Counter()
         for field, wanted in self.settings.where.items():
             values = {as_text(value) for value in wanted}
-            column = batch.columns[_WHERE + field].to_pylist()
+            column = portion.columns[_WHERE + field].to_pylist()
             fits = np.fromiter((as_text(v) in values for v in column), bool, len(keep))
             if gone := int((keep & ~fits).sum()):
                 out[f"where {field}"] += gone
             keep &= fits
         if keep.all():
-            return batch, out
-        columns = {name: column.filter(keep) for name, column in batch.columns.items()}
-        return Batch(batch.geometries[keep], batch.ids[keep], columns, batch.closed[keep]), out
+            return portion, out
+        columns = {name: column.filter(keep) for name, column in portion.columns.items()}
+        return Portion(
+            portion.geometries[keep], portion.ids[keep], columns, portion.closed[keep]
+        ), out
 
     def _check_kinds(self, found: Features) -> None:
         import shapely
@@ -157,16 +159,23 @@ class Source:
             found.repaired[at] |= repaired > 0
             found.left_out.update({f"{kind}{IN_COLLECTION}": n for kind, n in others.items()})
 
-    def _coded(self, batch: Batch, out: Counter[str]) -> Features:
-        count = len(batch.geometries)
-        plain = {k: c for k, c in batch.columns.items() if not k.startswith((_WHERE, _TOP))}
+    def _coded(self, portion: Portion, out: Counter[str]) -> Features:
+        count = len(portion.geometries)
+        plain = {k: c for k, c in portion.columns.items() if not k.startswith((_WHERE, _TOP))}
         widths, tops = np.full(count, np.nan), np.full(count, -np.inf)
         if isinstance(self.codes, NetworkRules):
             assert isinstance(self.settings, NetworkSource)
             widths, unknown, ruled = self.codes(plain, count, self.ignored)
             codes = np.where(np.isnan(widths), IGNORE, self.settings.code).astype(np.int16)
             return Features(
-                batch.geometries, codes, widths, tops, batch.ids, unknown, out + ruled, batch.closed
+                portion.geometries,
+                codes,
+                widths,
+                tops,
+                portion.ids,
+                unknown,
+                out + ruled,
+                portion.closed,
             )
         assert isinstance(self.settings, VectorSource)
         if isinstance(self.codes, OneClass):
@@ -178,13 +187,20 @@ class Source:
             ignored["no code"] = int((codes == NULL).sum())
         codes[codes == NULL] = becomes[self.settings.null_codes]
         if self.settings.order_field is not None:
-            tops = _numbers(batch.columns[_TOP + self.settings.order_field], self)
+            tops = _numbers(portion.columns[_TOP + self.settings.order_field], self)
         return Features(
-            batch.geometries, codes, widths, tops, batch.ids, unknown, out + ignored, batch.closed
+            portion.geometries,
+            codes,
+            widths,
+            tops,
+            portion.ids,
+            unknown,
+            out + ignored,
+            portion.closed,
         )
 
 
-def _numbers(column: Any, source: Source) -> NDArray[np.float64]:
+def _numbers(column: Any, source: OpenVectors) -> NDArray[np.float64]:
     """Values that features are ordered by; days count from 1970."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -225,7 +241,7 @@ def source_paths(path: str, archive: Path | None = None) -> list[str]:
 def open_vectors(
     reference: LabelsSettings, number: int, path: str, legend: Legend, unpack_to: Path,
     *, layer: str | None = None, crs: str | None = None,
-) -> Source:  # fmt: skip
+) -> OpenVectors:  # fmt: skip
     """Open a file of `vectors`.
 
     Args:
@@ -268,7 +284,7 @@ def open_vectors(
     columns = {name: spelled[name] for name in fields}
     columns |= {_WHERE + name: spelled[name] for name in wanted.where}
     columns |= {_TOP + name: spelled[name] for name in top}
-    return Source(entry, wanted, found, columns, codes, ())
+    return OpenVectors(entry, wanted, found, columns, codes, ())
 
 
 def _check_class(entry: str, code: int, legend: Legend) -> None:
@@ -282,7 +298,7 @@ def _check_class(entry: str, code: int, legend: Legend) -> None:
 def open_network(
     reference: LabelsSettings, number: int, path: str, legend: Legend, unpack_to: Path,
     *, layer: str | None = None, crs: str | None = None,
-) -> Source:  # fmt: skip
+) -> OpenVectors:  # fmt: skip
     """Open a file of `networks`; see `open_vectors`."""
     entry, wanted = f"networks.{number}", reference.networks[number]
     _check_class(f"{entry}.code", wanted.code, legend)
@@ -304,10 +320,10 @@ def open_network(
     columns = {name: spelled[name] for name in rules.fields}
     columns |= {_WHERE + name: spelled[name] for name in wanted.where}
     ignored = tuple(map(str, reference.ignore_codes))
-    return Source(entry, wanted, found, columns, rules, ignored)
+    return OpenVectors(entry, wanted, found, columns, rules, ignored)
 
 
-def findings(source: Source, unknown: Mapping[str, int], nulls: int) -> list[str]:
+def findings(source: OpenVectors, unknown: Mapping[str, int], nulls: int) -> list[str]:
     """What is wrong with the codes of a source, in words; empty if nothing is."""
     lines = []
     if unknown:

@@ -6,11 +6,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...legend import Legend, Level
+from ...legend import Level
 from ...sections import LabelsSettings, NetworkSource, VectorSource
 from ...tables import Lock, LockedVector
 from ...vectors.codes import network_rules
-from .words import Step, class_names, code, codes, count, file_names, metres, scenes_of, times
+from .words import (
+    About,
+    Step,
+    class_names,
+    code,
+    codes,
+    count,
+    file_names,
+    metres,
+    scenes_of,
+    terms,
+    times,
+)
 
 _EDGES = {
     "none": "No edge layers.",
@@ -37,15 +49,30 @@ def reference_simulated(settings: LabelsSettings, lock: Lock) -> bool:
     )
 
 
-def labels(settings: LabelsSettings, legend: Legend, lock: Lock) -> Step:
-    """From references to label rasters."""
+def credit(about: About) -> list[str]:
+    """Whom to name for the references."""
+    if reference_simulated(about.settings, about.lock):
+        return ["Reference maps and vectors are simulated: no provider is to be credited."]
+    stated = terms(about, "reference")
+    if about.reference_licence:
+        return [f"Reference: {about.reference_licence.strip().rstrip('.')}."]
+    if stated:
+        return [f"Terms of the reference: {codes(stated)}."]
+    return ["Reference: its licence is not stated in the recipe (`publish.reference_licence`)."]
+
+
+def labels(about: About) -> Step:
+    """From references to labels."""
+    settings: LabelsSettings = about.settings
+    lock, legend = about.lock, about.legend
+    assert legend is not None, "labels have a legend"
     finest = legend.finest
     coarser = [level.name for level in legend.levels[1:]]
     return Step(
-        "Labels",
+        about.titled("Labels"),
         (
-            *_maps(settings, lock),
-            *_vectors(settings, finest, lock),
+            *_maps(about),
+            *_vectors(about, finest),
             f"Legend {code(settings.legend)}.",
             *_special(settings, finest),
             *_cleaning(settings, finest),
@@ -58,8 +85,9 @@ def labels(settings: LabelsSettings, legend: Legend, lock: Lock) -> Step:
     )  # fmt: skip
 
 
-def _maps(settings: LabelsSettings, lock: Lock) -> list[str]:
-    found = scenes_of(lock, "reference")
+def _maps(about: About) -> list[str]:
+    settings: LabelsSettings = about.settings
+    lock, found = about.lock, scenes_of(about.lock, about.name, "reference")
     if not found:
         return []
     names = file_names([asset.href for item in found for asset in item.assets.values()])
@@ -71,7 +99,9 @@ def _maps(settings: LabelsSettings, lock: Lock) -> list[str]:
     ]
 
 
-def _vectors(settings: LabelsSettings, finest: Level, lock: Lock) -> list[str]:
+def _vectors(about: About, finest: Level) -> list[str]:
+    settings: LabelsSettings = about.settings
+    lock = about.lock
     found = []
     for number, source in enumerate(settings.vectors):
         files = [v for v in lock.vectors if v.kind == "vectors" and v.source == number]
@@ -87,7 +117,7 @@ def _vectors(settings: LabelsSettings, finest: Level, lock: Lock) -> list[str]:
         found.append(f"Polygons of {_layer(source, files)}: {'; '.join(facts)}.")
     if settings.vectors:
         found.append("A pixel takes the polygon that contains its centre.")
-    maps = len(scenes_of(lock, "reference"))
+    maps = len(scenes_of(lock, about.name, "reference"))
     if len(settings.vectors) + maps > 1:
         found.append(
             "Where sources overlap the greater priority wins, then polygons before maps, then the "
@@ -220,7 +250,7 @@ def _fill(step: Any, finest: Level) -> str:
 def _majority(step: Any, _: Level) -> str:
     return (
         f"each pixel takes the most frequent class within {metres(step.radius_m)} in a square, "
-        f"{times(step.passes)}"
+        f"{times(step.rounds)}"
     )
 
 
@@ -252,7 +282,7 @@ def _burnt(step: Any, _: Level) -> str:
 def _settle(step: Any, _: Level) -> str:
     rest = {"nodata": "lose their label", "keep": "are kept"}[step.unsettled]
     return (
-        f"the steps before are repeated {times(step.passes)} at most; pixels that a further pass would "
+        f"the steps before are repeated {times(step.rounds)} at most; pixels that a further pass would "
         f"change {rest}"
     )
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...sections import S2_BANDS, Requirement, SamplingSettings, Sentinel2Settings
-from ...tables import Lock, LockedItem
-from .words import Step, coarser, count, percent, scenes_of, too_few, unchecked
+from ...tables import LockedItem
+from .words import About, Step, coarser, copernicus, count, percent, scenes_of, too_few, unchecked
 
 _PROCESSORS = {"esa": "ESA (Sen2Cor)", "theia": "Theia (MAJA)"}
 _LEVELS = {"L1C": "top-of-atmosphere reflectance", "L2A": "surface reflectance"}
@@ -31,11 +31,11 @@ _DTYPES = {
 }
 
 
-def baselines(lock: Lock) -> list[str]:
+def baselines(items: Sequence[LockedItem]) -> list[str]:
     """Processing baselines with the offsets that their products state."""
     found = {
         (item.processing_baseline or "unknown", offset)
-        for item in scenes_of(lock, "sentinel2")
+        for item in items
         for offset in _offsets([item])
     }
     return [f"{baseline} (offset {offset:g})" for baseline, offset in sorted(found)]
@@ -51,26 +51,45 @@ def _offsets(items: Sequence[LockedItem]) -> set[float]:
     }
 
 
-def keeps_offset(settings: Sentinel2Settings, lock: Lock) -> set[float]:
+def keeps_offset(settings: Sentinel2Settings, items: Sequence[LockedItem]) -> set[float]:
     """Offsets that the values of the dataset still hold, as they would have to be added to them."""
-    return {0.0} if settings.harmonise else _offsets(scenes_of(lock, "sentinel2"))
+    return {0.0} if settings.harmonise else _offsets(items)
 
 
-def optical(
-    settings: Sentinel2Settings, sampling: SamplingSettings, required: Requirement, lock: Lock
-) -> Step:
+def loaders(title: str, settings: Sentinel2Settings) -> list[str]:
+    """What loaders must know of the radiometric offset."""
+    if settings.harmonise:
+        return [
+            f"{title} has no +1000 offset: models and loaders that carry statistics of harmonised "
+            "products, or of those before baseline 04.00, fit it. For others build with "
+            "`harmonise: false`, or scale by `statistics.json`."
+        ]
+    return [
+        f"{title} keeps the +1000 offset of products from baseline 04.00 on: models and loaders that "
+        "carry statistics of harmonised products do not fit it. For those build with "
+        "`harmonise: true`, or scale by `statistics.json`."
+    ]
+
+
+def credit(about: About) -> list[str]:
+    """Whom to name."""
+    return copernicus(about, "sentinel2", "Sentinel-2")
+
+
+def optical(about: About) -> Step:
     """From products to the stack."""
-    items = scenes_of(lock, "sentinel2")
+    settings: Sentinel2Settings = about.settings
+    items = scenes_of(about.lock, about.name, "sentinel2")
     return Step(
-        "Sentinel-2",
+        about.titled("Sentinel-2"),
         (
             *_products(settings, items),
-            *_radiometry(settings, lock),
+            *_radiometry(settings, items),
             _DTYPES[settings.dtype],
-            _sampling(settings, sampling),
+            _sampling(settings, about.sampling),
             *_masks(settings, items),
             *unchecked(settings.check_values),
-            *_time(settings, required),
+            *_time(settings, about.required),
         ),
     )
 
@@ -91,10 +110,9 @@ def _products(settings: Sentinel2Settings, items: Sequence[LockedItem]) -> list[
     return found
 
 
-def _radiometry(settings: Sentinel2Settings, lock: Lock) -> list[str]:
-    listed = baselines(lock)
+def _radiometry(settings: Sentinel2Settings, items: Sequence[LockedItem]) -> list[str]:
+    listed = baselines(items)
     found = [f"Processing baselines: {'; '.join(listed)}."] if listed else []
-    items = scenes_of(lock, "sentinel2")
     steps = {a.quantification for i in items for b, a in i.assets.items() if b in S2_BANDS}
     if others := sorted(steps - {10_000.0}):
         named = ", ".join(f"{step:g}" for step in others)

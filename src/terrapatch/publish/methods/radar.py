@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from ...sections import Requirement, Sentinel1Settings
 from ...tables import Lock, LockedItem
 from .words import (
+    About,
     Step,
     coarser,
+    copernicus,
     count,
     file_name,
     file_names,
@@ -49,22 +51,34 @@ def quantity(settings: Sentinel1Settings) -> str:
     return f"{name} in {unit}"
 
 
-def radar(settings: Sentinel1Settings, required: Requirement, lock: Lock) -> Step:
+def credit(about: About) -> list[str]:
+    """Whom to name, for the heights too."""
+    found = copernicus(about, "sentinel1", "Sentinel-1")
+    if about.lock.heights and heights_simulated(about.settings, about.lock):
+        found.append("The height model is simulated.")
+    elif about.lock.heights:
+        names = file_names([file.href for file in about.lock.heights])
+        found.append(f"Heights: {names}; see the terms of their provider.")
+    return found
+
+
+def radar(about: About) -> Step:
     """From products to the stack."""
-    items = scenes_of(lock, "sentinel1")
+    settings: Sentinel1Settings = about.settings
+    items = scenes_of(about.lock, about.name, "sentinel1")
     raw = settings.level == "GRD"
     acts_on = "digital numbers" if _amplitude(settings) else "linear power"
     return Step(
-        "Sentinel-1",
+        about.titled("Sentinel-1"),
         (
-            *(_raw(settings, items, lock) if raw else _geocoded(items)),
+            *(_raw(settings, items, about.lock) if raw else _geocoded(items)),
             f"{', '.join(settings.polarisations)}: each polarisation is sampled once onto the patch "
             f"grid, kernel {settings.kernel}, on {acts_on}; {coarser(settings.kernel, settings.coarser)}.",
             _speckle(settings),
             f"Values are {quantity(settings)}.",
             *_layers(settings),
             *unchecked(settings.check_values),
-            *_time(settings, required),
+            *_time(settings, about.required),
         ),
     )
 

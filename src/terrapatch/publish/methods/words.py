@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
-from ...legend import Level
-from ...sections import Kernel, coarse_kernel
+from ...legend import Legend, Level
+from ...sections import Kernel, Requirement, SamplingSettings, coarse_kernel
 from ...sections.sensors import Coarser
 from ...tables import Lock, LockedItem
 
@@ -25,6 +26,31 @@ class Step:
     def text(self) -> str:
         """All its sentences."""
         return " ".join(self.sentences)
+
+
+@dataclass(frozen=True)
+class About:
+    """All that the sentence of a layer is made from."""
+
+    name: str
+    """The layer's."""
+    settings: Any
+    """The layer's, of its kind."""
+    sampling: SamplingSettings
+    required: Requirement
+    lock: Lock
+    alone: bool = True
+    """Whether the dataset has no other layer of this kind."""
+    legend: Legend | None = None
+    """Of labels."""
+    years: tuple[str, ...] = ()
+    """Of the acquisitions."""
+    reference_licence: str = ""
+    """What the recipe says of the references' licence."""
+
+    def titled(self, title: str) -> str:
+        """The kind's title, with the layer's name where there are several of the kind."""
+        return title if self.alone else f"{title} ({self.name})"
 
 
 def code(text: object) -> str:
@@ -94,6 +120,28 @@ def class_names(level: Level, wanted: Iterable[int]) -> str:
     return ", ".join(code(f"{c} {names[c]}" if c in names else c) for c in wanted)
 
 
-def scenes_of(lock: Lock, sensor: str) -> list[LockedItem]:
-    """Scenes of one sensor in the lock."""
-    return [item for item in lock.items if item.sensor == sensor]
+def terms(about: About, sensor: str) -> list[str]:
+    """Licences that the scenes of a layer state."""
+    return sorted({i.licence for i in scenes_of(about.lock, about.name, sensor) if i.licence})
+
+
+def copernicus(about: About, sensor: str, title: str) -> list[str]:
+    """Whom to name for scenes of a Sentinel mission; nobody for simulated ones."""
+    if about.lock.source == "simulated":
+        return []
+    found = [f"Contains modified Copernicus Sentinel data [{', '.join(about.years)}]."]
+    stated = terms(about, sensor)
+    return found + ([f"Terms of the {title} products: {codes(stated)}."] if stated else [])
+
+
+def scenes_of(lock: Lock, name: str, sensor: str) -> list[LockedItem]:
+    """Scenes of a layer in the lock.
+
+    Args:
+        lock: what went in.
+        name: of the layer: units name their scenes by it.
+        sensor: what the lock calls the scenes of its kind; all of them, where no unit has the layer.
+    """
+    mine = {item for unit in lock.units for item in unit.items.get(name, ())}
+    of_kind = [item for item in lock.items if item.sensor == sensor]
+    return [item for item in of_kind if item.id in mine] if mine else of_kind

@@ -3,7 +3,7 @@
 
 Laws (with the steps that keep them in docs/references.md):
 1. After `mmu` and `fill` no component is below the minimum mapping unit; nor after `settle`.
-2. A second pass of `mmu`, `fill`, `closing`, `opening`, of `mmu` with `fill`, and of any chain of
+2. A second round of `mmu`, `fill`, `closing`, `opening`, of `mmu` with `fill`, and of any chain of
    these that ends with `settle`, changes nothing.
 3. Renumbering the classes commutes with every step but the published ones: ties are broken by
    place or by the declared priority, never by code.
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ...errors import GridError, LegendError
 from ...legend import NODATA
-from ...sections import CleanStep, MmuStep, SettleStep, SieveStep
+from ...sections import CleanStep, FillStep, MmuStep, SettleStep, SieveStep
 from .steps import STEPS, Area, Labels, Result, ShapeStep, histogram, reach_of, replace
 
 
@@ -32,7 +32,7 @@ class StepReport:
     step: str
     """Name of the step."""
     changed_px: int
-    """Pixels changed, those that became holes among them (`settle`: in all its passes)."""
+    """Pixels changed, those that became holes among them (`settle`: in all its rounds)."""
     removed: int
     """Components that were too small (`mmu`, `sieve` by border)."""
     holes_px: int
@@ -52,18 +52,27 @@ def halo_px(steps: Sequence[CleanStep], pixel_m: tuple[float, float]) -> int:
     reach = 0
     for number, step in enumerate(steps):
         if isinstance(step, SettleStep):
-            strike = sum(reach_of(s, pixel_m) for s in _strikes(steps[:number]))
-            reach += step.passes * reach + (strike if step.unsettled == "nodata" else 0)
+            judged = sum(reach_of(s, pixel_m) for s in _judges(steps[:number]))
+            reach += step.rounds * reach + (judged if step.unsettled == "nodata" else 0)
         else:
             reach += reach_of(step, pixel_m)
     return reach
 
 
-def _settle(labels: Labels, step: SettleStep, earlier: Sequence[CleanStep], area: Area) -> Result:
+def bounded(steps: Sequence[CleanStep]) -> bool:
+    """Whether `halo_px` holds: no step compares with things however far away."""
+    return not any(
+        (isinstance(step, SieveStep) and step.by == "size")
+        or (isinstance(step, FillStep) and step.method == "knn_rows")
+        for step in steps
+    )
+
+
+def _repeat(labels: Labels, step: SettleStep, earlier: Sequence[CleanStep], area: Area) -> Result:
     """Repeat steps until none of them, by itself, finds anything to do."""
     total = 0
     replace(labels, area.hole, NODATA)
-    for _ in range(step.passes):
+    for _ in range(step.rounds):
         changed = 0
         for one in earlier:
             labels, now, _ = STEPS[one.step](labels, one, area)
@@ -73,12 +82,12 @@ def _settle(labels: Labels, step: SettleStep, earlier: Sequence[CleanStep], area
         if not changed:
             return labels, total, 0
     if step.unsettled == "nodata":
-        total += _strike(labels, earlier, area)
+        total += _unlabel(labels, earlier, area)
     return labels, total, 0
 
 
-def _strikes(earlier: Sequence[CleanStep]) -> list[ShapeStep | MmuStep]:
-    """The steps that `_strike` goes through."""
+def _judges(earlier: Sequence[CleanStep]) -> list[ShapeStep | MmuStep]:
+    """The steps whose word `_unlabel` takes on what is not settled."""
     shapes: list[ShapeStep | MmuStep] = [s for s in earlier if isinstance(s, ShapeStep)]
     for step in earlier:
         if isinstance(step, MmuStep):
@@ -88,19 +97,19 @@ def _strikes(earlier: Sequence[CleanStep]) -> list[ShapeStep | MmuStep]:
     return shapes
 
 
-def _strike(labels: Labels, earlier: Sequence[CleanStep], area: Area) -> int:
+def _unlabel(labels: Labels, earlier: Sequence[CleanStep], area: Area) -> int:
     """Take the label from what the steps would still change, in place.
 
     Taking labels away leaves closings and openings as they are (shapes, laws 2 and 4), and taking
     whole components away leaves the others as they are: after this no step finds work.
     """
-    struck = 0
-    for step in _strikes(earlier):
+    unlabelled = 0
+    for step in _judges(earlier):
         after, changed, _ = STEPS[step.step](labels.copy(), step, area)
         if changed:
             labels[after != labels] = NODATA
-        struck += changed
-    return struck
+        unlabelled += changed
+    return unlabelled
 
 
 def _chain(
@@ -109,7 +118,7 @@ def _chain(
     """Labels with holes after each step; the next step may change them in place."""
     for number, step in enumerate(steps):
         if isinstance(step, SettleStep):
-            labels, changed, removed = _settle(labels, step, steps[:number], area)
+            labels, changed, removed = _repeat(labels, step, steps[:number], area)
         else:
             labels, changed, removed = STEPS[step.step](labels, step, area)
         counts = histogram(labels)

@@ -11,7 +11,7 @@ Laws:
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,15 +120,24 @@ def _sizes(
             start = end[run]
 
 
+class _Runs(NamedTuple):
+    """Runs of one value, row by row, and the components that they make."""
+
+    first: NDArray[np.int64]
+    """(row + 1,) number of the first run of each row, and of the one after the last."""
+    end: NDArray[np.int32]
+    """(run,) column after the last one."""
+    value: NDArray[np.uint8]
+    parent: NDArray[np.int32]
+    """(run,) the run that stands for the component."""
+    size: NDArray[np.int32]
+    """(run,) pixels of the component, at the run that stands for it."""
+
+
 @kernel
-def _spare_at_nodata(
-    first: NDArray[np.int64],
-    end: NDArray[np.int32],
-    value: NDArray[np.uint8],
-    parent: NDArray[np.int32],
-    size: NDArray[np.int32],
-) -> None:
+def _spare_at_nodata(runs: _Runs) -> None:
     """Give components that share a side with a pixel without label a size that is never small."""
+    first, end, value, parent, size = runs
     huge, rows = np.int32(2**31 - 1), len(first) - 1
     for y in range(rows):
         start = 0
@@ -154,11 +163,7 @@ def _spare_at_nodata(
 @kernel
 def _mark_small(
     labels: NDArray[np.uint8],
-    first: NDArray[np.int64],
-    end: NDArray[np.int32],
-    value: NDArray[np.uint8],
-    parent: NDArray[np.int32],
-    size: NDArray[np.int32],
+    runs: _Runs,
     least: NDArray[np.int64],
     rows: tuple[int, int],
     hole: int,
@@ -168,6 +173,7 @@ def _mark_small(
     Returns:
         Pixels, and components whose first run lies in the rows.
     """
+    first, end, value, parent, size = runs
     pixels, components = 0, 0
     for y in range(rows[0], rows[1]):
         start = 0
@@ -180,17 +186,15 @@ def _mark_small(
     return pixels, components
 
 
-def _components(
-    labels: NDArray[np.uint8], first: NDArray[np.int64], connectivity: int
-) -> tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[np.int32], NDArray[np.int32]]:
-    """Ends, values, roots and (at the roots) sizes of all runs."""
+def _components(labels: NDArray[np.uint8], first: NDArray[np.int64], connectivity: int) -> _Runs:
+    """All runs of a raster, see `_Runs.first`."""
     count = int(first[-1])
     end, value = np.empty(count, np.int32), np.empty(count, np.uint8)
     parent, size = np.empty(count, np.int32), np.zeros(count, np.int32)
     _find_runs(labels, end, value, parent)
     _join(first, end, value, connectivity == 8, parent)
     _sizes(first, end, parent, size)
-    return end, value, parent, size
+    return _Runs(first, end, value, parent, size)
 
 
 def remove_small(
@@ -229,11 +233,11 @@ def remove_small(
         whole = around == range(height)
         part = labels if whole else labels[around.start : around.stop].copy()
         at = first[around.start : around.stop + 1] - first[around.start]
-        end, value, parent, size = _components(part, at, connectivity)
+        runs = _components(part, at, connectivity)
         if spare_at_nodata:
-            _spare_at_nodata(at, end, value, parent, size)
+            _spare_at_nodata(runs)
         inner = (rows.start - around.start, rows.stop - around.start)
-        found = _mark_small(part, at, end, value, parent, size, least, inner, hole)
+        found = _mark_small(part, runs, least, inner, hole)
         pixels, components = pixels + found[0], components + found[1]
         if not whole:
             # Later strips must still see the labels as they were.
@@ -264,7 +268,7 @@ def component_sizes(labels: NDArray[np.uint8], connectivity: int) -> dict[int, N
     """
     first = np.empty(labels.shape[0] + 1, np.int64)
     _run_counts(labels, first)
-    _, value, parent, size = _components(labels, first, connectivity)
+    _, _, value, parent, size = _components(labels, first, connectivity)
     roots = np.flatnonzero(parent == np.arange(len(parent)))
     return {
         int(code): size[roots[value[roots] == code]] for code in np.unique(value) if code != 255

@@ -16,6 +16,7 @@ Laws:
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,47 @@ from .strips import by_strips
 
 _FAR = 2**14
 """Rows to the next source where there is none; more than any reach."""
+
+
+class Voters(NamedTuple):
+    """Pixels around a hole that may vote."""
+
+    offsets: NDArray[np.int32]
+    """(n, 2) rows and columns to them, nearest first."""
+    weights: NDArray[np.float64]
+    """(n,) what a vote counts."""
+    most: int
+    """How many of them vote."""
+
+
+@kernel
+def _rows_up(window: NDArray[np.uint8], source: NDArray[np.bool_]) -> NDArray[np.int16]:
+    """Rows from each pixel up to the next source, 0 on a source."""
+    height, width = window.shape
+    up = np.empty((height, width), np.int16)
+    for y in range(height):
+        for x in range(width):
+            above = up[y - 1, x] if y else _FAR
+            up[y, x] = 0 if source[window[y, x]] else min(above + 1, _FAR)
+    return up
+
+
+@kernel
+def _next_columns(
+    up: NDArray[np.int16],
+    down: NDArray[np.int16],
+    weight: float,
+    limit: float,
+    beyond: int,
+    following: NDArray[np.int32],
+) -> None:
+    """The next column, itself included, with a source in reach of each pixel of a row."""
+    after = following.size + beyond
+    for x in range(following.size - 1, -1, -1):
+        near = min(up[x], down[x])
+        if weight * near * near <= limit:
+            after = x
+        following[x] = after
 
 
 @kernel
@@ -44,13 +86,8 @@ def _propose(
     index of every hole pixel; it is as long as there are.
     """
     height, width = window.shape
-    weight = squeeze * squeeze
-    limit = reach * reach * (1 + 1e-12)
-    up = np.empty((height, width), np.int16)
-    for y in range(height):
-        for x in range(width):
-            above = up[y - 1, x] if y else _FAR
-            up[y, x] = 0 if source[window[y, x]] else min(above + 1, _FAR)
+    weight, limit = squeeze * squeeze, reach * reach * (1 + 1e-12)
+    up = _rows_up(window, source)
     down = np.full(width, _FAR, np.int16)
     columns = int(reach) + 1
     following = np.empty(width, np.int32)
@@ -66,12 +103,7 @@ def _propose(
         # far from any the search then ends at once.
         many = holes * 8 > width
         if many:
-            after = width + columns
-            for x in range(width - 1, -1, -1):
-                near = min(up[y, x], down[x])
-                if weight * near * near <= limit:
-                    after = x
-                following[x] = after
+            _next_columns(up[y], down, weight, limit, columns, following)
         last = -columns - 1
         for x in range(width):
             if many:
@@ -107,17 +139,16 @@ def _propose(
 
 
 @kernel
-def _grow(
+def _take_proposals(
     window: NDArray[np.uint8],
     proposal: NDArray[np.uint8],
-    source: NDArray[np.bool_],
     hole: int,
     places: NDArray[np.int64],
-    rings: tuple[int, int],
+    rings: int,
+    queue: NDArray[np.int64],
 ) -> None:
-    """Fill the window: proposals that lead to their class first, then ring by ring."""
+    """Fill proposals that lead to their class."""
     height, width = window.shape
-    queue = np.empty(len(places), np.int64)
     count = 0
     for place in places:
         y, x = divmod(place, width)
@@ -135,7 +166,7 @@ def _grow(
     for at in range(count):
         y, x = divmod(queue[at], width)
         window[y, x] = proposal[y, x]
-    while begin < count and ring < rings[0]:
+    while begin < count and ring < rings:
         end = count
         for at in range(begin, end):
             y, x = divmod(queue[at], width)
@@ -152,14 +183,21 @@ def _grow(
                     count += 1
         begin = end
         ring += 1
-    pending = places
-    left = 0
-    for place in places:
-        y, x = divmod(place, width)
-        if window[y, x] == hole and proposal[y, x] != 255:
-            pending[left] = place
-            left += 1
-    for _ in range(rings[1]):
+
+
+@kernel
+def _take_neighbours(
+    window: NDArray[np.uint8],
+    proposal: NDArray[np.uint8],
+    source: NDArray[np.bool_],
+    pending: NDArray[np.int64],
+    rings: int,
+    queue: NDArray[np.int64],
+) -> None:
+    """Fill pixels with the class of a neighbour, ring by ring."""
+    height, width = window.shape
+    left = len(pending)
+    for _ in range(rings):
         kept, found = 0, 0
         for at in range(left):
             y, x = divmod(pending[at], width)
@@ -188,6 +226,28 @@ def _grow(
 
 
 @kernel
+def _grow(
+    window: NDArray[np.uint8],
+    proposal: NDArray[np.uint8],
+    source: NDArray[np.bool_],
+    hole: int,
+    places: NDArray[np.int64],
+    rings: tuple[int, int],
+) -> None:
+    """Fill the window: proposals that lead to their class first, then ring by ring."""
+    width = window.shape[1]
+    queue = np.empty(len(places), np.int64)
+    _take_proposals(window, proposal, hole, places, rings[0], queue)
+    left = 0
+    for place in places:
+        y, x = divmod(place, width)
+        if window[y, x] == hole and proposal[y, x] != 255:
+            places[left] = place
+            left += 1
+    _take_neighbours(window, proposal, source, places[:left], rings[1], queue)
+
+
+@kernel
 def _count(labels: NDArray[np.uint8], value: int) -> int:
     count = 0
     wanted = np.uint8(value)
@@ -203,12 +263,11 @@ def _vote(
     source: NDArray[np.bool_],
     hole: int,
     rows: tuple[int, int],
-    offsets: NDArray[np.int32],
-    weights: NDArray[np.float64],
-    voters: int,
+    around: Voters,
     result: NDArray[np.uint8],
 ) -> None:
     height, width = window.shape
+    offsets, weights, voters = around
     sums = np.zeros(256)
     order = np.empty(voters, np.uint8)
     for y in range(rows[0], rows[1]):
@@ -314,7 +373,7 @@ def fill_vote(
     """
     offsets, distances = near_offsets(max_distance_m, pixel_m)
     # A hole is never its own source: the centre goes.
-    offsets, weights = offsets[1:], 1 / distances[1:]
+    around = Voters(offsets[1:], 1 / distances[1:], voters)
 
     def change(window: NDArray[np.uint8], inner: slice) -> int:
         before = window[inner] == hole
@@ -322,7 +381,7 @@ def fill_vote(
             return 0
         result = window[inner].copy()
         rows = (inner.start, inner.stop)
-        _vote(window, source, hole, rows, offsets, weights, voters, result)
+        _vote(window, source, hole, rows, around, result)
         window[inner] = result
         return int(np.count_nonzero(before & (result != hole)))
 

@@ -12,11 +12,83 @@ Laws:
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ...compiled import kernel
 from .components import remove_small
+
+
+class _Votes(NamedTuple):
+    """What the sides of a component touch."""
+
+    sides: NDArray[np.int64]
+    """(256,) sides shared with each class."""
+    met: NDArray[np.int64]
+    """(256,) place at which each class was met first."""
+
+
+@kernel
+def _flood(
+    window: NDArray[np.uint8],
+    small: NDArray[np.uint8],
+    source: NDArray[np.bool_],
+    corners: bool,
+    stack: NDArray[np.int64],
+    votes: _Votes,
+) -> int:
+    """Walk over the component of `stack[0]`: its pixels into `stack`, its neighbours into `votes`.
+
+    Returns:
+        Its pixels; they become 3 in `small`.
+    """
+    height, width = window.shape
+    votes.sides[:] = 0
+    row, column = divmod(stack[0], width)
+    own = window[row, column]
+    small[row, column] = 3
+    count, at = 1, 0
+    while at < count:
+        row, column = divmod(stack[at], width)
+        side = 0
+        for down in range(-1, 2):
+            for right in range(-1, 2):
+                if down == 0 and right == 0:
+                    continue
+                straight = down == 0 or right == 0
+                side += straight
+                r, c = row + down, column + right
+                if r < 0 or c < 0 or r >= height or c >= width:
+                    continue
+                code = window[r, c]
+                if small[r, c] == 1 and code == own and (straight or corners):
+                    small[r, c] = 3
+                    stack[count] = r * width + c
+                    count += 1
+                elif small[r, c] == 0 and straight and source[code]:
+                    first = (row * width + column) * 4 + side
+                    if votes.sides[code] == 0 or first < votes.met[code]:
+                        votes.met[code] = first
+                    votes.sides[code] += 1
+        at += 1
+    return count
+
+
+@kernel
+def _winner(votes: _Votes) -> int:
+    """The class with the most sides, of several the one met first; -1 where there is none."""
+    sides, met = votes
+    best = -1
+    for code in range(256):
+        if sides[code] and (
+            best < 0
+            or sides[code] > sides[best]
+            or (sides[code] == sides[best] and met[code] < met[best])
+        ):
+            best = code
+    return best
 
 
 @kernel
@@ -27,55 +99,20 @@ def _round(
     corners: bool,
     stack: NDArray[np.int64],
 ) -> int:
-    """Decide every small component once; `small` is 0 settled, 1 small, 2 just decided.
+    """Decide every small component once; `small` is 0 large, 1 small, 2 just decided.
 
     `stack` holds as many numbers as there are small pixels.
     """
     height, width = window.shape
-    votes = np.zeros(256, np.int64)
-    met = np.empty(256, np.int64)
+    votes = _Votes(np.zeros(256, np.int64), np.empty(256, np.int64))
     decided = 0
     for y in range(height):
         for x in range(width):
             if small[y, x] != 1:
                 continue
-            own = window[y, x]
-            votes[:] = 0
-            count = 1
             stack[0] = y * width + x
-            small[y, x] = 3
-            at = 0
-            while at < count:
-                row, column = divmod(stack[at], width)
-                side = 0
-                for down in range(-1, 2):
-                    for right in range(-1, 2):
-                        if down == 0 and right == 0:
-                            continue
-                        straight = down == 0 or right == 0
-                        side += straight
-                        r, c = row + down, column + right
-                        if r < 0 or c < 0 or r >= height or c >= width:
-                            continue
-                        code = window[r, c]
-                        if small[r, c] == 1 and code == own and (straight or corners):
-                            small[r, c] = 3
-                            stack[count] = r * width + c
-                            count += 1
-                        elif small[r, c] == 0 and straight and source[code]:
-                            first = (row * width + column) * 4 + side
-                            if votes[code] == 0 or first < met[code]:
-                                met[code] = first
-                            votes[code] += 1
-                at += 1
-            best = -1
-            for code in range(256):
-                if votes[code] and (
-                    best < 0
-                    or votes[code] > votes[best]
-                    or (votes[code] == votes[best] and met[code] < met[best])
-                ):
-                    best = code
+            count = _flood(window, small, source, corners, stack, votes)
+            best = _winner(votes)
             for at in range(count):
                 row, column = divmod(stack[at], width)
                 if best < 0:

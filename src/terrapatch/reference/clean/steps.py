@@ -41,7 +41,7 @@ ShapeStep = ClosingStep | OpeningStep
 
 @dataclass(frozen=True)
 class Area:
-    """What all steps of a run know."""
+    """What every step is told about the map that is cleaned."""
 
     pixel_m: tuple[float, float]
     """Height and width of a pixel in metres."""
@@ -87,7 +87,7 @@ def reach_of(step: CleanStep, pixel_m: tuple[float, float]) -> int:
             return 0
         return reach_px(step.max_distance_m, pixel_m, step.method)
     if isinstance(step, MajorityStep):
-        return step.passes * max(radius_px(step.radius_m, pixel_m))
+        return step.rounds * max(radius_px(step.radius_m, pixel_m))
     if isinstance(step, ShapeStep):
         return element_reach(_spans(step, pixel_m))
     return 0
@@ -165,7 +165,7 @@ def _fill(labels: Labels, step: FillStep, area: Area) -> Result:
 
 def _majority(labels: Labels, step: MajorityStep, area: Area) -> Result:
     changed = 0
-    for _ in range(step.passes):
+    for _ in range(step.rounds):
         now = majority(labels, area.classes, area.fixed, step.radius_m, area.pixel_m)
         changed += now
         if not now:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 NAMES = ("local_incidence", "ellipsoid_incidence", "layover_shadow")
-"""Layers in the order of their codes."""
+"""Bands in the order of their codes."""
 _UP_M = 2000.0
 """Height at which the line of sight is taken a second time."""
 
@@ -58,8 +58,8 @@ class Sights(NamedTuple):
     """Cells have 1 << shift pixels."""
 
 
-class TerrainLayers:
-    """Layers of terrain of one scene, as the mosaic's engine takes a group of bands."""
+class TerrainBands:
+    """Bands of terrain of one scene, as the engine takes a group of bands."""
 
     resident = 0
 
@@ -70,7 +70,7 @@ class TerrainLayers:
         """Plan only.
 
         Args:
-            names: layers wanted, of `NAMES`.
+            names: bands wanted, of `NAMES`.
             first: place of the first one in the stack.
             geobox: the unit.
             image: geometry of the image.
@@ -102,7 +102,7 @@ class TerrainLayers:
         self, places: NDArray[np.int64], out: NDArray[Any], filled: NDArray[np.uint8],
         valid: NDArray[np.uint8],
     ) -> None:  # fmt: skip
-        """Write the layers of patches; arguments as in `resample.Target`."""
+        """Write the bands of patches; arguments as in `resample.Target`."""
         size = out.shape[-1]
         line, ground = np.empty((2, size, size))
         height = np.empty((size + 2, size + 2))
