@@ -48,7 +48,7 @@ def stacks(simulated, folder):
     """Raw scenes to stacks: terrain, control points, flattened, with layers, decibel."""
     box = simulated.geobox[96:288, 96:288]
     for name, changes in {
-        "terrain": {"layers": ("local_incidence", "ellipsoid_incidence", "layover_shadow")},
+        "terrain": {"extras": ("local_incidence", "ellipsoid_incidence", "layover_shadow")},
         "gcp": {"geometry": "gcp", "dem": (), "radiometry": "amplitude"},
         "flattened": {"radiometry": "gamma0_rtc", "scale": "db"},
     }.items():

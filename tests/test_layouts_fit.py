@@ -75,14 +75,14 @@ EARLY = {
     "class 0": (recipe(MULTISENGE, label={"legend": "cerradata4mm"}), "class with code 0"),
     "decibel": (recipe(MULTISENGE, sentinel1={"scale": "db"}), r"scale: .* take linear"),
     "layover": (
-        recipe(MULTISENGE, sentinel1={"level": "GRD", "layers": ["layover_shadow"]}),
-        r"layers: 0 means missing",
+        recipe(MULTISENGE, sentinel1={"level": "GRD", "extras": ["layover_shadow"]}),
+        r"extras: 0 means missing",
     ),
     "levels": (recipe(CERRADATA, label={"legend": "multisenge"}), "has no level l1, l2"),
     "edges": (recipe(CERRADATA, label={"edges": "none"}), r"edges"),
     "zero reflectance": (recipe(CERRADATA, sentinel2={"dtype": "int16"}), "is a value in int16"),
     "layover in cerradata": (
-        recipe(CERRADATA, sentinel1={"level": "GRD", "layers": ["layover_shadow"]}), "layover_shadow"
+        recipe(CERRADATA, sentinel1={"level": "GRD", "extras": ["layover_shadow"]}), "layover_shadow"
     ),
 }  # fmt: skip
 

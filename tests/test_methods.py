@@ -185,7 +185,7 @@ RADAR = [
     ({"level": "GRD", "dem_vertical": "egm96", "dem_sea": True},
      ["heights above EGM96", "sea level where no file reaches", "`north.tif`"], ["archive's own"]),
     ({"level": "GRD", "directions": "apart", "time": "series"}, ["ascending passes first"], ["One image"]),
-    ({"level": "GRD", "layers": ["local_incidence"]}, ["local_incidence (degrees"], ["layover"]),
+    ({"level": "GRD", "extras": ["local_incidence"]}, ["local_incidence (degrees"], ["layover"]),
     ({"level": "GRD", "polarisations": ["HH"], "kernel": "nearest"}, ["HH: each", "kernel nearest"], ["VV"]),
 ]  # fmt: skip
 
@@ -267,7 +267,7 @@ OTHER = {
     ("sentinel2", "bands"): None,  # the layout's own list stands in the card
     ("sentinel2", "upsample_first"): "nearest", ("sentinel2", "mask_scl"): [3],
     ("sentinel2", "mask_clm"): [1], ("sentinel2", "mask_mg2"): [2],
-    ("sentinel1", "polarisations"): ["VH"], ("sentinel1", "layers"): ["layover_shadow"],
+    ("sentinel1", "polarisations"): ["VH"], ("sentinel1", "extras"): ["layover_shadow"],
     ("sentinel1", "speckle_radius"): 3, ("sentinel1", "looks"): 2.5,
     ("sentinel1", "border_cut_range_px"): 10, ("sentinel1", "border_cut_azimuth_px"): 10,
     ("label", "crosswalk"): "ocsge2_multisenge", ("label", "legend"): "multisenge",

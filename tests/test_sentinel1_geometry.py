@@ -585,7 +585,7 @@ def test_a_part_that_is_missing_makes_the_pixel_missing_and_layers_stay(simulate
     """The first slice ends in the unit; angles are those of the pixel's centre."""
     box = simulated.geobox
     items = simulated.items("descending", count=1)
-    settings = simulated.settings(layers=("local_incidence", "layover_shadow"))
+    settings = simulated.settings(extras=("local_incidence", "layover_shadow"))
     fine = simulated.unit(tmp_path / "fine").build(items, **settings)
     coarse = GeoBox((96, 96), box.affine * Affine.scale(4), box.crs)
     stack = simulated.unit(tmp_path / "coarse", 32, coarse).build(items, **settings)

@@ -22,7 +22,7 @@ from terrapatch.sentinel1 import flattening, profiles, shadow
 from terrapatch.sentinel1.geometry import RangeTable
 
 DIRECTIONS = ["descending", "ascending"]
-LAYERS = ("local_incidence", "ellipsoid_incidence", "layover_shadow")
+EXTRAS = ("local_incidence", "ellipsoid_incidence", "layover_shadow")
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_ground_of_one_backscatter_comes_out_even(products, tmp_path, direction,
     item = scene(products, direction, mountains, tmp_path)
     box = unit_box(direction)
     unit = Unit(tmp_path / "u", box, all_corners(box.shape, 48), 48)
-    settings = settings_of(mountains, tmp_path, layers=LAYERS)
+    settings = settings_of(mountains, tmp_path, extras=EXTRAS)
     before, _ = decibel_of(unit.build([item], **settings | {"radiometry": "gamma0"}))
     after, layers = decibel_of(unit.build([item], **settings, output="flat.zarr"))
     assert np.isfinite(after).all()
@@ -266,7 +266,7 @@ def test_units_agree_where_they_overlap(products, tmp_path, direction):
     sign = -1 if direction == "descending" else 1
     mountains = land.Mountains.of(partial(land.saw, sign=sign))
     item = scene(products, direction, mountains, tmp_path)
-    settings = settings_of(mountains, tmp_path, layers=LAYERS)
+    settings = settings_of(mountains, tmp_path, extras=EXTRAS)
     found = []
     for name, side, dx in (("whole", 96, 0), ("part", 32, 17)):
         box = unit_box(direction, side, dx=dx)
@@ -285,7 +285,7 @@ def test_units_agree_where_they_overlap(products, tmp_path, direction):
 def test_neither_threads_nor_shards_nor_patches_change_a_bit(products, tmp_path):
     mountains = land.Mountains.of(land.ridges)
     item = scene(products, "descending", mountains, tmp_path)
-    settings = settings_of(mountains, tmp_path, layers=LAYERS, scale="db")
+    settings = settings_of(mountains, tmp_path, extras=EXTRAS, scale="db")
     found = [
         placed(
             Unit(tmp_path / f"{size}_{threads}", box, all_corners(box.shape, size), size).build(
@@ -311,7 +311,7 @@ def test_shadow_is_missing_and_told(products, tmp_path):
     item = scene(products, "descending", mountains, tmp_path)
     box = unit_box("descending", 96)
     unit = Unit(tmp_path / "u", box, all_corners(box.shape, 48), 48)
-    stack = unit.build([item], **settings_of(mountains, tmp_path, layers=("layover_shadow",)))
+    stack = unit.build([item], **settings_of(mountains, tmp_path, extras=("layover_shadow",)))
     source, mask = placed(stack, "source"), placed(stack)[1]
     x, y = (a[::5, ::5].ravel() for a in centres(box))
     dark = land.walked(mountains, annotation, x, y)[1].reshape(20, 20)
@@ -353,8 +353,8 @@ def test_heights_that_end_before_the_margin_are_refused(products, tmp_path):
     [
         ({"radiometry": "gamma0_rtc"}, "gamma0_rtc needs level: GRD"),
         ({"radiometry": "gamma0_rtc", "level": "GRD", "geometry": "gcp"}, "geometry: terrain"),
-        ({"layers": ("layover_shadow",)}, "layers needs level: GRD"),
-        ({"level": "GRD", "layers": ("layover_shadow",) * 2}, "layers must be unique"),
+        ({"extras": ("layover_shadow",)}, "extras needs level: GRD"),
+        ({"level": "GRD", "extras": ("layover_shadow",) * 2}, "extras must be unique"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(changes, says):
@@ -362,7 +362,7 @@ def test_settings_that_cannot_be_are_refused(changes, says):
         Sentinel1Settings(**changes)
 
 
-def test_geocoded_scenes_have_no_layers(products, tmp_path):
+def test_geocoded_scenes_have_no_extras(products, tmp_path):
     from helpers_scenes import item, write_asset
 
     box = unit_box("descending", 32)
@@ -370,7 +370,7 @@ def test_geocoded_scenes_have_no_layers(products, tmp_path):
         tmp_path / "s1.tif", np.ones(box.shape, np.float32), box.affine, UTM, jp2=False
     )
     unit = Unit(tmp_path / "u", box, all_corners(box.shape, 32), 32)
-    settings = settings_of(land.Mountains.of(land.ridges), tmp_path, layers=LAYERS)
+    settings = settings_of(land.Mountains.of(land.ridges), tmp_path, extras=EXTRAS)
     with pytest.raises(SceneError, match="a geocoded scene has no local_incidence"):
         unit.build([item("S1", {"VV": asset}, sensor="sentinel1")], **settings)
 
@@ -394,9 +394,9 @@ def test_incidence_angles_of_planes_are_those_of_vectors(
     item = locked_item(read_product(products[direction]), ("VV",), Files(False))
     box = unit_box(direction, 48)
     unit = Unit(tmp_path / "u", box, all_corners(box.shape, 48), 48)
-    settings = settings_of(plane, tmp_path, radiometry="sigma0", scale="db", layers=LAYERS[:2])
+    settings = settings_of(plane, tmp_path, radiometry="sigma0", scale="db", extras=EXTRAS[:2])
     stack = unit.build([item], **settings)
-    assert stack.info.bands == ("VV", *LAYERS[:2])
+    assert stack.info.bands == ("VV", *EXTRAS[:2])
     x, y = centres(box)
     places = plane.places(x, y)
     sight = land.radar_frame(annotation, places)[0]
@@ -422,7 +422,7 @@ def test_the_ellipsoids_angle_is_the_annotated_one(products, tmp_path):
     item = locked_item(read_product(products["descending"]), ("VV",), Files(False))
     box = unit_box("descending")
     unit = Unit(tmp_path / "u", box, all_corners(box.shape, 96), 96)
-    stack = unit.build([item], **settings_of(level, tmp_path, layers=("ellipsoid_incidence",)))
+    stack = unit.build([item], **settings_of(level, tmp_path, extras=("ellipsoid_incidence",)))
     lon, lat = land.TO_DEGREES.transform(*centres(box))
     grid = annotation.grid
     wanted = griddata(
@@ -450,7 +450,7 @@ def test_layover_and_shadow_are_those_of_walking(products, tmp_path, direction, 
     mountains = land.Mountains.of(lambda e, n: function(e - cx, n - cy))
     item = locked_item(read_product(products[direction]), ("VV",), Files(False))
     unit = Unit(tmp_path / "u", box, all_corners(box.shape, 60), 60)
-    settings = settings_of(mountains, tmp_path, radiometry="sigma0", layers=("layover_shadow",))
+    settings = settings_of(mountains, tmp_path, radiometry="sigma0", extras=("layover_shadow",))
     stack = unit.build([item], **settings)
     known = placed(stack, "source")[::3, ::3].ravel() > 0
     codes = placed(stack)[1][::3, ::3].ravel().astype(int)
@@ -484,7 +484,7 @@ def test_voids_give_no_codes():
 # End to end --------------------------------------------------------------------------------------
 
 
-def test_a_recipe_with_flattening_and_layers_becomes_a_dataset(tmp_path):
+def test_a_recipe_with_flattening_and_extras_becomes_a_dataset(tmp_path):
     import json
     import os
     import subprocess
@@ -501,7 +501,7 @@ def test_a_recipe_with_flattening_and_layers_becomes_a_dataset(tmp_path):
         "simulate": {"passes": 1, "margin_m": 3500, "s1_format": "grd"},
         "sampling": {"size_px": 64, "unit_patches": 2},
         "sentinel1": {
-            "level": "GRD", "radiometry": "gamma0_rtc", "scale": "db", "layers": list(LAYERS)
+            "level": "GRD", "radiometry": "gamma0_rtc", "scale": "db", "extras": list(EXTRAS)
         },
         "splits": {"block_m": 300, "buffer_m": 0},
         "training": {"required": False, "models": ["forest"], "trees": 5},
@@ -514,7 +514,7 @@ def test_a_recipe_with_flattening_and_layers_becomes_a_dataset(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     dataset = tmp_path / "results" / "rtc" / "dataset"
-    bands = ["VV", "VH", *LAYERS]
+    bands = ["VV", "VH", *EXTRAS]
     statistics = json.loads((dataset / "statistics.json").read_text())
     assert bands == list(find(statistics, "bands"))
     import zarr

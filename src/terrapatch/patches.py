@@ -26,9 +26,10 @@ from numpy.typing import NDArray
 from .batches import hashes_of, plain_bytes
 from .dates import write_dates
 from .dropping import drop_reasons, lacking_bands
-from .errors import IncompleteError, StorageError
+from .errors import GridError, IncompleteError, StorageError
 from .grid import same_crs
 from .legend import NODATA, Legend, load_legend
+from .places import Places, read_places
 from .recipe import read_settings
 from .sections import named_files
 from .stacks import Stack, StackInfo, open_stack
@@ -187,19 +188,31 @@ def dates_of(sources: list[list[str]], items: Mapping[str, LockedItem]) -> list[
     return [sorted({days[scene] for scene in scenes}) for scenes in sources]
 
 
-def _check_stack(stack: Stack, footprints: gpd.GeoDataFrame, geobox: GeoBox, size: int) -> None:
-    info: StackInfo = stack.info
-    same_ids = list(info.patch_ids) == footprints["patch_id"].tolist()
-    same_grid = same_crs(info.geobox["crs"], str(geobox.crs)) and np.allclose(
-        info.geobox["transform"], list(geobox.affine)[:6], rtol=1e-12, atol=1e-9
-    )
-    if not same_ids or not same_grid or (info.size_px != size and len(footprints)):
+def _check_stack(stack: Stack, places: Places) -> None:
+    """The patches of a stack must be the unit's, on the same ground in pixels of its own size."""
+    same_ids = stack.info.patch_ids == places.ids
+    if not same_ids or not _same_ground(stack.info, places):
         what = "other patches" if not same_ids else "another grid or patch size"
         raise StorageError(
             f"{stack.path}: holds {what} than the unit's footprints "
-            f"({len(info.patch_ids)} patches, {len(footprints)} footprints); it was made with "
+            f"({len(stack.info.patch_ids)} patches, {len(places)} footprints); it was made with "
             "other settings: delete the stack and build again"
         )
+
+
+def _same_ground(info: StackInfo, places: Places) -> bool:
+    transform = info.geobox["transform"]
+    own = abs(float(transform[0]))
+    if not np.isclose(own, places.pixel, rtol=1e-12, atol=0):
+        try:
+            places = places.at(own)
+        except GridError:
+            return False
+    return (
+        same_crs(info.geobox["crs"], str(places.geobox.crs))
+        and np.allclose(transform, list(places.geobox.affine)[:6], rtol=1e-12, atol=1e-9)
+        and (info.size_px == places.size_px or not len(places))
+    )
 
 
 def patches(
@@ -241,28 +254,18 @@ def patches(
     plan = read_slices(slices)
     check_named(named_files(wanted, "patches"), plan, slices[0])
     geobox = unit_geobox(plan.unit(unit))
-    places = read_geoparquet(footprints)
-    size = int(places["size_px"].iloc[0]) if len(places) else 1
-    legends = {name: load_legend(layer.legend) for name, layer in wanted.labels.items()}
-    columns: dict[str, Any] = {
-        name: places[name].to_numpy() for name in ("patch_id", "unit", "row", "col")
-    }
-    columns |= {name: places[name].to_numpy(np.int64) for name in ("y_px", "x_px", "size_px")}
-    columns["crs"] = [plan.unit(unit).geobox["crs"]] * len(places)
-    columns["transform"] = [
-        list(geobox.affine * Affine.translation(x, y))[:6]
-        for y, x in zip(columns["y_px"].tolist(), columns["x_px"].tolist(), strict=True)
-    ]
+    table, places = read_geoparquet(footprints), read_places(footprints, geobox)
+    columns = _placed(table, geobox, plan.unit(unit).geobox["crs"])
     seen: dict[str, Observed] = {}
     for name in wanted.images:
         stack = open_stack(stacks[name])
-        _check_stack(stack, places, geobox, size)
+        _check_stack(stack, places)
         seen[name] = observe(stack, wanted.patches.of(name).valid)
     labelled: dict[str, Labelled] = {}
-    for name, legend in legends.items():
+    for name, layer in wanted.labels.items():
         stack = open_stack(stacks[name])
-        _check_stack(stack, places, geobox, size)
-        labelled[name] = look_at_labels(stack, legend)
+        _check_stack(stack, places)
+        labelled[name] = look_at_labels(stack, load_legend(layer.legend))
     shares = {name: found.shares for name, found in seen.items()}
     shares |= {name: found.valid[:, None] for name, found in labelled.items()}
     reasons = drop_reasons(
@@ -272,11 +275,24 @@ def patches(
     columns["kept"] = np.array([reason is None for reason in reasons], bool)
     columns["dropped_reason"] = reasons
     columns |= _provenance(seen, labelled, {item.id: item for item in plan.items})
-    outlines = places.geometry.to_crs("EPSG:4326").to_numpy()
-    table = gpd.GeoDataFrame(columns, geometry=outlines, crs="EPSG:4326")
-    write_geoparquet(table, output)
+    outlines = table.geometry.to_crs("EPSG:4326").to_numpy()
+    write_geoparquet(gpd.GeoDataFrame(columns, geometry=outlines, crs="EPSG:4326"), output)
     clouds = {item.id: item.cloud_percent for item in plan.items}
     write_dates(_dates(seen, columns["patch_id"], unit, clouds), dates)
+
+
+def _placed(table: gpd.GeoDataFrame, geobox: GeoBox, crs: str) -> dict[str, Any]:
+    """Columns that say where the patches lie, on the grid of the unit."""
+    columns: dict[str, Any] = {
+        name: table[name].to_numpy() for name in ("patch_id", "unit", "row", "col")
+    }
+    columns |= {name: table[name].to_numpy(np.int64) for name in ("y_px", "x_px", "size_px")}
+    columns["crs"] = [crs] * len(table)
+    columns["transform"] = [
+        list(geobox.affine * Affine.translation(x, y))[:6]
+        for y, x in zip(columns["y_px"].tolist(), columns["x_px"].tolist(), strict=True)
+    ]
+    return columns
 
 
 def _dates(

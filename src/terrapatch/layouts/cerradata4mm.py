@@ -186,7 +186,7 @@ def unfit(form: Form) -> list[str]:
             )
         if "layover_shadow" in images.bands and not images.decibel:
             findings.append(
-                "layers: 0 means missing in this layout, and is a value of "
+                f"layers.{layer}.extras: 0 means missing in this layout, and is a value of "
                 "layover_shadow; leave it out"
             )
         if images.dtype == "int16":

@@ -279,7 +279,7 @@ def unfit(form: Form) -> list[str]:
             )
         elif "layover_shadow" in images.bands:
             findings.append(
-                "layers: 0 means missing in this layout, and is a value of "
+                f"layers.{layer}.extras: 0 means missing in this layout, and is a value of "
                 "layover_shadow; leave it out"
             )
     return findings

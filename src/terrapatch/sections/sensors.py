@@ -159,10 +159,10 @@ class Sentinel1Settings(Section):
         stack="kind version polarisations kernel coarser scale check_values level radiometry "
         "denoise geometry dem dem_vertical geoid dem_sea orbit_files border_cut "
         "border_cut_range_px border_cut_azimuth_px time directions speckle speckle_radius looks "
-        "layers",
+        "extras",
         patches="kind",
         splits="kind",
-        layouts="kind polarisations layers scale time directions",
+        layouts="kind polarisations extras scale time directions",
         training="kind",
     )
 
@@ -224,7 +224,7 @@ class Sentinel1Settings(Section):
     """Radius of the filter's square window in pixels (`refined_lee`: always 3)."""
     looks: Annotated[float, Field(gt=0)] = 4.4
     """Equivalent number of looks before filtering, for `lee` and `refined_lee` (IW GRDH: 4.4)."""
-    layers: tuple[Literal["local_incidence", "ellipsoid_incidence", "layover_shadow"], ...] = ()
+    extras: tuple[Literal["local_incidence", "ellipsoid_incidence", "layover_shadow"], ...] = ()
     """Bands of the stack behind the polarisations (GRD): angles between the line of sight and the
     normal of the terrain or of the ellipsoid in degrees; 1 for layover, 2 for shadow, 3 for both."""
 
@@ -240,18 +240,18 @@ class Sentinel1Settings(Section):
             raise ValueError("a multitemporal filter needs a series: set time: series")
         if self.speckle != "none" and self.radiometry == "amplitude" and self.level == "GRD":
             raise ValueError("speckle filters act on power: set another radiometry")
-        if self.radiometry == "gamma0_rtc" or self.layers:
-            wanted = "radiometry: gamma0_rtc" if self.radiometry == "gamma0_rtc" else "layers"
+        if self.radiometry == "gamma0_rtc" or self.extras:
+            wanted = "radiometry: gamma0_rtc" if self.radiometry == "gamma0_rtc" else "extras"
             if self.level != "GRD" or self.geometry != "terrain":
                 raise ValueError(f"{wanted} needs level: GRD and geometry: terrain")
-        if len(set(self.layers)) != len(self.layers):
-            raise ValueError(f"layers must be unique: {list(self.layers)}")
+        if len(set(self.extras)) != len(self.extras):
+            raise ValueError(f"extras must be unique: {list(self.extras)}")
         return self
 
     @property
     def stack_bands(self) -> tuple[str, ...]:
         """Bands of the stack."""
-        return (*self.polarisations, *self.layers)
+        return (*self.polarisations, *self.extras)
 
     @property
     def stack_dtype(self) -> str:

@@ -109,7 +109,7 @@ class Raw:
             if layer.plain:
                 raise SceneError(
                     f"{item.id}: a geocoded scene has no {', '.join(layer.plain)}; take raw "
-                    "products only, or leave layers out"
+                    "products only, or leave extras out"
                 )
             return GeocodedScene(number, item, layer, patches, grid)
         geobox = grid.geobox

@@ -91,7 +91,7 @@ def layer(settings: Sentinel1Settings) -> Layer:
         power=True,
         check=plausible.backscatter if settings.check_values else None,
         decibel=settings.scale == "db",
-        plain=settings.layers,
+        plain=settings.extras,
     )
 
 
@@ -99,7 +99,7 @@ def plan(settings: Sentinel1Settings, lock: Lock, items: Sequence[LockedItem]) -
     """How the stack of a unit is made.
 
     `data` is (patch, time, band, y, x) float32: the polarisations in linear power or dB, then
-    `layers`; time has one step, one a direction, or one a pass.
+    `extras`; time has one step, one a direction, or one a pass.
 
     Args:
         settings: of the layer.

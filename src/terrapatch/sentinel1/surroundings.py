@@ -80,7 +80,7 @@ class Surroundings:
                 )  # fmt: skip
             except GridError as error:
                 raise GridError(
-                    f"{error}; flattening and layers of terrain look {margin_m:.0f} m beyond the "
+                    f"{error}; flattening and bands of terrain look {margin_m:.0f} m beyond the "
                     "unit, for what lies over into it or casts shadow on it"
                 ) from error
         return self._read[margin_m], box

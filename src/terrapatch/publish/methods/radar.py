@@ -35,7 +35,7 @@ _VERTICAL = {
     "auto": "heights count from what the files state", "ellipsoid": "heights above the ellipsoid",
     "egm96": "heights above EGM96", "egm2008": "heights above EGM2008",
 }  # fmt: skip
-_LAYERS = {
+_EXTRAS = {
     "local_incidence": "local_incidence (degrees, to the terrain's normal)",
     "ellipsoid_incidence": "ellipsoid_incidence (degrees, to the ellipsoid's normal)",
     "layover_shadow": "layover_shadow (1 layover, 2 shadow, 3 both)",
@@ -76,7 +76,7 @@ def radar(about: About) -> Step:
             f"grid, kernel {settings.kernel}, on {acts_on}; {coarser(settings.kernel, settings.coarser)}.",
             _speckle(settings),
             f"Values are {quantity(settings)}.",
-            *_layers(settings),
+            *_extras(settings),
             *unchecked(settings.check_values),
             *_time(settings, about.required),
         ),
@@ -184,10 +184,10 @@ def _speckle(settings: Sentinel1Settings) -> str:
     }[settings.speckle]  # fmt: skip
 
 
-def _layers(settings: Sentinel1Settings) -> list[str]:
-    if not settings.layers:
+def _extras(settings: Sentinel1Settings) -> list[str]:
+    if not settings.extras:
         return []
-    return [f"Layers behind the polarisations: {', '.join(_LAYERS[x] for x in settings.layers)}."]
+    return [f"Bands behind the polarisations: {', '.join(_EXTRAS[x] for x in settings.extras)}."]
 
 
 def _time(settings: Sentinel1Settings, required: Requirement) -> list[str]:
