@@ -125,7 +125,7 @@ def write_settings(path, training, images=None):
     label = {"label": {"legend": LabelsSettings().legend}}
     path.write_text(
         json.dumps(
-            {"layers": with_layers(label, images or ["sentinel2", "sentinel1"])["layers"],
+            {"name": "hand-made", "layers": with_layers(label, images or ["sentinel2", "sentinel1"])["layers"],
              "training": TrainingSettings(**training).model_dump(mode="json"),
              "layouts": {"name": LayoutsSettings().name}}
         )

@@ -127,7 +127,7 @@ def _configs(recipe: Recipe, output: str, folder: str) -> list[str]:
     try:
         write_text(configs[0], yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
         write_json(configs[1], {"output": output})
-    except StorageError as error:
+    except (OSError, StorageError) as error:
         raise InputError(
             f"{Path(folder).parent}: no folder that results can be written to ({error}); give "
             "another one with --output"

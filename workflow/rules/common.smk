@@ -99,4 +99,4 @@ rule changed:
     conda:
         "../../envs/terrapatch.yaml"
     shell:
-        "touch {output:q} 2> {log:q}"
+        "touch -- {output:q} 2> {log:q}"

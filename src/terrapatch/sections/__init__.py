@@ -288,7 +288,7 @@ class Sections(Section, Layered):
     name: Annotated[
         str,
         Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=100),
-        read_by("plan layouts publish"),
+        read_by("plan layouts publish training"),
     ]
     """Name of the dataset and of its folder under results/."""
     mode: Annotated[Literal["published", "corrected"], read_by("publish")] = "corrected"
