@@ -24,7 +24,7 @@ from terrapatch.radar.annotation import Annotation, read_annotation
 from terrapatch.radar.doppler import ecef, line_delay, locate, project
 from terrapatch.radar.orbit import Orbit
 from terrapatch.sentinel1 import kernels
-from terrapatch.sentinel1.geometry import Ground, Heights, RangeTable, terrain
+from terrapatch.sentinel1.geometry import GroundNodes, Heights, RangeTable, terrain
 
 TUBE_M = 100.0
 SIDE_PX = 2048
@@ -81,7 +81,7 @@ def costs(folder: Path) -> None:
     annotation = read_annotation(Path(asset.annotation).read_bytes(), "annotation")
     dem = read_dem([str(data.dem)], box)
     heights = Heights.of(dem, box)
-    image = terrain(Ground.of(box, dem.limits), annotation, annotation.orbit)
+    image = terrain(GroundNodes.of(box, dem.limits), annotation, annotation.orbit)
     height, line, pixel = (np.empty(box.shape) for _ in range(3))
     exact = seconds_of(_exact, image, heights, height, line, pixel)
     none = RangeTable.none()

@@ -100,6 +100,6 @@ class Builds:
         for other in self.folder.glob("*/results/*/archive/catalog.json"):
             theirs = other.parents[1]
             if simulated(theirs / "settings" / "simulate.json") == wanted:
-                for name in ("archive", "stamps/simulate"):
-                    shutil.copytree(theirs / name, results / name)
+                for part in ("archive", "stamps/simulate"):
+                    shutil.copytree(theirs / part, results / part)
                 return

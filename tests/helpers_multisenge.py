@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from terrapatch.legend import load_legend
 from terrapatch.patches import patches
 from terrapatch.places import patch_windows
 from terrapatch.recipe import write_settings
-from terrapatch.results import Results
+from terrapatch.results import Built, Results
 from terrapatch.sampling import footprints
 from terrapatch.splits import splits
 from terrapatch.stacks import StackInfo, create_stack
@@ -44,12 +45,12 @@ class Tiles:
     labels: dict[str, np.ndarray]
     """Unit → (y, x) of the finest level."""
 
-    def inputs(self) -> dict[str, Path]:
-        r = self.results
-        return {
-            "manifest": Path(r.manifest), "stacks": Path(r.stacks),
-            "settings": Path(r.settings("layouts")), "dates": Path(r.dates), "lock": Path(r.lock),
-        }  # fmt: skip
+    def built(self, **changes: Any) -> Built:
+        """Paths of what was made."""
+        return replace(Built.of(self.results), **changes)
+
+    def settings(self, stage: str) -> Path:
+        return Path(self.results.settings(stage))
 
 
 def make_tiles(

@@ -135,6 +135,9 @@ def kerala(shared, folder, turn=None):
             if not kind:
                 set_text(root, "imageAnnotation/imageInformation/numberOfLines", numbers.shape[0])
                 set_text(root, "imageAnnotation/imageInformation/numberOfSamples", numbers.shape[1])
+                for way, factor in zip(("azimuth", "range"), factors, strict=True):
+                    where = f"imageAnnotation/imageInformation/{way}PixelSpacing"
+                    set_text(root, where, float(root.findtext(where)) / float(factor))
                 table = np.array([(p.row, p.col, p.x, p.y) for p in points]).reshape(-1, 21, 4)
                 line, pixel, lon, lat = np.moveaxis(table, -1, 0)
                 # A control point belongs to the centre of a pixel of the whole image, which lies

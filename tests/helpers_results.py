@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from terrapatch.legend import load_legend
 from terrapatch.places import patch_windows
 from terrapatch.places.mosaic import mosaic_units
 from terrapatch.recipe import write_settings
-from terrapatch.results import Results
+from terrapatch.results import Built, Results
 from terrapatch.sections import L2A_12
 from terrapatch.stacks import StackInfo, create_stack
 from terrapatch.tables import (
@@ -53,9 +53,9 @@ class Tree:
     def kept(self) -> gpd.GeoDataFrame:
         return self.table[self.table["kept"]].reset_index(drop=True)
 
-    def inputs(self) -> tuple[Path, Path]:
-        r = self.results
-        return Path(r.manifest), Path(r.stacks)
+    def built(self, **changes: Any) -> Built:
+        """Paths of what was made; there is no table of dates, patches have one image."""
+        return replace(Built.of(self.results), dates=None, **changes)
 
     def settings(self, stage: str) -> Path:
         return Path(self.results.settings(stage))

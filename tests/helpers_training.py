@@ -2,7 +2,7 @@
 """A small dataset on disk, built by hand: stacks, label rasters, manifest, statistics, settings."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -17,6 +17,7 @@ from helpers_recipes import with_layers
 from terrapatch.grid import geobox_to_dict
 from terrapatch.layers import Values
 from terrapatch.legend import load_legend
+from terrapatch.results import Built, Results
 from terrapatch.sections import LabelsSettings, LayoutsSettings, TrainingSettings
 from terrapatch.stacks import StackInfo, create_stack
 from terrapatch.tables import write_geoparquet
@@ -38,8 +39,10 @@ class Dataset:
     statistics: Path
     settings: Path
 
-    def paths(self):
-        return self.manifest, self.stacks, self.statistics, self.settings
+    def built(self, **changes):
+        """Paths of what was made; there is no table of dates, patches have one image."""
+        mine = {"manifest": self.manifest, "stacks": self.stacks, "statistics": self.statistics}
+        return replace(Built.of(Results(str(self.root))), dates=None, **{**mine, **changes})
 
 
 def landscape(rng, shape, codes, sigma=6):

@@ -12,7 +12,7 @@ from terrapatch.catalog.files import Files
 from terrapatch.catalog.references import find_vectors
 from terrapatch.grid import GEOGRAPHIC, geobox_to_dict, reprojected
 from terrapatch.recipe import read_settings
-from terrapatch.reference.stack import whole
+from terrapatch.reference.stack import Maker
 from terrapatch.tables import Lock, LockedUnit, write_lock
 
 DRIVERS = {".gpkg": "GPKG", ".shp": "ESRI Shapefile", ".fgb": "FlatGeobuf"}
@@ -78,8 +78,8 @@ class Unit:
 
     def build(self, geobox=None, found=None):
         """(band, y, x) uint8, and the record of the stage."""
-        done, record = whole(self.lock(geobox, found), "u1", self.wanted)
-        return done.layers, record or None
+        maker = Maker(self.lock(geobox, found), "u1", self.wanted)
+        return maker.whole().layers, maker.record() or None
 
 
 def stars(rng, count, box, size, holes=True):

@@ -25,20 +25,10 @@ from terrapatch.training.grids import onto
 def published(tree):
     """Layout, statistics, card, models and report of a tree, as the verbs make them."""
     r = tree.results
-    layouts(Path(r.manifest), Path(r.stacks), tree.settings("layouts"), Path(r.dataset))
-    publish(
-        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.dataset), Path(r.lock),
-        tree.settings("publish"), Path(r.deviations),
-    )  # fmt: skip
-    training(
-        Path(r.manifest), Path(r.stacks), Path(r.statistics), tree.settings("training"),
-        Path(r.metrics), Path(r.predictions),
-    )  # fmt: skip
-    report(
-        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.lock), Path(r.dataset),
-        Path(r.deviations), Path(r.metrics), Path(r.predictions), tree.settings("publish"),
-        Path(r.report),
-    )  # fmt: skip
+    layouts(tree.built(), tree.settings("layouts"), Path(r.dataset))
+    publish(tree.built(), tree.settings("publish"))
+    training(tree.built(), tree.settings("training"))
+    report(tree.built(), tree.settings("publish"), Path(r.report))
     card = (Path(r.dataset) / "README.md").read_text("utf-8")
     return card, Path(r.report).read_text("utf-8"), json.loads(Path(r.metrics).read_text("utf-8"))
 
@@ -133,7 +123,7 @@ def test_a_layer_of_larger_pixels_keeps_them_and_says_so(tmp_path):
 def test_files_of_a_published_layout_have_the_pixel_of_their_own_layer(tmp_path):
     tree = with_coarse_radar(tmp_path / "tree", {"layouts": {"name": "cerradata4mm"}})
     root = tmp_path / "out"
-    layouts(Path(tree.results.manifest), Path(tree.results.stacks), tree.settings("layouts"), root)
+    layouts(tree.built(), tree.settings("layouts"), root)
     optical = sorted((root / "msi_images").iterdir())
     radar = sorted((root / "sar_images").iterdir())
     masks = sorted((root / "semantic_14c").iterdir())

@@ -57,7 +57,7 @@ def test_a_lock_holds_units_scenes_and_reasons(here):
         "2022-01-25", "2022-01-15"
     ]  # fmt: skip
     assert [i.id for i in lock.items_of(unit.id, "sentinel1")] == [RTC.removesuffix("_{}.tif")]
-    assert [i.id for i in lock.items_of(unit.id, "reference")] == ["map"]
+    assert [i.id for i in lock.items_of(unit.id, "label")] == ["map"]
     assert {e.id[11:26]: e.reason for e in lock.excluded} == {
         "20210125T105341": "outside the period 2022-01-01 to 2022-12-31",
         "20220120T105341": "80.0 % cloud, the limit is 50 %",
@@ -214,7 +214,7 @@ def test_a_simulated_archive_is_searched_as_a_whole(here):
     lock = plan(path, archive=here / "archive")
     assert lock.source == "simulated"
     assert {s: len(ids) for s, ids in lock.units[0].items.items()} == {
-        "sentinel2": 1, "sentinel1": 1, "reference": 1
+        "sentinel2": 1, "sentinel1": 1, "label": 1
     }  # fmt: skip
     with pytest.raises(InputError, match="no simulated archive"):
         plan(path, archive=here / "elsewhere")
@@ -247,7 +247,9 @@ def test_a_plan_without_any_find_is_empty_too(here):
 
 def test_the_wrong_level_is_a_reason_among_others_and_an_error_alone(here):
     make_safe("in", level="L1C")
-    with pytest.raises(SceneError, match=r"level that the recipe asks for; set level of the layer"):
+    with pytest.raises(
+        SceneError, match=r"level that the recipe asks for; set layers\.sentinel2\.level"
+    ):
         plan(settings(here))
     make_safe("in", start="20220125T105341")
     (excluded,) = plan(settings(here)).excluded
@@ -267,7 +269,7 @@ def test_a_scene_outside_the_area_is_left_out(here):
 def test_a_reference_elsewhere_is_an_empty_plan(here):
     make_safe("in")
     write_raster("map.tif", crs="EPSG:4674", left=10, top=50, res=0.001, dtype="uint8")
-    with pytest.raises(IncompleteError, match=r"no scene of reference .*\n  map: outside the area"):
+    with pytest.raises(IncompleteError, match=r"no scene of label .*\n  map: outside the area"):
         plan(settings(here))
 
 
@@ -381,7 +383,7 @@ def test_a_lock_is_plain_json_with_no_defaults(here):
     make_safe("in")
     plan(settings(here), here / "lock.json")
     data = json.loads((here / "lock.json").read_text())
-    assert set(data) == {"name", "source", "units", "items"}
+    assert set(data) == {"name", "source", "units", "items", "scenes"}
     assert "quantification" not in data["items"][0]["assets"]["B02"]
 
 

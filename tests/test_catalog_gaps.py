@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from helpers_grd import recipe_of, redated, simulate
 from helpers_recipes import with_layers
-from terrapatch.catalog.gaps import gaps
+from terrapatch.catalog.gaps import SERIES, gaps
 from terrapatch.catalog.listing import changes, describe
 from terrapatch.cli import main
 from terrapatch.tables import Lock, LockedItem, LockedUnit, read_lock
@@ -154,7 +154,7 @@ def test_sentinel_2_is_looked_at_as_a_whole_and_forgives_a_month():
     period = (date(2022, 1, 1), date(2022, 4, 20))
     (found,) = gaps(items, units(items), period)
     assert (found.sensor, found.relative_orbit, found.longest_days) == ("sentinel2", None, 50)
-    assert gaps(items, units(items), period, ["sentinel1"]) == ()
+    assert gaps(items, units(items), period, {"sentinel1": SERIES["sentinel1"]}) == ()
 
 
 @given(st.sets(st.integers(0, 60), min_size=4), st.permutations(range(3)))

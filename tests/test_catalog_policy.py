@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from terrapatch.catalog import policy
 from terrapatch.catalog.scene import Scene
-from terrapatch.sections import CatalogSettings
+from terrapatch.sections import (
+    CatalogSettings,
+    LabelsSettings,
+    Sentinel1Settings,
+    Sentinel2Settings,
+)
+
+OPTICAL, RADAR, MAPS = (
+    layer().policy for layer in (Sentinel2Settings, Sentinel1Settings, LabelsSettings)
+)
 
 AREA = shapely.box(0, 0, 1, 1)
 
@@ -43,9 +52,10 @@ def test_the_period_includes_its_first_and_last_day():
 
 
 def test_only_products_of_the_level_are_kept():
-    scenes = [scene("a"), scene("b", level="L1C"), scene("c", sensor="sentinel1", level="RTC")]
+    scenes = [scene("a"), scene("b", level="L1C")]
+    assert names(policy.of_level(scenes, None))[0] == ["a", "b"]
     kept, out = names(policy.of_level(scenes, "L2A"))
-    assert kept == ["a", "c"]
+    assert kept == ["a"]
     assert out == {"b": "product of the wrong level: L1C, the recipe asks for L2A"}
 
 
@@ -83,7 +93,7 @@ def version(name, baseline, made, **facts):
 )
 def test_of_versions_the_highest_baseline_then_the_newest_stays(others, winner):
     for order in permutations(version(*o) for o in others):
-        kept, excluded = policy.choose(order, settings(), AREA)
+        kept, excluded = policy.choose(order, settings(), AREA, OPTICAL)
         assert [s.id for s in kept] == [winner]
         assert len(excluded) == len(others) - 1
         assert all(f"an older version of {winner}" in e.reason for e in excluded)
@@ -109,7 +119,7 @@ def test_two_datastrips_of_a_tile_complete_each_other():
         version("s5", "05.00", "2", footprint=south),
     ]
     for order in permutations(halves):
-        kept, out = names(policy.choose(order, settings(), AREA))
+        kept, out = names(policy.choose(order, settings(), AREA, OPTICAL))
         assert sorted(kept) == ["n5", "s5"]
         assert "an older version of n5" in out["n4"]
         assert "an older version of s5" in out["s4"]
@@ -122,15 +132,14 @@ def test_the_best_dates_of_each_tile_are_kept():
         scene("c", "2022-03-03", cloud_percent=5.0),
         scene("d", "2022-03-04", cloud_percent=None),
         scene("x", "2022-03-09", tile="T31TCK", cloud_percent=90.0),
-        scene("s1", sensor="sentinel1"),
     ]
     kept, out = names(policy.best_of_tiles(scenes, 2))
-    assert sorted(kept) == ["a", "b", "s1", "x"]
+    assert sorted(kept) == ["a", "b", "x"]
     assert out == {
         "c": "number 3 of tile T31TCJ by cloud, the recipe keeps 2",
         "d": "number 4 of tile T31TCJ by cloud, the recipe keeps 2",
     }
-    assert len(policy.best_of_tiles(scenes, None)[0]) == 6
+    assert len(policy.best_of_tiles(scenes, None)[0]) == 5
 
 
 def test_two_datastrips_count_as_one_date_with_the_mean_of_their_clouds():
@@ -146,17 +155,16 @@ def test_two_datastrips_count_as_one_date_with_the_mean_of_their_clouds():
     assert names(policy.best_of_tiles([*halves, nine], 1))[0] == ["9"]
 
 
-def test_orbit_direction_concerns_sentinel1_alone():
+def test_the_orbit_direction_is_that_of_the_layer():
     scenes = [
         scene("up", sensor="sentinel1", orbit_direction="ascending"),
         scene("down", sensor="sentinel1", orbit_direction="descending"),
         scene("?", sensor="sentinel1"),
-        scene("s2", orbit_direction="descending"),
     ]
     kept, out = names(policy.in_direction(scenes, "ascending"))
-    assert kept == ["up", "s2"]
+    assert kept == ["up"]
     assert out["?"] == "orbit direction unknown, not ascending"
-    assert len(policy.in_direction(scenes, "both")[0]) == 4
+    assert len(policy.in_direction(scenes, "both")[0]) == 3
 
 
 def test_scenes_without_a_wanted_polarisation_are_left_out():
@@ -169,7 +177,7 @@ def test_scenes_without_a_wanted_polarisation_are_left_out():
 
 def test_a_product_that_lies_twice_is_used_once():
     scenes = [scene("a", where="x/a.zip"), scene("a", where="x/a.SAFE")]
-    kept, excluded = policy.choose(scenes, settings(), AREA)
+    kept, excluded = policy.choose(scenes, settings(), AREA, OPTICAL)
     assert [s.where for s in kept] == ["x/a.SAFE"]
     assert excluded[0].reason == "the same product is read from x/a.SAFE"
 
@@ -180,15 +188,15 @@ def test_priority_is_least_cloud_then_earliest_then_name():
         scene("d", "2022-03-01", cloud_percent=3.0), scene("c", "2022-03-01", cloud_percent=3.0),
         scene("z", "2022-12-31", cloud_percent=0.0),
     ]  # fmt: skip
-    assert [s.id for s in policy.best_first(scenes)] == ["z", "c", "d", "e", "f"]
+    assert [s.id for s in policy.best_first(scenes, OPTICAL)] == ["z", "c", "d", "e", "f"]
 
 
 def test_sentinel1_goes_by_date_and_maps_by_the_order_of_the_recipe():
     radar = [scene("b", "2022-03-02", sensor="sentinel1", cloud_percent=None),
              scene("a", "2022-03-03", sensor="sentinel1", cloud_percent=None)]  # fmt: skip
     maps = [scene("z", sensor="reference"), scene("a", sensor="reference")]
-    assert [s.id for s in policy.best_first(radar[::-1])] == ["b", "a"]
-    assert [s.id for s in policy.best_first(maps)] == ["z", "a"]
+    assert [s.id for s in policy.best_first(radar[::-1], RADAR)] == ["b", "a"]
+    assert [s.id for s in policy.best_first(maps, MAPS)] == ["z", "a"]
 
 
 record = st.builds(
@@ -204,10 +212,10 @@ record = st.builds(
 @given(st.lists(record, max_size=12, unique_by=lambda s: s.id), st.randoms())
 def test_every_scene_is_either_used_or_has_one_reason_in_any_order(scenes, random):
     chosen = settings(cloud_percent=60, scenes_per_tile=3)
-    kept, excluded = policy.choose(scenes, chosen, AREA)
+    kept, excluded = policy.choose(scenes, chosen, AREA, OPTICAL)
     assert sorted([s.id for s in kept] + [e.id for e in excluded]) == sorted(s.id for s in scenes)
     assert len({(s.datatake, s.tile) for s in kept}) == len(kept)
     shuffled = list(scenes)
     random.shuffle(shuffled)
-    assert policy.choose(shuffled, chosen, AREA) == (kept, excluded)
-    assert policy.choose(kept, chosen, AREA) == (kept, [])
+    assert policy.choose(shuffled, chosen, AREA, OPTICAL) == (kept, excluded)
+    assert policy.choose(kept, chosen, AREA, OPTICAL) == (kept, [])

@@ -162,7 +162,7 @@ def test_a_newer_version_without_the_polarisations_does_not_replace_one_with_the
     settings = CatalogSettings(source="local", paths=("x",), period=("2022-01-01", "2022-12-31"))
     for order in permutations((old, new)):
         kept, _ = choose(
-            order, settings, shapely.box(0, 0, 1, 1), radar=Sentinel1Settings(level="GRD")
+            order, settings, shapely.box(0, 0, 1, 1), Sentinel1Settings(level="GRD").policy
         )
         assert [s.id for s in kept] == ["old"]
 
@@ -325,7 +325,11 @@ def test_where_versions_overlap_the_newer_one_comes_first():
         for s, t in zip(scenes, times, strict=True)
     ]
     for order in permutations(scenes):
-        assert [s.id for s in best_first(order)] == ["new", "old", "later"]
+        assert [s.id for s in best_first(order, Sentinel1Settings().policy)] == [
+            "new",
+            "old",
+            "later",
+        ]
 
 
 def test_scenes_of_unknown_datatake_are_no_versions_of_each_other(here):

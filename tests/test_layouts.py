@@ -81,14 +81,14 @@ def small(tmp_path_factory):
 @pytest.fixture(scope="module")
 def published(tree):
     output = Path(tree.results.dataset)
-    layouts(*tree.inputs(), tree.settings("layouts"), output, threads=2)
+    layouts(tree.built(), tree.settings("layouts"), output, threads=2)
     return output
 
 
 @pytest.fixture(scope="module")
 def native(small):
     output = Path(small.results.root) / "native"
-    layouts(*small.inputs(), settings_with(small, layouts__name="native"), output)
+    layouts(small.built(), settings_with(small, layouts__name="native"), output)
     return output
 
 
@@ -208,8 +208,8 @@ def test_the_summary_counts_files_and_splits(tree, published):
 
 
 def test_folders_of_the_loaders_differ_in_the_optical_one_alone(small, tmp_path):
-    layouts(*small.inputs(), small.settings("layouts"), tmp_path / "a")
-    layouts(*small.inputs(), small.settings("layouts"), tmp_path / "b", folders="loader")
+    layouts(small.built(), small.settings("layouts"), tmp_path / "a")
+    layouts(small.built(), small.settings("layouts"), tmp_path / "b", folders="loader")
     kaggle, loader = hashes(tmp_path / "a"), hashes(tmp_path / "b")
     for own in (".layout.json", ".terrapatch"):  # names of folders stand in both
         kaggle.pop(own)
@@ -220,17 +220,17 @@ def test_folders_of_the_loaders_differ_in_the_optical_one_alone(small, tmp_path)
 @pytest.mark.parametrize("name", ["cerradata4mm", "native"])
 def test_bytes_do_not_depend_on_threads_or_shards(small, tmp_path, name):
     settings = settings_with(small, layouts__name=name)
-    layouts(*small.inputs(), settings, tmp_path / "one", threads=1)
-    layouts(*small.inputs(), settings, tmp_path / "three", threads=3)
+    layouts(small.built(), settings, tmp_path / "one", threads=1)
+    layouts(small.built(), settings, tmp_path / "three", threads=3)
     other = make_tree(tmp_path / "tree", shard_patches=7)
-    layouts(*other.inputs(), settings, tmp_path / "shards", threads=2)
+    layouts(other.built(), settings, tmp_path / "shards", threads=2)
     assert hashes(tmp_path / "one") == hashes(tmp_path / "three") == hashes(tmp_path / "shards")
 
 
 @pytest.mark.parametrize("compression", ["none", "deflate"])
 def test_other_compressions_hold_the_same_pixels(small, tmp_path, compression):
     settings = settings_with(small, layouts__compression=compression)
-    layouts(*small.inputs(), settings, tmp_path / "out")
+    layouts(small.built(), settings, tmp_path / "out")
     row = next(small.kept.itertuples())
     path = tmp_path / "out" / "msi_images" / f"parrot_beak_ms_{id_of(row)}.tif"
     np.testing.assert_array_equal(small.pixels["sentinel2"][row.patch_id], read(path))
@@ -240,19 +240,19 @@ def test_other_compressions_hold_the_same_pixels(small, tmp_path, compression):
 
 def test_an_old_dataset_is_replaced_as_a_whole(small, tmp_path):
     output = tmp_path / "out"
-    layouts(*small.inputs(), small.settings("layouts"), output, folders="loader")
+    layouts(small.built(), small.settings("layouts"), output, folders="loader")
     assert (output / "opt_images").is_dir()
-    layouts(*small.inputs(), small.settings("layouts"), output)
+    layouts(small.built(), small.settings("layouts"), output)
     assert not (output / "opt_images").exists()
     # Files of others stay, and a folder of others is refused.
     (output / "notes.txt").write_bytes(b"mine")
-    layouts(*small.inputs(), small.settings("layouts"), output)
+    layouts(small.built(), small.settings("layouts"), output)
     assert (output / "notes.txt").read_bytes() == b"mine"
     other = tmp_path / "other"
     other.mkdir()
     (other / "notes.txt").write_bytes(b"mine")
     with pytest.raises(InputError, match=r"notes\.txt"):
-        layouts(*small.inputs(), small.settings("layouts"), other)
+        layouts(small.built(), small.settings("layouts"), other)
 
 
 def test_native_stacks_hold_all_units_in_the_order_of_the_manifest(small, native):
@@ -302,7 +302,7 @@ def test_native_series_have_the_passes_of_all_units(tmp_path):
     described = tree.table.assign(hash_sentinel1=tree.table["patch_id"].map(sums))
     write_geoparquet(described, tree.results.manifest)
     settings = settings_with(tree, layouts__name="native")
-    layouts(*tree.inputs(), settings, tmp_path / "out", threads=2)
+    layouts(tree.built(), settings, tmp_path / "out", threads=2)
     stack = open_stack(tmp_path / "out" / "sentinel1.zarr")
     assert stack.info.times == tuple(sorted({t for times in moments.values() for t in times}))
     assert [p["direction"][0] for p in stack.info.passes] == ["a", "d", "a", "a"]
@@ -331,7 +331,7 @@ def test_a_legend_without_both_levels_is_refused_with_all_findings(small, tmp_pa
     legend.write_text(f"level,code,abbrev,name,parent,color,published_pixels\n{rows}\n", "utf-8")
     settings = settings_with(small, label__legend=str(legend), label__edges="none")
     with pytest.raises(RecipeError) as caught:
-        layouts(*small.inputs(), settings, tmp_path / "out")
+        layouts(small.built(), settings, tmp_path / "out")
     for text in ("l1, l2", "edges", "layouts.name: native"):
         assert text in str(caught.value)
     assert not (tmp_path / "out").exists()
@@ -341,33 +341,23 @@ def test_rows_and_columns_that_repeat_are_refused(small, tmp_path):
     table = small.table.copy()
     table["row"] = 0
     write_geoparquet(table, tmp_path / "manifest.parquet")
-    _, stacks = small.inputs()
+    built = small.built(manifest=tmp_path / "manifest.parquet")
     with pytest.raises(RecipeError, match="ids are not unique"):
-        layouts(
-            tmp_path / "manifest.parquet",
-            stacks,
-            small.settings("layouts"),
-            tmp_path / "out",
-        )
+        layouts(built, small.settings("layouts"), tmp_path / "out")
 
 
 def test_nothing_kept_is_an_error_that_names_the_reasons(small, tmp_path):
     table = small.table.assign(kept=False, dropped_reason="label: 3.0 % observed < 100 %")
     write_geoparquet(table, tmp_path / "manifest.parquet")
-    _, stacks = small.inputs()
+    built = small.built(manifest=tmp_path / "manifest.parquet")
     with pytest.raises(IncompleteError, match=r"none of 24 .*label: 3\.0 %"):
-        layouts(
-            tmp_path / "manifest.parquet",
-            stacks,
-            small.settings("layouts"),
-            tmp_path / "out",
-        )
+        layouts(built, small.settings("layouts"), tmp_path / "out")
 
 
 def test_folder_names_of_another_layout_are_refused(small, tmp_path):
     settings = settings_with(small, layouts__name="native")
     with pytest.raises(InputError, match="one form only"):
-        layouts(*small.inputs(), settings, tmp_path / "out", folders="loader")
+        layouts(small.built(), settings, tmp_path / "out", folders="loader")
 
 
 def test_a_damaged_stack_leaves_nothing_behind(tmp_path):
@@ -376,7 +366,7 @@ def test_a_damaged_stack_leaves_nothing_behind(tmp_path):
     chunk = next(p for p in shards if p.is_file())
     chunk.write_bytes(chunk.read_bytes()[:100])
     with pytest.raises(StorageError, match="damaged"):
-        layouts(*tree.inputs(), tree.settings("layouts"), tmp_path / "out", threads=2)
+        layouts(tree.built(), tree.settings("layouts"), tmp_path / "out", threads=2)
     assert [p.name for p in tmp_path.iterdir()] == ["tree"]
 
 
@@ -384,11 +374,6 @@ def test_a_manifest_of_other_patches_is_refused(small, tmp_path):
     table = small.table.copy()
     table.loc[3, "patch_id"] = "r00099_c00099"
     write_geoparquet(table, tmp_path / "manifest.parquet")
-    _, stacks = small.inputs()
+    built = small.built(manifest=tmp_path / "manifest.parquet")
     with pytest.raises(StorageError, match="r00099_c00099"):
-        layouts(
-            tmp_path / "manifest.parquet",
-            stacks,
-            small.settings("layouts"),
-            tmp_path / "out",
-        )
+        layouts(built, small.settings("layouts"), tmp_path / "out")

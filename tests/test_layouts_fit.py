@@ -179,9 +179,10 @@ def test_every_layout_has_the_same_functions_and_a_row():
 def test_the_plan_and_the_stacks_have_the_same_form(tmp_path):
     """What the plan foretells is what the stage finds, for tiles with series and for a mosaic."""
     tiles = make_tiles(tmp_path / "tiles")
-    given = tiles.inputs()
-    sources = open_sources(given["manifest"], given["stacks"], read_settings(given["settings"]))
-    foretold = planned(read_settings(tiles.results.settings("layouts")), read_lock(given["lock"]))
+    sources = open_sources(tiles.built(), read_settings(tiles.settings("layouts")))
+    foretold = planned(
+        read_settings(tiles.results.settings("layouts")), read_lock(tiles.results.lock)
+    )
     found = built(sources)
     assert (found.tiles, found.edges, found.units) == (True, False, foretold.units)
     assert foretold.tiles
@@ -190,7 +191,7 @@ def test_the_plan_and_the_stacks_have_the_same_form(tmp_path):
         assert images.series
         assert images.bands == foretold.images[modality].bands
     tree = make_tree(tmp_path / "tree")
-    found = built(open_sources(*tree.inputs(), read_settings(tree.settings("layouts"))))
+    found = built(open_sources(tree.built(), read_settings(tree.settings("layouts"))))
     foretold = planned(read_settings(tree.settings("layouts")), read_lock(tree.results.lock))
     assert (found.tiles, found.repeats, found.edges) == (False, False, True)
     assert (foretold.tiles, foretold.repeats, foretold.edges) == (False, False, True)

@@ -45,11 +45,9 @@ WKT = (
 
 
 def build(tiles, output, **changes):
-    given = tiles.inputs() | changes
-    layouts(
-        given["manifest"], given["stacks"], given["settings"], output,
-        dates=given["dates"], lock=given["lock"], threads=given.get("threads", 1),
-    )  # fmt: skip
+    settings = changes.pop("settings", tiles.settings("layouts"))
+    threads = changes.pop("threads", 1)
+    layouts(tiles.built(**changes), settings, output, threads=threads)
     return output
 
 
@@ -184,11 +182,11 @@ def test_the_earlier_pass_wins_where_both_are_whole(tmp_path):
     tiles = make_tiles(tmp_path / "tree", grid=(2, 4))
     for unit in ("31UGQ", "32ULV"):
         assert tiles.source[unit, "sentinel1"].shape[1] == 3
-    path = Path(tiles.inputs()["dates"])
+    path = Path(tiles.results.dates)
     dates = pd.read_parquet(path)
     dates["valid"], dates["kept"] = 1.0, True
     dates.sample(frac=1, random_state=1).to_parquet(path)  # in any order
-    manifest = Path(tiles.inputs()["manifest"])  # whose hashes are of other dates
+    manifest = tiles.built().manifest  # whose hashes are of other dates
     rows = gpd.read_parquet(manifest)
     rows[["hash_sentinel2", "hash_sentinel1"]] = None
     rows.to_parquet(manifest)
@@ -261,7 +259,7 @@ def test_offsets_that_begin_alike_are_told_apart():
 
 @pytest.mark.parametrize("compression", ["none", "lzw", "deflate", "zstd"])
 def test_compressions_hold_the_same_pixels(tiles, dataset, tmp_path, compression):
-    settings = json.loads(tiles.inputs()["settings"].read_text("utf-8"))
+    settings = json.loads(tiles.settings("layouts").read_text("utf-8"))
     settings["layouts"]["compression"] = compression
     path = tmp_path / "settings.json"
     path.write_text(json.dumps(settings), encoding="utf-8")
@@ -336,7 +334,7 @@ def test_the_summary_counts_tiles_as_the_published_table_does(tiles, dataset):
 
 def test_what_does_not_fit_is_refused_with_all_findings(tmp_path):
     tiles = make_tiles(tmp_path / "tree", grid=(2, 4))
-    settings = json.loads(tiles.inputs()["settings"].read_text("utf-8"))
+    settings = json.loads(tiles.settings("layouts").read_text("utf-8"))
     settings["layers"]["label"]["legend"] = "cerradata4mm"
     path = tmp_path / "settings.json"
     path.write_text(json.dumps(settings), encoding="utf-8")
@@ -366,13 +364,13 @@ def test_units_that_are_no_tiles_are_refused(tiles, tmp_path):
     path = tmp_path / "settings.json"
     path.write_text(json.dumps(settings), encoding="utf-8")
     with pytest.raises(RecipeError, match="'b000_000' is none; take tiles"):
-        layouts(*tree.inputs(), path, tmp_path / "out")
+        layouts(tree.built(), path, tmp_path / "out")
 
 
 def test_without_dates_or_with_those_of_others_nothing_is_written(tiles, tmp_path):
     with pytest.raises(IncompleteError, match="table of dates"):
         build(tiles, tmp_path / "out", dates=None)
-    dates = pd.read_parquet(tiles.inputs()["dates"])
+    dates = pd.read_parquet(tiles.results.dates)
     dates = dates[(dates["patch_id"] != "32ULV_17_17") | (dates["layer"] != "sentinel1")]
     dates.to_parquet(tmp_path / "dates.parquet")
     with pytest.raises(StorageError, match=r"no complete sentinel1 date of patch '32ULV_17_17'"):
@@ -450,10 +448,7 @@ def test_card_and_deviations_of_a_built_dataset(tmp_path):
     tiles = make_tiles(tmp_path / "tree", grid=(2, 4))
     build(tiles, Path(tiles.results.dataset))
     r = tiles.results
-    publish(
-        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.dataset),
-        Path(r.lock), Path(r.settings("publish")), Path(r.deviations), threads=1,
-    )  # fmt: skip
+    publish(tiles.built(), tiles.settings("publish"), threads=1)
     rows = {
         row["what"]: row for row in json.loads(Path(r.deviations).read_text("utf-8"))["comparison"]
     }

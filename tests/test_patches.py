@@ -338,6 +338,31 @@ def test_a_stack_on_another_grid_is_refused(tmp_path):
         world.run(stacks=stacks)
 
 
+@pytest.mark.parametrize(("left", "top", "fits"), [(0, 0, True), (5, 0, False), (0, -10, False)])
+def test_a_stack_may_have_pixels_of_its_own_on_the_same_ground(tmp_path, left, top, fits):
+    world = World(tmp_path)
+    table = world.run()
+    fine = utm_geobox(
+        tuple(2 * n for n in world.geobox.shape), 300_000 + left, 9_100_000 + top, resolution=5
+    )
+    data, source = (
+        array["sentinel1"].repeat(2, -1).repeat(2, -2) for array in (world.data, world.source)
+    )
+    stacks = {name: tmp_path / f"{name}.zarr" for name in ("sentinel2", "label")}
+    stacks["sentinel1"] = tmp_path / "fine.zarr"
+    write_stack(
+        stacks["sentinel1"], fine, world.ids, data=data, source=source, items=[["radar"]],
+        modality="sentinel1",
+    )  # fmt: skip
+    if not fits:
+        with pytest.raises(StorageError, match="holds another grid or patch size"):
+            world.run(stacks=stacks)
+        return
+    found = world.run(stacks=stacks)
+    same = [name for name in COLUMNS if name != "hash_sentinel1"]
+    assert found[same].equals(table[same])
+
+
 def test_labels_on_another_grid_are_refused(tmp_path):
     world = World(tmp_path)
     world.run()

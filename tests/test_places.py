@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from helpers_patches import utm_geobox
 from terrapatch.errors import GridError
-from terrapatch.grid import mgrs_tile_geobox, snapped_geobox
-from terrapatch.places import Places, grid_pixel
+from terrapatch.grid import grid_pixel, mgrs_tile_geobox, snapped_geobox
+from terrapatch.places import Places
 
 
 def regular(geobox, size, stride):
@@ -58,7 +58,7 @@ def test_flair_has_its_footprint_at_all_its_pixel_sizes():
 @pytest.mark.parametrize(
     ("size", "stride", "pixel", "said"),
     [
-        (128, 128, 30.0, "a patch is 128 px of 10, and 42.6667 px of 30: no whole number; "
+        (128, 128, 30.0, "pixel_m: a patch is 128 px of 10, and 42.6667 px of 30: no whole number; "
                          "set sampling.size_px or the layer's pixel_m"),
         (256, 257, 20.0, "a step from patch to patch is 257 px of 10, and 128.5 px of 20: no whole "
                          "number; set sampling.stride_px"),
@@ -83,7 +83,9 @@ def test_the_side_of_a_unit_has_to_nest_too():
 
 
 def test_grids_that_do_not_count_in_metres_have_no_pixel_m():
-    with pytest.raises(GridError, match=r"EPSG:4326 counts in degree, .*leave pixel_m out"):
+    with pytest.raises(
+        GridError, match=r"counts in degree \(EPSG:4326\) exactly; leave pixel_m out"
+    ):
         grid_pixel("EPSG:4326", 20.0)
     with pytest.raises(GridError, match="counts in US survey foot"):
         grid_pixel("EPSG:2263", 20.0)

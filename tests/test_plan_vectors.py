@@ -50,7 +50,7 @@ def test_the_lock_holds_files_layers_and_where_the_polygons_are(here):
     assert read_lock("results/lock.json") == lock
     (found,) = lock.vectors
     assert (found.id, found.href, found.layer, found.crs) == (
-        "vectors.0.0", "parcels.gpkg", "parcels", "EPSG:4674"
+        "label.vectors.0.0", "parcels.gpkg", "parcels", "EPSG:4674"
     )  # fmt: skip
     assert (found.fields, found.features) == ({"code": "code"}, 3)
     (file,) = found.files
@@ -58,11 +58,11 @@ def test_the_lock_holds_files_layers_and_where_the_polygons_are(here):
     assert len(file.sha256) == 64
     # 0.02 degrees are 1.6 km here: units of 640 m, polygons over the first 520 m and the halo.
     assert {u.id: u.vectors for u in lock.units} == dict.fromkeys(
-        ["b000_000", "b001_000", "b002_000", "b003_000"][: len(lock.units)], ("vectors.0.0",)
+        ["b000_000", "b001_000", "b002_000", "b003_000"][: len(lock.units)], ("label.vectors.0.0",)
     )
     assert lock.units
-    assert set(lock.units_left_out.values()) == {"no polygon of vectors lies here"}
-    assert "vectors.0.0  parcels.gpkg  parcels  EPSG:4674  3 features" in describe(lock)
+    assert set(lock.units_left_out.values()) == {"no polygon of layers.label.vectors lies here"}
+    assert "label.vectors.0.0  parcels.gpkg  parcels  EPSG:4674  3 features" in describe(lock)
     assert not [item for item in lock.items if item.sensor == "reference"]
 
 
@@ -92,7 +92,7 @@ def test_an_area_without_polygons_is_an_error_or_an_empty_plan_with_its_reason(h
         plan(settings(here))
     source = {"path": "parcels.gpkg", "fields": ["code"], "required": False}
     with pytest.raises(
-        IncompleteError, match=r"the plan is empty.*\n(.*no polygon of vectors.*\n)+"
+        IncompleteError, match=r"the plan is empty.*\n(.*no polygon of layers\.label\.vectors.*\n)+"
     ):
         plan(settings(here, vectors=[source]))
 
@@ -101,7 +101,7 @@ def test_maps_stand_in_where_there_are_no_polygons(here):
     reference_map(here)
     lock = plan(settings(here, path="map.tif"))
     assert not lock.units_left_out
-    kinds = {(bool(u.vectors), bool(u.items.get("reference"))) for u in lock.units}
+    kinds = {(bool(u.vectors), bool(u.items.get("label"))) for u in lock.units}
     assert kinds == {(True, True), (False, True)}
 
 
@@ -111,11 +111,11 @@ def test_what_has_changed_since(here):
     assert changes(old, plan(path)) == []
     parcels(here / "parcels.gpkg", codes=(1, 11, 15, 15, 15, 15, 15))
     lines = changes(old, plan(path))
-    assert "changed: vectors.0.0 (parcels.gpkg): features, files" in lines
+    assert "changed: label.vectors.0.0 (parcels.gpkg): features, files" in lines
     assert any(line.startswith("added: unit") for line in lines)
     network = {"path": "parcels.gpkg", "product": "custom", "code": 6, "rules": str(here / "r.csv")}
     (here / "r.csv").write_text("field,value,action,kind,buffer_m\ncode,*,select,road,5\n")
-    assert "added: networks.0.0 (parcels.gpkg)" in changes(
+    assert "added: label.networks.0.0 (parcels.gpkg)" in changes(
         old, plan(settings(here, networks=[network]))
     )
 

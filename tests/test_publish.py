@@ -41,25 +41,19 @@ PUBLISHED_RECIPE = {
 
 
 def run_publish(tree, threads=1):
-    r = tree.results
-    publish(
-        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.dataset),
-        Path(r.lock), tree.settings("publish"), Path(r.deviations), threads=threads,
-    )  # fmt: skip
+    publish(tree.built(), tree.settings("publish"), threads=threads)
 
 
 def run_report(tree, output, metrics=None, predictions=None):
-    r = tree.results
-    report(
-        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.lock),
-        Path(r.dataset), Path(r.deviations), metrics, predictions, tree.settings("publish"), output,
-    )  # fmt: skip
+    none = output.parent / "none"
+    built = tree.built(metrics=metrics or none, predictions=predictions or none)
+    report(built, tree.settings("publish"), output)
     return output.read_text(encoding="utf-8")
 
 
 def make_published(root, **changes):
     tree = make_tree(root, recipe=PUBLISHED_RECIPE | changes)
-    layouts(*tree.inputs(), tree.settings("layouts"), Path(tree.results.dataset))
+    layouts(tree.built(), tree.settings("layouts"), Path(tree.results.dataset))
     run_publish(tree)
     return tree
 
@@ -142,7 +136,7 @@ def test_val_and_test_pixels_do_not_touch_the_figures(tree, statistics, tmp_path
     # Held-out patches that become unsplit change nothing but the class counts.
     table.loc[held, "split"] = None
     write_geoparquet(table, other.results.manifest)
-    layouts(*other.inputs(), other.settings("layouts"), Path(other.results.dataset))
+    layouts(other.built(), other.settings("layouts"), Path(other.results.dataset))
     run_publish(other)
     found = json.loads(Path(other.results.statistics).read_text("utf-8"))
     assert statistics["layers"] == found["layers"]
@@ -242,7 +236,7 @@ def test_an_empty_train_split_is_an_error(tmp_path):
     tree = make_tree(tmp_path)
     table = tree.table.assign(split="test")
     write_geoparquet(table, tree.results.manifest)
-    layouts(*tree.inputs(), tree.settings("layouts"), Path(tree.results.dataset))
+    layouts(tree.built(), tree.settings("layouts"), Path(tree.results.dataset))
     with pytest.raises(IncompleteError, match="train split"):
         run_publish(tree)
 
@@ -303,10 +297,8 @@ def test_real_scenes_get_the_notice_of_copernicus(tree, tmp_path):
     lock["source"] = "local"
     (tmp_path / "lock.json").write_text(json.dumps(lock), "utf-8")
     r = tree.results
-    publish(
-        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.dataset),
-        tmp_path / "lock.json", tree.settings("publish"), tmp_path / "deviations.json",
-    )  # fmt: skip
+    built = tree.built(lock=tmp_path / "lock.json", deviations=tmp_path / "deviations.json")
+    publish(built, tree.settings("publish"))
     text = (Path(r.dataset) / "README.md").read_text("utf-8")
     assert "Contains modified Copernicus Sentinel data [2022]." in text
     assert "Map: CC-BY-4.0" in text
@@ -364,9 +356,7 @@ def test_bytes_of_publish_do_not_depend_on_threads_or_on_the_run(tmp_path):
     found = []
     for number, threads in enumerate((1, 3)):
         tree = make_tree(tmp_path / str(number), recipe=PUBLISHED_RECIPE)
-        layouts(
-            *tree.inputs(), tree.settings("layouts"), Path(tree.results.dataset), threads=threads
-        )
+        layouts(tree.built(), tree.settings("layouts"), Path(tree.results.dataset), threads=threads)
         run_publish(tree, threads)
         files = training_files(tree, tmp_path)
         page = run_report(tree, Path(tree.results.report), *files)
@@ -550,7 +540,7 @@ def test_the_report_says_why_nothing_was_validated_and_over_what_scores_are(
 
 def test_the_report_before_publish_says_what_to_run(tmp_path):
     tree = make_tree(tmp_path)
-    layouts(*tree.inputs(), tree.settings("layouts"), Path(tree.results.dataset))
+    layouts(tree.built(), tree.settings("layouts"), Path(tree.results.dataset))
     with pytest.raises(StorageError, match="terrapatch publish"):
         run_report(tree, tmp_path / "index.html")
 
@@ -564,7 +554,7 @@ def test_damaged_predictions_are_named(tree, tmp_path):
 
 def test_the_report_shows_the_dataset_of_a_single_modality(tmp_path):
     tree = make_tree(tmp_path, recipe={"layouts": {"name": "native"}, "images": ["sentinel2"]})
-    layouts(*tree.inputs(), tree.settings("layouts"), Path(tree.results.dataset))
+    layouts(tree.built(), tree.settings("layouts"), Path(tree.results.dataset))
     run_publish(tree)
     page = run_report(tree, Path(tree.results.report))
     assert len(Page(page).images) == 6 * 6

@@ -19,7 +19,7 @@ import zarr
 
 from helpers_multisenge import TEN, make_tiles
 from terrapatch.dates import best_of_day, published_steps, read_dates
-from terrapatch.errors import IncompleteError, StorageError
+from terrapatch.errors import StorageError
 from terrapatch.layouts import layouts
 from terrapatch.legend import load_legend
 from terrapatch.publish import publish
@@ -31,17 +31,9 @@ S1_TIMES = ("2020-01-03T05:40:00Z", "2020-01-03T17:30:00Z", "2020-02-02T17:30:00
 
 
 def build(tiles):
-    given = tiles.inputs()
     r = tiles.results
-    layouts(
-        given["manifest"], given["stacks"], given["settings"], Path(r.dataset),
-        dates=given["dates"], lock=given["lock"], threads=2,
-    )  # fmt: skip
-    publish(
-        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.dataset),
-        Path(r.lock), Path(r.settings("publish")), Path(r.deviations), threads=2,
-        dates=Path(r.dates),
-    )  # fmt: skip
+    layouts(tiles.built(), tiles.settings("layouts"), Path(r.dataset), threads=2)
+    publish(tiles.built(), tiles.settings("publish"), threads=2)
     return Path(r.dataset), json.loads(Path(r.statistics).read_text("utf-8"))
 
 
@@ -191,12 +183,10 @@ def test_scenes_days_and_hashes_of_the_manifest_are_those_of_published_dates(tmp
 def test_models_see_the_mean_of_the_published_images(tmp_path):
     tiles = make_tiles(tmp_path / "tree")
     dataset, _ = build(tiles)
-    r = tiles.results
     images = pd.read_parquet(dataset / "images.parquet").dropna(subset="file")
     level = load_legend("multisenge").finest
     samples = open_samples(
-        Path(r.manifest), Path(r.stacks),
-        Task(("sentinel2", "sentinel1"), "label", level, one_a_day=True), Path(r.dates),
+        tiles.built(), Task(("sentinel2", "sentinel1"), "label", level, one_a_day=True)
     )  # fmt: skip
     compared = 0
     for batch in read_batches(samples, "train"):
@@ -219,10 +209,8 @@ def test_models_see_the_mean_of_the_published_images(tmp_path):
 
 def test_samples_take_the_same_images_when_some_patches_are_drawn(tmp_path):
     tiles = make_tiles(tmp_path / "tree")
-    r = tiles.results
     samples = open_samples(
-        Path(r.manifest), Path(r.stacks),
-        Task(("sentinel1",), "label", load_legend("multisenge").finest), Path(r.dates),
+        tiles.built(), Task(("sentinel1",), "label", load_legend("multisenge").finest)
     )  # fmt: skip
     whole = {
         p: a
@@ -244,16 +232,11 @@ def test_a_series_without_its_table_of_dates_is_refused(tmp_path):
     tiles = make_tiles(tmp_path / "tree", grid=(2, 4))
     build(tiles)
     Path(tiles.results.dates).unlink()
-    r = tiles.results
     with pytest.raises(StorageError, match=r"dates\.parquet: no readable table of dates"):
-        publish(
-            Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.dataset),
-            Path(r.lock), Path(r.settings("publish")), Path(r.deviations),
-        )  # fmt: skip
-    with pytest.raises(IncompleteError, match="3 images a patch, and the table of dates"):
+        publish(tiles.built(), tiles.settings("publish"))
+    with pytest.raises(StorageError, match=r"dates\.parquet: no readable table of dates"):
         open_samples(
-            Path(r.manifest), Path(r.stacks),
-            Task(("sentinel2",), "label", load_legend("multisenge").finest),
+            tiles.built(dates=None), Task(("sentinel2",), "label", load_legend("multisenge").finest)
         )  # fmt: skip
 
 

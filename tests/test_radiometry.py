@@ -14,7 +14,7 @@ from helpers_radar_luts import (
 )
 from terrapatch.errors import SceneError
 from terrapatch.radar.luts import read_calibration, read_noise
-from terrapatch.sentinel1.radiometry import FLOOR, calibrate, noise_scale
+from terrapatch.sentinel1.radiometry import FLOOR, Tables, calibrate, noise_scale
 
 CALIBRATION = read_calibration(
     calibration_xml(
@@ -35,10 +35,9 @@ DN = np.array([[100, 300, 10], [0, 0, 20]], np.uint16)
 INSIDE = np.array([[True, True, True], [True, False, False]])
 
 
-def values(quantity="sigma0", noise=None, **given):
-    return calibrate(
-        DN, INSIDE, quantity, ROWS, COLS, calibration=CALIBRATION, noise=noise, **given
-    )
+def values(quantity="sigma0", noise=None, scale_of_noise=1.0, **given):
+    tables = Tables(CALIBRATION, noise, scale_of_noise)
+    return calibrate(DN, INSIDE, quantity, (ROWS, COLS), tables, **given)
 
 
 def test_backscatter_is_dn_squared_over_a_squared():
@@ -97,8 +96,8 @@ def test_denoising_uncovers_a_signal_below_the_noise():
     power = rng.gamma(4.4, (signal + noise) / 4.4, (200, 100))
     dn = np.round(np.sqrt(power)).astype(np.uint16)
     given = calibrate(
-        dn, np.ones(dn.shape, bool), "sigma0", np.zeros(200), np.zeros(100),
-        calibration=CALIBRATION, noise=NOISE, floor=-np.inf,
+        dn, np.ones(dn.shape, bool), "sigma0", (np.zeros(200), np.zeros(100)),
+        Tables(CALIBRATION, NOISE), floor=-np.inf,
     )  # fmt: skip
     assert 10 * np.log10(given.mean() / (signal / 1e4)) == pytest.approx(0, abs=0.05)
 
@@ -116,7 +115,7 @@ def test_real_tables_in_strips_equal_the_whole_and_the_plain_formula(shared_data
 
     def run(y, x):
         return calibrate(
-            dn[y, x], inside[y, x], "gamma0", rows[y], cols[x], calibration=calibration, noise=noise
+            dn[y, x], inside[y, x], "gamma0", (rows[y], cols[x]), Tables(calibration, noise)
         )
 
     whole = run(slice(None), slice(None))
@@ -162,7 +161,7 @@ def test_backscatter_agrees_with_xarray_sentinel(shared_data, tmp_path):
     }.items():
         expected = reader.calibrate_intensity(numbers, tables[table]).to_numpy()
         actual = calibrate(
-            dn, np.ones(dn.shape, bool), quantity, rows, cols,
-            calibration=read_calibration(files[name], name),
+            dn, np.ones(dn.shape, bool), quantity, (rows, cols),
+            Tables(read_calibration(files[name], name)),
         )  # fmt: skip
         np.testing.assert_allclose(actual, expected, rtol=1e-6)

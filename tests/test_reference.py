@@ -31,7 +31,7 @@ from terrapatch.places.mosaic import mosaic_units
 from terrapatch.recipe import read_settings
 from terrapatch.reference import label, labels, reference
 from terrapatch.reference.edges import HALO, edges
-from terrapatch.reference.stack import whole as whole_unit
+from terrapatch.reference.stack import Maker
 from terrapatch.reference.steps import pixel_of
 from terrapatch.stacks import open_stack
 from terrapatch.tables import (
@@ -39,6 +39,7 @@ from terrapatch.tables import (
     LockedAsset,
     LockedUnit,
     read_lock,
+    unit_geobox,
     write_geoparquet,
     write_lock,
 )
@@ -51,7 +52,7 @@ def build(tmp_path, geobox, items, **changes):
     """Labels of a unit without its patches: (band, y, x) and the names of the bands."""
     folder = settings_folder(tmp_path / "settings", **changes)
     wanted = read_settings(folder / "stack" / "label.json").label
-    found, _ = whole_unit(small_lock(tmp_path, geobox, items), "u1", wanted)
+    found = Maker(small_lock(tmp_path, geobox, items), "u1", wanted).whole()
     assert found.layers.shape[1:] == tuple(geobox.shape)
     return found.layers, found.bands
 
@@ -548,7 +549,7 @@ def test_cleaned_labels_of_a_grid_in_degrees_do_not_depend_on_units(tmp_path, st
         write_lock(lock, tmp_path / "lock.json")
         whole = np.zeros(grid.shape, np.uint8)
         for unit in units:
-            part = whole_unit(tmp_path / "lock.json", unit.id, wanted)[0].layers[0]
+            part = Maker(tmp_path / "lock.json", unit.id, wanted).whole().layers[0]
             top, left = unit.first_row * 10, unit.first_col * 10
             whole[top : top + part.shape[0], left : left + part.shape[1]] = part
         return whole
@@ -569,8 +570,8 @@ def test_sizes_in_metres_are_those_of_the_datasets_latitude(tmp_path):
             ),
         ),
     )  # fmt: skip
-    height, width = pixel_of(lock, "south")
+    height, width = pixel_of(lock, unit_geobox(lock.unit("south")))
     assert width / height == pytest.approx(0.5, abs=0.003)
-    assert pixel_of(lock.model_copy(update={"latitude": None}), "south")[1] == pytest.approx(
-        11.13, abs=0.01
-    )
+    assert pixel_of(lock.model_copy(update={"latitude": None}), unit_geobox(lock.unit("south")))[
+        1
+    ] == pytest.approx(11.13, abs=0.01)

@@ -13,7 +13,7 @@ from helpers_vectors import Unit, stars, table_of, write_vectors
 from terrapatch.errors import LegendError
 from terrapatch.places import Places, value
 from terrapatch.reference import reference
-from terrapatch.reference.stack import Maker, whole
+from terrapatch.reference.stack import Maker
 from terrapatch.stacks import open_stack
 from terrapatch.tables import write_geoparquet
 
@@ -24,12 +24,12 @@ CHAINS = {
     "mmu, fill": [MMU, {"step": "fill", "max_distance_m": 100}],
     "vote": [MMU, {"step": "fill", "method": "vote", "max_distance_m": 80}],
     "sieve": [{"step": "sieve", "area_m2": 900, "by": "border", "rounds": 3}],
-    "majority": [{"step": "majority", "radius_m": 30, "passes": 2}],
+    "majority": [{"step": "majority", "radius_m": 30, "rounds": 2}],
     "shapes": [{"step": "closing", "size_m": [40, 50]}, {"step": "opening", "radius_m": 20}],
     "grey": [{"step": "closing", "kind": "grey", "size_m": [30, 30]}],
     "networks": [MMU, {"step": "fill", "max_distance_m": 100}, {"step": "networks"}],
     "settle": [MMU, {"step": "fill", "max_distance_m": 60}, {"step": "closing", "size_m": [30, 30]},
-               {"step": "settle", "passes": 2}],
+               {"step": "settle", "rounds": 2}],
     "size": [{"step": "sieve", "area_m2": 2500, "by": "size"}],
     "knn_rows": [MMU, {"step": "fill", "method": "knn_rows"}],
 }  # fmt: skip
@@ -73,7 +73,8 @@ def made(tmp_path_factory):
         )  # fmt: skip
         unit.folder.mkdir(exist_ok=True)
         lock = unit.lock()
-        found[name] = unit, lock, *whole(lock, "u1", unit.wanted)
+        maker = Maker(lock, "u1", unit.wanted)
+        found[name] = unit, lock, maker.whole(), maker.record()
     return found
 
 

@@ -216,7 +216,7 @@ def test_splits_part_where_a_person_should_know(share, wanted, parts):
 
 def test_splits_show_wanted_beside_got_and_warn(tmp_path):
     tree = make_tree(tmp_path)
-    layouts(*tree.inputs(), tree.settings("layouts"), Path(tree.results.dataset))
+    layouts(tree.built(), tree.settings("layouts"), Path(tree.results.dataset))
     summary = json.loads(Path(tree.results.splits).read_text("utf-8"))
     sizes = {s: int((tree.kept["split"] == s).sum()) for s in ("train", "val", "test")}
     total = sum(sizes.values())
@@ -278,7 +278,7 @@ def foreign(tmp_path_factory):
         "publish": {"title": "T | <i>*x*</i>", "authors": ["A_B|C <c>"], "quicklooks": 2},
     }  # fmt: skip
     tree = make_tree(root / "tree", recipe=recipe)
-    layouts(*tree.inputs(), tree.settings("layouts"), Path(tree.results.dataset))
+    layouts(tree.built(), tree.settings("layouts"), Path(tree.results.dataset))
     return tree, *published_again(tree)
 
 

@@ -26,8 +26,8 @@ from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.doppler import ecef, image_coordinates, locate
 from terrapatch.radar.luts import read_calibration, read_noise
 from terrapatch.sections import Sentinel1Settings
-from terrapatch.sentinel1.geometry import Ground, Heights, coordinates, ground_control, terrain
-from terrapatch.sentinel1.radiometry import calibrate
+from terrapatch.sentinel1.geometry import GroundNodes, Heights, coordinates, ground_control, terrain
+from terrapatch.sentinel1.radiometry import Tables, calibrate
 from terrapatch.yamlfiles import merged
 
 ROME = "s1_grd_safe/S1B_IW_GRDH_1SDV_20211223T051122_20211223T051147_030148_039993_5371.SAFE"
@@ -77,7 +77,7 @@ def on_grid(geobox, values):
 )
 def test_interpolated_coordinates_equal_the_exact_solution(rome, geobox, limits):
     height = np.random.default_rng(0).uniform(*limits, geobox.shape).astype(np.float32)
-    image = terrain(Ground.of(geobox, limits), rome, rome.orbit)
+    image = terrain(GroundNodes.of(geobox, limits), rome, rome.orbit)
     line, pixel, used = coordinates(image, on_grid(geobox, height), (0, 0), geobox.shape)
     np.testing.assert_allclose(used, height, atol=1e-3)
     truth = exact(rome, geobox, used)
@@ -87,7 +87,7 @@ def test_interpolated_coordinates_equal_the_exact_solution(rome, geobox, limits)
 
 def test_records_of_the_ground_range_polynomials_leave_no_kink(rome):
     long = GeoBox((8000, 8), BOX.affine * Affine.translation(0, -2000), BOX.crs)  # 11 records
-    image = terrain(Ground.of(long, (0, 500)), rome, rome.orbit)
+    image = terrain(GroundNodes.of(long, (0, 500)), rome, rome.orbit)
     line, pixel, _ = coordinates(
         image, on_grid(long, np.full(long.shape, 250.0)), (0, 0), long.shape
     )
@@ -99,8 +99,8 @@ def test_records_of_the_ground_range_polynomials_leave_no_kink(rome):
 def test_units_of_one_grid_agree_where_they_overlap(rome):
     other = GeoBox((70, 90), BOX.affine * Affine.translation(60, 45), BOX.crs)
     height = np.random.default_rng(1).uniform(0, 700, BOX.shape).astype(np.float32)
-    first = terrain(Ground.of(BOX, (0, 700)), rome, rome.orbit)
-    second = terrain(Ground.of(other, (-90, 2500)), rome, rome.orbit)  # heights of its own
+    first = terrain(GroundNodes.of(BOX, (0, 700)), rome, rome.orbit)
+    second = terrain(GroundNodes.of(other, (-90, 2500)), rome, rome.orbit)  # heights of its own
     whole = coordinates(first, on_grid(BOX, height), (45, 60), other.shape)
     part = coordinates(
         second, on_grid(other, height[45:115, 60:150]), (0, 0), other.shape
@@ -114,7 +114,7 @@ def test_coordinates_equal_those_of_the_simulators_closed_orbit(simulated, direc
     (item,) = simulated.items(direction, count=1)
     annotation = read_annotation(Path(item.assets["VV"].annotation).read_bytes(), "a", "003.40")
     _, _, height = simulated.places()
-    image = terrain(Ground.of(simulated.geobox, (0, 500)), annotation, annotation.orbit)
+    image = terrain(GroundNodes.of(simulated.geobox, (0, 500)), annotation, annotation.orbit)
     line, pixel, _ = coordinates(
         image, on_grid(simulated.geobox, height), (0, 0), simulated.geobox.shape
     )
@@ -161,13 +161,13 @@ def test_control_points_are_met_and_relief_is_ignored(rome):
 def test_far_from_the_image_nothing_is_needed(rome):
     for east in (-900_000, -300_000, 600_000, 1_500_000):
         far = GeoBox((256, 256), BOX.affine * Affine.translation(east / 10, 0), BOX.crs)
-        image = terrain(Ground.of(far, (0, 100)), rome, rome.orbit)
+        image = terrain(GroundNodes.of(far, (0, 100)), rome, rome.orbit)
         assert not image.needed(np.zeros((1, 2), np.int64), 256, (rome.lines, rome.samples)).any()
 
 
 def test_what_a_patch_needs_holds_all_that_it_samples(rome):
     height = np.random.default_rng(2).uniform(-50, 1800, BOX.shape).astype(np.float32)
-    image = terrain(Ground.of(BOX, (-50, 1800)), rome, rome.orbit)
+    image = terrain(GroundNodes.of(BOX, (-50, 1800)), rome, rome.orbit)
     corners = np.array(all_corners(BOX.shape, 45))
     needs = image.needed(corners, 45, (rome.lines, rome.samples))
     for (y, x), (top, bottom, left, right) in zip(corners, needs, strict=True):
@@ -212,9 +212,9 @@ def test_power_equals_a_whole_calibrated_image_sampled_by_brute_force(
     rows, cols = (np.arange(n) for n in numbers.shape)
     inside = np.ones(numbers.shape, bool)
     inside[:, :60], inside[:, -60:], inside[:60] = False, False, False  # borders lie there
-    power = calibrate(
-        numbers, inside, radiometry, rows, cols, calibration=calibration, noise=noise
-    ).astype(float)
+    power = calibrate(numbers, inside, radiometry, (rows, cols), Tables(calibration, noise)).astype(
+        float
+    )
     stack = simulated.unit(tmp_path).build(
         [item], **simulated.settings(radiometry=radiometry, polarisations=("VV",))
     )

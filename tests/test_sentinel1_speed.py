@@ -22,7 +22,7 @@ from terrapatch.radar.doppler import ecef, image_coordinates, locate
 from terrapatch.radar.orbit import Orbit
 from terrapatch.sections import Sentinel1Settings
 from terrapatch.sentinel1 import kernels
-from terrapatch.sentinel1.geometry import Ground, Heights, RangeTable, coordinates, terrain
+from terrapatch.sentinel1.geometry import GroundNodes, Heights, RangeTable, coordinates, terrain
 from terrapatch.sentinel1.grd import Raw
 
 ROME = "s1_grd_safe/S1B_IW_GRDH_1SDV_20211223T051122_20211223T051147_030148_039993_5371.SAFE"
@@ -105,7 +105,7 @@ def moved(orbit, across_m, up_m):
 def test_each_date_of_the_orbital_tube_is_exact_by_itself(rome, across_m, up_m):
     box = GeoBox((300, 300), Affine(200, 0, 230_000, 0, -200, 4_690_000), "EPSG:32633")
     date = replace(rome, orbit=moved(rome.orbit, across_m, up_m))
-    ground = Ground.of(box, (0, 500))
+    ground = GroundNodes.of(box, (0, 500))
     found = [
         coordinates(terrain(ground, a, a.orbit), Heights.none(), (0, 0), box.shape)
         for a in (rome, date)

@@ -23,30 +23,24 @@ from helpers_results import make_tree
 from terrapatch.dates import DATES, write_dates
 from terrapatch.layouts import layouts
 from terrapatch.publish import publish
+from terrapatch.results import Built
 
 
 def finish(results, **given):
     r = results
-    publish(
-        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.dataset),
-        Path(r.lock), Path(r.settings("publish")), Path(r.deviations),
-    )  # fmt: skip
+    publish(Built.of(r), Path(r.settings("publish")))
     return Path(r.dataset)
 
 
 def made_tiles(root, **recipe):
     tiles = make_tiles(root, **recipe)
-    given = tiles.inputs()
-    layouts(
-        given["manifest"], given["stacks"], given["settings"],
-        Path(tiles.results.dataset), dates=given["dates"], lock=given["lock"],
-    )  # fmt: skip
+    layouts(tiles.built(), tiles.settings("layouts"), Path(tiles.results.dataset))
     return tiles, finish(tiles.results)
 
 
 def made_tree(root, **recipe):
     tree = make_tree(root, recipe=recipe)
-    layouts(*tree.inputs(), tree.settings("layouts"), Path(tree.results.dataset))
+    layouts(tree.built(), tree.settings("layouts"), Path(tree.results.dataset))
     return tree, finish(tree.results)
 
 
@@ -189,10 +183,7 @@ def test_the_snippet_of_the_native_layout_of_a_mosaic(tmp_path, monkeypatch):
         "kept": [True] * count,
     }  # fmt: skip
     write_dates(columns, tree.results.dates)
-    layouts(
-        *tree.inputs(), tree.settings("layouts"), Path(tree.results.dataset),
-        dates=Path(tree.results.dates),
-    )  # fmt: skip
+    layouts(Built.of(tree.results), tree.settings("layouts"), Path(tree.results.dataset))
     dataset = finish(tree.results)
     (plain,), _ = snippets(dataset)
     found = run(plain, dataset, monkeypatch)

@@ -25,15 +25,15 @@ def tree(tmp_path_factory):
 
 def write(tree: Tree, folder: Path) -> None:
     """The layout alone, without Snakemake."""
-    layouts(*tree.inputs(), tree.settings("layouts"), folder, threads=2)
+    layouts(tree.built(), tree.settings("layouts"), folder, threads=2)
 
 
 def publish_at(tree: Tree, folder: Path) -> None:
-    r = tree.results
-    publish(
-        Path(r.manifest), Path(r.splits), Path(r.stacks), folder, Path(r.lock),
-        tree.settings("publish"), folder.parent / "deviations.json",
+    built = tree.built(
+        dataset=folder, statistics=folder / "statistics.json",
+        deviations=folder.parent / "deviations.json",
     )  # fmt: skip
+    publish(built, tree.settings("publish"))
 
 
 def content(folder: Path) -> dict[str, str]:
@@ -245,8 +245,8 @@ def test_all_damage_is_told_at_once_and_long_lists_are_cut(tree, tmp_path):
 
 
 def test_the_record_is_the_same_on_any_number_of_threads(tree, tmp_path):
-    layouts(*tree.inputs(), tree.settings("layouts"), tmp_path / "a", threads=1)
-    layouts(*tree.inputs(), tree.settings("layouts"), tmp_path / "b", threads=3)
+    layouts(tree.built(), tree.settings("layouts"), tmp_path / "a", threads=1)
+    layouts(tree.built(), tree.settings("layouts"), tmp_path / "b", threads=3)
     assert (tmp_path / "a" / RECORD).read_bytes() == (tmp_path / "b" / RECORD).read_bytes()
     listed = read_record(tmp_path / "a")
     assert {n: h for n, h in content(tmp_path / "a").items() if n != RECORD} == listed

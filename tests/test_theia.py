@@ -159,7 +159,7 @@ def test_bits_of_the_cloud_and_the_geophysical_mask_can_be_missing(shared_data, 
     items = locked(tmp_path / "p")
     for number, (clouds, ground) in enumerate([((), ()), ((1,), ()), ((4, 7), (2, 3))]):
         stack = unit.build(
-            items, bands=("B02", "B05"), kernel="nearest", dtype="int16", mask_clm=clouds,
+            items, bands=("B02", "B05"), kernel="nearest", dtype="int16", processor="theia", mask_clm=clouds,
             mask_mg2=ground, output=f"{number}.zarr", threads=2,
         )  # fmt: skip
         expected = np.ones(GROUND.shape, bool)
@@ -291,11 +291,11 @@ def test_the_table_of_dates_says_how_cloudy_the_scenes_were(tmp_path):
         small_lock,
         utm_geobox,
         write_footprints,
+        write_labels,
         write_stack,
     )
     from terrapatch.legend import load_legend
     from terrapatch.patches import patches
-    from terrapatch.rasters import write_geotiff
     from terrapatch.tables import LockedItem
 
     geobox = utm_geobox((8, 24))
@@ -320,14 +320,15 @@ def test_the_table_of_dates_says_how_cloudy_the_scenes_were(tmp_path):
                 items=steps, passes=[nothing] * 4)  # fmt: skip
     legend = load_legend("cerradata4mm")
     layers = [*(level.name for level in legend.levels)]
-    write_geotiff(tmp_path / "l.tif", np.zeros((len(layers), *geobox.shape), np.uint8), geobox,
-                  nodata=255, descriptions=layers)  # fmt: skip
+    corners = frame[["y_px", "x_px"]].to_numpy().tolist()
+    write_labels(tmp_path / "l.zarr", geobox, frame["patch_id"], corners, 8,
+                 np.full((len(layers), *geobox.shape), 0, np.uint8), layers)  # fmt: skip
     settings = settings_folder(
         tmp_path / "settings", images=["sentinel2"], sentinel2={"time": "series"}
     )
-    patches([lock], "u1", tmp_path / "f.parquet", {"sentinel2": tmp_path / "s.zarr"},
-            tmp_path / "l.tif", settings / "patches.json", tmp_path / "p.parquet",
-            tmp_path / "dates.parquet")  # fmt: skip
+    stacks = {"sentinel2": tmp_path / "s.zarr", "label": tmp_path / "l.zarr"}
+    patches([lock], "u1", tmp_path / "f.parquet", stacks, settings / "patches.json",
+            tmp_path / "p.parquet", tmp_path / "dates.parquet")  # fmt: skip
     dates = pd.read_parquet(tmp_path / "dates.parquet")
     nan = np.nan
     expected = [6.0, 8.5, nan, nan, 3.5, nan, nan, nan, 3.5, 8.5, nan, nan]

@@ -43,7 +43,7 @@ def run(dataset, folder, settings, *, images=None, threads=1):
     path = folder / "settings.json"
     write_settings(path, settings, images)
     out, pictures = folder / "metrics.json", folder / "predictions.npz"
-    training(*dataset.paths()[:3], path, out, pictures, threads=threads)
+    training(dataset.built(metrics=out, predictions=pictures), path, threads)
     return out, pictures
 
 

@@ -30,7 +30,7 @@ TASK = samples.Task(("sentinel2", "sentinel1"), "label", L1)
 
 def opened(dataset, inputs=TASK.inputs, level=L1):
     task = samples.Task(tuple(inputs), "label", level)
-    return samples.open_samples(dataset.manifest, dataset.stacks, task)
+    return samples.open_samples(dataset.built(), task)
 
 
 def test_batches_give_every_patch_once_in_the_order_of_the_manifest(dataset):

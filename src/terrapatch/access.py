@@ -38,7 +38,7 @@ _SECRET = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?:[^/@\s'\"]*@)?(?P<path
 _PATIENCE_S = 60
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Access:
     """Where bytes lie: a file or an address of the network, or a member of an archive there."""
 

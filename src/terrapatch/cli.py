@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from . import __version__, progress
 from .errors import InputError
 from .faults import verdict
-from .results import Results
+from .results import Built, Results
 from .yamlfiles import changes
 
 if TYPE_CHECKING:
@@ -292,9 +292,8 @@ def _layouts(args: argparse.Namespace) -> None:
 
     r = Results(args.results)
     layouts(
-        Path(r.manifest), Path(r.stacks), Path(r.settings("layouts")),
-        Path(args.to or r.dataset), threads=args.threads, folders=args.layout,
-        dates=Path(r.dates), lock=Path(r.lock),
+        Built.of(r), Path(r.settings("layouts")), Path(args.to or r.dataset), threads=args.threads,
+        folders=args.layout,
     )  # fmt: skip
     _say(args.to or r.dataset)
 
@@ -303,10 +302,7 @@ def _publish(args: argparse.Namespace) -> None:
     from .publish import publish
 
     r = Results(args.results)
-    publish(
-        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.dataset), Path(r.lock),
-        Path(r.settings("publish")), Path(r.deviations), threads=args.threads, dates=Path(r.dates),
-    )  # fmt: skip
+    publish(Built.of(r), Path(r.settings("publish")), threads=args.threads)
     _say(r.checksums)
 
 
@@ -314,10 +310,7 @@ def _training(args: argparse.Namespace) -> None:
     from .training import training
 
     r = Results(args.results)
-    training(
-        Path(r.manifest), Path(r.stacks), Path(r.statistics), Path(r.settings("training")),
-        Path(r.metrics), Path(r.predictions), threads=args.threads, dates=Path(r.dates),
-    )  # fmt: skip
+    training(Built.of(r), Path(r.settings("training")), args.threads)
     _say(r.metrics)
 
 
@@ -325,11 +318,7 @@ def _report(args: argparse.Namespace) -> None:
     from .publish import report
 
     r = Results(args.results)
-    report(
-        Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.lock),
-        Path(r.dataset), Path(r.deviations), Path(r.metrics), Path(r.predictions),
-        Path(r.settings("publish")), Path(r.report), dates=Path(r.dates),
-    )  # fmt: skip
+    report(Built.of(r), Path(r.settings("publish")), Path(r.report))
     _say(r.report)
 
 

@@ -7,6 +7,8 @@ import difflib
 from collections.abc import Collection
 from typing import Protocol
 
+from .errors import GridError
+from .grid import TILE_PIXEL_M, TILE_SIZE_M, grid_pixel, pixels_along
 from .sections import (
     AnyLayer,
     CatalogSettings,
@@ -14,6 +16,7 @@ from .sections import (
     LabelsSettings,
     LayoutsSettings,
     PatchesSettings,
+    SamplingSettings,
     Sentinel1Settings,
     Sentinel2Settings,
     SimulateSettings,
@@ -27,6 +30,7 @@ class Whole(Protocol):
 
     simulate: SimulateSettings
     catalog: CatalogSettings
+    sampling: SamplingSettings
     layers: dict[str, AnyLayer]
     patches: PatchesSettings
     splits: SplitsSettings
@@ -44,7 +48,9 @@ class Whole(Protocol):
 
 def findings(whole: Whole) -> list[str]:
     """All contradictions, a sentence each that begins with the key."""
-    return [*_of_catalog(whole.catalog), *_of_layers(whole), *_of_names(whole)]
+    return [
+        *_of_catalog(whole.catalog), *_of_layers(whole), *_of_pixels(whole), *_of_names(whole)
+    ]  # fmt: skip
 
 
 def _of_catalog(catalog: CatalogSettings) -> list[str]:
@@ -56,6 +62,34 @@ def _of_catalog(catalog: CatalogSettings) -> list[str]:
             found.append("catalog.period: give first and last day for folders of scenes")
     if catalog.period and catalog.period[0] > catalog.period[1]:
         found.append("catalog.period: the first day is after the last")
+    return found
+
+
+def _of_pixels(whole: Whole) -> list[str]:
+    """Layers whose pixels do not nest in the footprints of the patches."""
+    found: list[str] = []
+    sampling, tiles = whole.sampling, whole.sampling.kind == "tiles"
+    lengths = [
+        (sampling.size_px, "a patch", "sampling.size_px"),
+        (sampling.step_px, "a step from patch to patch", "sampling.stride_px"),
+    ]
+    if tiles:
+        lengths.append((TILE_SIZE_M // TILE_PIXEL_M, "the side of a tile", "sampling.kind"))
+    crs, old = ("EPSG:32631", TILE_PIXEL_M) if tiles else (sampling.crs, sampling.resolution)
+    for name, layer in whole.layers.items():
+        if layer.pixel_m is None:
+            continue
+        try:
+            new = grid_pixel(crs, layer.pixel_m)
+            for length, what, key in lengths:
+                pixels_along(length, old, new or old, what, key)
+        except GridError as error:
+            found.append(f"layers.{name}.{error}")
+        if whole.layouts.name != "native":
+            found.append(
+                f"layers.{name}.pixel_m: the layout {whole.layouts.name} has all layers on one grid; "
+                "leave it out, or set layouts.name: native"
+            )
     return found
 
 
@@ -75,6 +109,7 @@ def _of_layers(whole: Whole) -> list[str]:
         else:
             lacking = _embedded(image, whole.simulate) if simulated else []
         found += [f"layers.{name}.{finding}" for finding in lacking]
+    found += _shared(whole)
     described = any(r.sensor == "reference" for r in whole.catalog.rasters)
     for name, label in whole.labels.items():
         if not simulated and not (label.path or label.vectors or described):
@@ -83,6 +118,26 @@ def _of_layers(whole: Whole) -> list[str]:
             )
     if whole.layouts.name == "cerradata4mm" and set(whole.images) != {"sentinel2", "sentinel1"}:
         found.append("layouts.name: cerradata4mm needs both layers sentinel2 and sentinel1")
+    return found
+
+
+def _shared(whole: Whole) -> list[str]:
+    """What layers of one kind cannot each have for themselves: a plan has it once."""
+    found = []
+    images = whole.images.items()
+    raw = {n: s for n, s in images if isinstance(s, Sentinel1Settings) and s.policy.raw}
+    theia = {n: s for n, s in images if isinstance(s, Sentinel2Settings) and s.processor == "theia"}
+    for layers, keys in (
+        (raw, ("geometry", "dem", "dem_vertical", "dem_sea", "geoid", "orbit_files")),
+        (theia, ("reflectance",)),
+    ):
+        first, *others = layers or [""]
+        for name in others:
+            found += [
+                f"layers.{name}.{key}: is to be the same as in layers.{first}; a plan has it once"
+                for key in keys
+                if getattr(layers[name], key) != getattr(layers[first], key)
+            ]
     return found
 
 

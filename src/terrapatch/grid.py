@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 TILE_SIZE_M = 109_800
 """Side of a Sentinel-2 tile: 10,980 pixels of 10 m. Source: S2 Products Specification, tiling."""
 
+TILE_PIXEL_M = 10
+"""Side of the pixels on a tile's own grid."""
+
 _COLUMN_LETTERS = ("ABCDEFGH", "JKLMNPQR", "STUVWXYZ")
 _ROW_LETTERS = "ABCDEFGHJKLMNPQRSTUV"
 _LATITUDE_BANDS = "CDEFGHJKLMNPQRSTUVWX"
@@ -107,6 +110,56 @@ def pixel_size_m(geobox: GeoBox, latitude: float | None = None) -> tuple[float, 
     geod = pyproj.Geod(ellps="WGS84")
     height = geod.inv(0, latitude - dy / 2, 0, latitude + dy / 2)[2]
     return height, geod.inv(0, latitude, dx, latitude)[2]
+
+
+def grid_pixel(crs: str, pixel_m: float | None) -> float | None:
+    """Side of a layer's pixels in units of the grid; None where the layer has the grid's own.
+
+    Args:
+        crs: of the grid.
+        pixel_m: the layer's setting.
+
+    Raises:
+        GridError: the grid does not count in metres.
+    """
+    if pixel_m is None:
+        return None
+    import pyproj
+
+    try:
+        unit = pyproj.CRS.from_user_input(crs).axis_info[0].unit_name
+    except pyproj.exceptions.CRSError as error:
+        raise GridError(f"pixel_m: {crs!r} is no CRS: {error}") from error
+    if unit != "metre":
+        raise GridError(
+            f"pixel_m: {pixel_m:g} m fit into no grid that counts in {unit} ({crs}) exactly; leave "
+            "pixel_m out, or set sampling.crs to a grid in metres"
+        )
+    return float(pixel_m)
+
+
+def pixels_along(length_px: int, old: float, new: float, what: str, key: str) -> int:
+    """A length in pixels of another size.
+
+    Args:
+        length_px: in pixels of the old size.
+        old: side of a pixel.
+        new: side of a pixel of the other size, in the same unit.
+        what: the length, for the message.
+        key: the setting that changes it.
+
+    Raises:
+        GridError: it is no whole number of them.
+    """
+    exact = length_px * old / new
+    found = round(exact)
+    # Steps of a grid are rounded by 2^-29 (`exact_step`): a millionth is that, and no fraction.
+    if abs(exact - found) > min(0.01, 1e-6 * max(1.0, exact)) or (length_px and not found):
+        raise GridError(
+            f"pixel_m: {what} is {length_px} px of {old:.12g}, and {exact:.6g} px of {new:.12g}: no "
+            f"whole number; set {key} or the layer's pixel_m so that it is"
+        )
+    return found
 
 
 def mgrs_tile_geobox(tile: str, resolution: float = 10.0) -> GeoBox:

@@ -61,5 +61,5 @@ def stack(
     if wanted.kind == "labels":
         reference(lock, unit, footprints, settings, output, threads)
         return
-    job = mosaic.Job(lock, unit, layer, footprints, output)
+    job = mosaic.Job(lock, unit, layer, footprints, output, wanted.pixel_m)
     mosaic.build(job, partial(KINDS[wanted.kind].plan, wanted), threads)

@@ -115,7 +115,7 @@ class LockedUnit(_Record):
     first_row: int
     first_col: int
     items: dict[str, tuple[str, ...]]
-    """Item ids by sensor, best first: where scenes overlap, the first with a valid pixel wins."""
+    """Item ids by layer, best first: where scenes overlap, the first with a valid pixel wins."""
     vectors: tuple[str, ...] = ()
     """Ids of the polygon layers that have features here, in the order of the recipe."""
 
@@ -127,6 +127,8 @@ class Exclusion(_Record):
     """The scene's; of other things the path, as a scene's addresses have it."""
     sensor: Sensor | Literal["other"]
     """`other`: of no sensor that is read, or nothing tells it."""
+    layer: str | None = None
+    """The layer that does not use it; absent: none could."""
     reason: str
 
 
@@ -134,6 +136,8 @@ class Gap(_Record):
     """A stretch of the period in which a track was seen less often than usual."""
 
     sensor: Sensor
+    layer: str | None = None
+    """The layer whose series it is in."""
     relative_orbit: int | None = None
     """Sentinel-1: the track; absent: all scenes of the sensor together."""
     orbit_direction: str | None = None
@@ -175,7 +179,7 @@ class LockedVector(_Record):
     """One vector file of a reference."""
 
     id: str
-    """Entry of the recipe and number of its file: `vectors.0.1`, `networks.0.0`."""
+    """Layer, entry and number of its file: `label.vectors.0.1`, `label.networks.0.0`."""
     href: str
     """Path of the vector file, or of the archive that holds it."""
     layer: str
@@ -192,12 +196,22 @@ class LockedVector(_Record):
     @property
     def kind(self) -> str:
         """`vectors` or `networks`."""
-        return self.id.split(".")[0]
+        return self.id.split(".")[-3]
 
     @property
     def source(self) -> int:
         """Number of the entry in the recipe's list."""
-        return int(self.id.split(".")[1])
+        return int(self.id.split(".")[-2])
+
+    @property
+    def label(self) -> str:
+        """Name of the layer of labels."""
+        return ".".join(self.id.split(".")[:-3])
+
+    @property
+    def entry(self) -> str:
+        """The same without the layer: `vectors.0.1`."""
+        return ".".join(self.id.split(".")[-3:])
 
 
 class Lock(_Record):
@@ -208,6 +222,9 @@ class Lock(_Record):
     source: str
     units: tuple[LockedUnit, ...]
     items: tuple[LockedItem, ...]
+    """Scenes and maps of all layers, each once."""
+    scenes: dict[str, Sensor] = {}
+    """Layer → what its scenes are of; absent: what it is called."""
     heights: tuple[LockedFile, ...] = ()
     """Height model for the terrain correction of raw Sentinel-1 scenes."""
     geoid: LockedFile | None = None
@@ -220,7 +237,7 @@ class Lock(_Record):
     """Files that the recipe names and stages read themselves: area, legend, crosswalks, rules."""
     excluded: tuple[Exclusion, ...] = ()
     units_left_out: dict[str, str] = {}
-    """Units that the area has and no job makes, with the reason: a sensor has no scene there."""
+    """Units that the area has and no job makes, with the reason: a layer has no scene there."""
     latitude: float | None = None
     """Middle of the area of a grid in degrees: lengths and areas in metres are settled there once,
     for all units (absent in locks of before: the middle of all units)."""
@@ -247,10 +264,23 @@ class Lock(_Record):
             f"the lock has no unit {unit_id!r}; it has {[u.id for u in self.units]}"
         )
 
-    def items_of(self, unit_id: str, sensor: str) -> list[LockedItem]:
-        """Scenes of a unit, best first."""
-        by_id = {item.id: item for item in self.items if item.sensor == sensor}
-        return [by_id[item_id] for item_id in self.unit(unit_id).items.get(sensor, ())]
+    def scenes_of(self, layer: str) -> list[LockedItem]:
+        """All scenes of a layer, in the order of the lock."""
+        kind = self.scenes.get(layer, layer)
+        used = {item_id for unit in self.units for item_id in unit.items.get(layer, ())}
+        return [item for item in self.items if item.sensor == kind and item.id in used]
+
+    def items_of(self, unit_id: str, layer: str) -> list[LockedItem]:
+        """Scenes of a unit and layer, best first."""
+        kind = self.scenes.get(layer, layer)
+        by_id = {item.id: item for item in self.items if item.sensor == kind}
+        return [by_id[item_id] for item_id in self.unit(unit_id).items.get(layer, ())]
+
+    def maps_of(self, unit_id: str) -> list[LockedItem]:
+        """Reference maps of a unit, best first; a slice has those of its own layer."""
+        by_id = {item.id: item for item in self.items if item.sensor == "reference"}
+        ids = (item_id for ids in self.unit(unit_id).items.values() for item_id in ids)
+        return [by_id[item_id] for item_id in dict.fromkeys(ids) if item_id in by_id]
 
     def vectors_of(self, unit_id: str) -> list[LockedVector]:
         """Polygon layers of a unit, in the order of the recipe."""

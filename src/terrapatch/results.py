@@ -204,6 +204,41 @@ class Results:
         return f"{self.root}/logs/{stage}/{unit}.log"
 
 
+@dataclass(frozen=True)
+class Built:
+    """What the stages behind the units' tables read of each other, and write."""
+
+    manifest: Path
+    """GeoParquet, one row a patch, with its split."""
+    splits: Path
+    """What the splits stage says of itself."""
+    stacks: Path
+    """Folder with UNIT/LAYER.zarr."""
+    dataset: Path
+    """The published dataset."""
+    statistics: Path
+    deviations: Path
+    metrics: Path
+    predictions: Path
+    lock: Path
+    dates: Path | None = None
+    """Table of dates; not needed where all patches have one image a layer."""
+
+    @classmethod
+    def of(cls, results: Results) -> Built:
+        """Those of a recipe's results."""
+        r = results
+        return cls(
+            Path(r.manifest), Path(r.splits), Path(r.stacks), Path(r.dataset), Path(r.statistics),
+            Path(r.deviations), Path(r.metrics), Path(r.predictions), Path(r.lock), Path(r.dates),
+        )  # fmt: skip
+
+    @property
+    def known_dates(self) -> Path:
+        """The table of dates; the one beside the manifest where none is named."""
+        return self.dates or self.manifest.with_name("dates.parquet")
+
+
 _UNIT = r"(?P<unit>[^/]+)"
 _MAKERS = {
     r"settings/(stack/)?[^/]+\.json": "settings {settings}",

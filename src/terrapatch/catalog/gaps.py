@@ -12,7 +12,7 @@ Laws:
 from __future__ import annotations
 
 import statistics
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
@@ -58,7 +58,22 @@ scenario) and on 26 September 2016; 1B's end: ESA, Mission ends for Copernicus S
 satellite, 3 August 2022 (power anomaly of 23 December 2021). 1C, 1D and 1A's end: Copernicus Data
 Space news of 25 March 2025, 2 April 2026 and 28 May 2026 (orbital reconfiguration)."""
 
-Track = tuple[Sensor, int | None, str | None]
+
+@dataclass(frozen=True)
+class Series:
+    """A layer whose passes make a series."""
+
+    scenes: Sensor
+    """What they are of."""
+    clouds: bool
+    """Whether clouds make holes; then all tracks together are one."""
+
+
+SERIES = {"sentinel2": Series("sentinel2", True), "sentinel1": Series("sentinel1", False)}
+"""The usual layers."""
+
+Track = tuple[str, int | None, str | None]
+"""Layer, relative orbit, direction; without both: all scenes of the layer."""
 Stretch = tuple[date, date, int, int]
 """First and last day, longest interval in days, visits within."""
 Period = tuple[date, date] | None
@@ -66,65 +81,77 @@ Period = tuple[date, date] | None
 
 def gaps(
     items: Sequence[LockedItem], units: Sequence[LockedUnit], period: Period,
-    series: Collection[str] = ("sentinel2", "sentinel1"),
+    series: Mapping[str, Series] = SERIES,
 ) -> tuple[Gap, ...]:  # fmt: skip
     """Find the gaps of all tracks.
 
-    A track is a relative orbit and direction of Sentinel-1, and all of Sentinel-2 together.
-    Scenes of Sentinel-1 without a relative orbit are left out: passes of several tracks do not
-    make a series.
+    A track is a relative orbit and direction of radar, and all scenes of a layer together where
+    clouds hide the ground. Radar scenes without a relative orbit are left out: passes of several
+    tracks do not make a series.
 
     Args:
         items: scenes that will be used.
         units: which units use them.
         period: first and last day of the recipe; without it a series begins with its first pass.
-        series: sensors whose passes make a series; a mosaic has no gap.
+        series: layers whose passes make a series; a single image has no gap.
 
     Returns:
-        Gaps by sensor, orbit and start.
+        Gaps by layer, orbit and start.
     """
     by_id = {(item.sensor, item.id): item for item in items}
     tracks: dict[Track, list[LockedItem]] = {}
-    for item in items:
-        track = _track(item, series)
-        if track is not None:
-            tracks.setdefault(track, []).append(item)
+    for layer, own in series.items():
+        ids = {item_id for unit in units for item_id in unit.items.get(layer, ())}
+        for item in items:
+            track = _track(layer, own, item)
+            if item.sensor == own.scenes and item.id in ids and track is not None:
+                tracks.setdefault(track, []).append(item)
     found: dict[tuple[Track, Stretch], list[str]] = {}
     seeing: dict[Track, set[str]] = {}
-    usual = {track: _usual(track, _visits(_day(i) for i in own)) for track, own in tracks.items()}
+    usual = {
+        track: _usual(series[track[0]].clouds, _visits(_day(i) for i in passes))
+        for track, passes in tracks.items()
+    }
     known: dict[tuple[Track, tuple[str, ...]], list[Stretch]] = {}
     for unit in units:
         here: dict[Track, list[str]] = {}
-        for sensor, ids in unit.items.items():
-            for item_id in ids:
-                track = _track(by_id[sensor, item_id], series)  # type: ignore[index]
+        for layer, own in series.items():
+            for item_id in unit.items.get(layer, ()):
+                track = _track(layer, own, by_id[own.scenes, item_id])
                 if track is not None:
                     here.setdefault(track, []).append(item_id)
         for track, ids_here in here.items():
+            kind = series[track[0]]
             seeing.setdefault(track, set()).add(unit.id)
             key = track, tuple(ids_here)
             if key not in known:
-                days = _visits(_day(by_id[track[0], i]) for i in ids_here)
-                known[key] = _stretches(days, usual[track], period, track[0] == "sentinel2")
+                days = _visits(_day(by_id[kind.scenes, i]) for i in ids_here)
+                known[key] = _stretches(days, usual[track], period, kind.clouds)
             for stretch in known[key]:
                 found.setdefault((track, stretch), []).append(unit.id)
     result = [
-        _gap(track, stretch, usual[track], concerned, seeing[track], tracks[track])
+        _gap(
+            (series[track[0]].scenes, track),
+            stretch,
+            usual[track],
+            concerned,
+            seeing[track],
+            tracks[track],
+        )
         for (track, stretch), concerned in found.items()
     ]
+    order = list(series)
     return tuple(sorted(result, key=lambda g: (
-        g.sensor != "sentinel2", g.relative_orbit or 0, g.orbit_direction or "", g.start, g.end,
+        order.index(str(g.layer)), g.relative_orbit or 0, g.orbit_direction or "", g.start, g.end,
         g.units)))  # fmt: skip
 
 
-def _track(item: LockedItem, series: Collection[str]) -> Track | None:
-    if item.sensor not in series:
+def _track(layer: str, series: Series, item: LockedItem) -> Track | None:
+    if series.clouds:
+        return layer, None, None
+    if item.relative_orbit is None:
         return None
-    if item.sensor == "sentinel2":
-        return "sentinel2", None, None
-    if item.sensor == "sentinel1" and item.relative_orbit is not None:
-        return "sentinel1", item.relative_orbit, item.orbit_direction
-    return None
+    return layer, item.relative_orbit, item.orbit_direction
 
 
 def _day(item: LockedItem) -> date:
@@ -142,10 +169,10 @@ def _visits(days: Iterable[date]) -> list[date]:
     return visits
 
 
-def _usual(track: Track, visits: Sequence[date]) -> int:
+def _usual(cloudy: bool, visits: Sequence[date]) -> int:
     """Days from visit to visit that are usual for a track."""
     steps = [(b - a).days for a, b in pairwise(visits)]
-    if track[0] == "sentinel2":
+    if cloudy:
         return round(statistics.median(steps)) if steps else 10
     enough = max(2.0, _RARE * len(steps))
     often = [d for d in sorted(set(steps)) if sum(abs(s - d) <= 1 for s in steps) >= enough]
@@ -179,12 +206,13 @@ def _stretches(
 
 
 def _gap(
-    track: Track, stretch: Stretch, usual: int, concerned: Sequence[str], seeing: set[str],
+    of: tuple[Sensor, Track], stretch: Stretch, usual: int, concerned: Sequence[str], seeing: set[str],
     items: Sequence[LockedItem],
 ) -> Gap:  # fmt: skip
     start, end, longest, visits = stretch
+    scenes, track = of
     return Gap(
-        sensor=track[0], relative_orbit=track[1], orbit_direction=track[2],
+        sensor=scenes, layer=track[0], relative_orbit=track[1], orbit_direction=track[2],
         start=start.isoformat(), end=end.isoformat(), usual_days=usual, longest_days=longest,
         visits=visits, units=() if set(concerned) == seeing else tuple(sorted(concerned)),
         reason=_reason(start, end, usual, {(i.platform, _day(i)) for i in items}),

@@ -39,7 +39,7 @@ def describe(lock: Lock) -> str:
                 for v in lock.vectors
             ]
         )
-    scenes = [(e.sensor, e.id, e.reason) for e in lock.excluded if e.sensor != "other"]
+    scenes = [(e.layer or e.sensor, e.id, e.reason) for e in lock.excluded if e.sensor != "other"]
     others = [(e.id, e.reason) for e in lock.excluded if e.sensor == "other"]
     if scenes:
         lines += ["", f"left out: {_count(scenes, 'scene')}", *_aligned(scenes)]

@@ -10,10 +10,12 @@ Laws:
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
+
+from shapely.geometry.base import BaseGeometry
 
 from ..errors import (
     IncompleteError,
@@ -30,6 +32,7 @@ from ..tables import (
     Lock,
     LockedFile,
     LockedItem,
+    Sensor,
     write_lock,
 )
 from ..vectors import read_area
@@ -44,7 +47,7 @@ from .checks import (
 )
 from .files import Files
 from .folder import Found, search
-from .gaps import gaps
+from .gaps import Series, gaps
 from .geotiff import described_scenes, map_scene
 from .locking import locked_item
 from .policy import choose
@@ -53,11 +56,6 @@ from .scene import Scene
 from .statements import wrong_codes
 from .units import locked_units, middle_latitude
 from .unused import left_over, printable
-
-SENSORS = ("sentinel2", "sentinel1", "reference")
-"""In the order of the lock."""
-
-_Layer = TypeVar("_Layer", Sentinel2Settings, Sentinel1Settings)
 
 
 def plan(
@@ -87,46 +85,45 @@ def plan(
     sums = Sums(home or ours)
     named = _named(resolved, sums)
     files = Files(resolved.catalog.hash_files, sums)
-    vectors = find_vectors(
-        resolved.label, area, area_crs, files, archive=archive,
-        unpack_to=ours / "unpacked",
-    )  # fmt: skip
+    vectors = _vectors(resolved, area, area_crs, files, archive, ours)
     outline = degrees(area, area_crs)
     found = _found(resolved, archive, ours=home or ours)
-    optical, radar = _layer(resolved, Sentinel2Settings), _layer(resolved, Sentinel1Settings)
-    wanted = [s for s in SENSORS if s == "reference" or s in resolved.images]
-    chosen, excluded = choose(
-        [scene for scene in found.scenes if scene.sensor in wanted],
-        resolved.catalog,
-        outline,
-        optical,
-        radar,
-    )
-    excluded += left_over(found, wanted, _named_elsewhere(resolved, found, vectors))
-    for sensor in wanted:
-        if sensor == "reference" and resolved.label.vectors:
-            continue  # polygons stand in for maps
-        hints = (
-            []
-            if any(s.sensor == sensor for s in chosen)
-            else swapped(outline, found.scenes, sensor)
-        )
-        _require(sensor, [s.id for s in chosen if s.sensor == sensor], excluded, hints)
-    items, errors = _locked(chosen, _bands(resolved), files)
+    maps = _maps(resolved, archive, found)
+    layers, wanted = resolved.layers, _kinds(resolved)
+    chosen: dict[str, list[Scene]] = {}
+    excluded: list[Exclusion] = []
+    for name, layer in layers.items():
+        scenes = maps.get(name, [s for s in found.scenes if s.sensor == layer.policy.scenes])
+        chosen[name], out = choose(scenes, resolved.catalog, outline, layer.policy)
+        excluded += [exclusion.model_copy(update={"layer": name}) for exclusion in out]
+    _told_apart(chosen, maps)
+    excluded += left_over(found, wanted, _named_elsewhere(resolved, found, maps, vectors))
+    for name in _required(resolved, vectors):
+        kind = layers[name].policy.scenes
+        candidates = maps.get(name, found.scenes)
+        hints = [] if chosen[name] else swapped(outline, candidates, kind)
+        _require(name, chosen[name], excluded, hints)
+    items, errors = _locked(resolved, chosen, files)
     errors += shared_pixels(items)
-    errors += wrong_codes(items, resolved.label.crosswalk)
+    for name, label in resolved.labels.items():
+        own = {scene.id for scene in chosen[name]}
+        errors += wrong_codes([i for i in items if i.id in own], label.crosswalk)
     beside = _Auxiliary()
-    if "sentinel1" in wanted and radar.level == "GRD":
+    raw = {n: r for n, r in resolved.of_kind(Sentinel1Settings).items() if r.policy.raw}
+    if raw:
         if resolved.catalog.missing_slices == "error":
-            errors += missing_slices(chosen, found.scenes, excluded, outline)
-        items, beside, faults = _beside(radar, archive, items, files)
+            for name in raw:
+                errors += missing_slices(chosen[name], found.scenes, excluded, outline)
+        items, beside, faults = _beside(_together(raw), archive, items, files)
         errors += faults
     if home is None:
         sums.save()
     if errors:
         raise together(errors)
-    units, left_out, boxes = locked_units(resolved, items, vectors, wanted, area, area_crs)
-    used = {(sensor, i) for unit in units for sensor, ids in unit.items.items() for i in ids}
+    ids = {name: [scene.id for scene in scenes] for name, scenes in chosen.items()}
+    units, left_out, boxes = locked_units(resolved, items, ids, vectors, area, area_crs)
+    kinds = {name: layer.policy.scenes for name, layer in layers.items()}
+    used = {(kinds[n], i) for unit in units for n, own in unit.items.items() for i in own}
     excluded += [
         Exclusion(id=item.id, sensor=item.sensor, reason="its pixels meet no patch of the area")
         for item in items
@@ -134,14 +131,14 @@ def plan(
     ]
     if not units:
         reasons = [f"unit {unit}: {reason}" for unit, reason in left_out.items()]
-        raise _empty("no unit has scenes of all sensors", excluded, reasons)
+        raise _empty("no unit has scenes of all layers", excluded, reasons)
     if beside.model is not None:
-        errors = check_heights(beside.model, boxes, sea=radar.dem_sea)
+        errors = check_heights(beside.model, boxes, sea=_together(raw).dem_sea)
         if errors:
             raise together(errors)
     items = [item for item in items if (item.sensor, item.id) in used]
     needed = {item.orbit_file for item in items}
-    rank = {sensor: number for number, sensor in enumerate((*SENSORS, "other"))}
+    rank = {kind: number for number, kind in enumerate((*wanted, "other"))}
     lock = Lock(
         name=resolved.name,
         source=resolved.catalog.source,
@@ -149,13 +146,17 @@ def plan(
         items=tuple(
             sorted(items, key=lambda item: (rank[item.sensor], item.id)),
         ),
+        scenes=kinds,
         heights=beside.heights,
         geoid=beside.geoid,
         orbits=tuple(file for file in beside.orbits if file.href in needed),
         vectors=vectors.vectors,
         named=named,
         excluded=tuple(
-            sorted(map(printable, excluded), key=lambda e: (rank[e.sensor], e.id, e.reason))
+            sorted(
+                map(printable, excluded),
+                key=lambda e: (rank.get(e.sensor, len(rank)), e.id, e.reason, e.layer or ""),
+            )
         ),
         units_left_out=left_out,
         latitude=middle_latitude(resolved.sampling, area, area_crs),
@@ -182,15 +183,49 @@ def _named(settings: StageSettings, sums: Sums) -> tuple[LockedFile, ...]:
     )
 
 
-def _series(settings: StageSettings) -> list[str]:
-    """Sensors whose passes make a series; the best few dates a tile are none."""
-    few = {"sentinel2"} if settings.catalog.scenes_per_tile is not None else set()
-    return [n for n, layer in settings.images.items() if layer.time == "series" and n not in few]
+def _series(settings: StageSettings) -> dict[str, Series]:
+    """Layers whose passes make a series; the best few dates a tile are none."""
+    few = settings.catalog.scenes_per_tile is not None
+    return {
+        name: Series(layer.policy.scenes, layer.policy.clouds)
+        for name, layer in settings.images.items()
+        if layer.time == "series" and not (few and layer.policy.clouds)
+    }
 
 
-def _layer(settings: StageSettings, kind: type[_Layer]) -> _Layer:
-    """The layer of a kind; its defaults where the recipe has none."""
-    return next(iter(settings.of_kind(kind).values()), kind())
+def _kinds(settings: StageSettings) -> list[Sensor]:
+    """What the scenes of all layers are of, in the order of the lock: images first."""
+    layers = [*settings.images.values(), *settings.labels.values()]
+    return list(dict.fromkeys(layer.policy.scenes for layer in layers))
+
+
+def _required(settings: StageSettings, vectors: FoundVectors) -> list[str]:
+    """Layers that every unit needs a scene of; polygons stand in for maps."""
+    return [name for name in settings.layers if settings.required(name) and not vectors.of(name)]
+
+
+def _together(raw: Mapping[str, Sentinel1Settings]) -> Sentinel1Settings:
+    """What all layers of raw scenes ask for: their heights and orbits are the same."""
+    first = next(iter(raw.values()))
+    bands = dict.fromkeys(band for layer in raw.values() for band in layer.polarisations)
+    return first.model_copy(update={"polarisations": tuple(bands)})
+
+
+def _vectors(
+    settings: StageSettings, area: BaseGeometry, area_crs: str, files: Files,
+    archive: Path | None, root: Path,
+) -> FoundVectors:  # fmt: skip
+    """Polygons and networks of all layers of labels."""
+    found = [
+        find_vectors(
+            layer, area, area_crs, files, archive=archive, unpack_to=root / "unpacked", layer=name
+        )
+        for name, layer in settings.labels.items()
+    ]
+    return FoundVectors(
+        tuple(vector for part in found for vector in part.vectors),
+        {name: boxes for part in found for name, boxes in part.boxes.items()},
+    )
 
 
 @dataclass(frozen=True)
@@ -235,16 +270,16 @@ def _locked_file(path: Path, what: str, field: str, files: Files) -> LockedFile:
 
 
 def _found(settings: StageSettings, archive: Path | None, ours: Path) -> Found:
-    """All that the source offers, the reference among it; nothing of our own results."""
-    catalog, reference = settings.catalog, settings.label.path
-    optical, radar = _layer(settings, Sentinel2Settings), _layer(settings, Sentinel1Settings)
+    """Scenes that the source offers; nothing of our own results."""
+    catalog = settings.catalog
+    optical = next(iter(settings.of_kind(Sentinel2Settings).values()), Sentinel2Settings())
     described = described_scenes(catalog.rasters, optical.level)
     how: dict[str, Any] = {
         "described": {
             file for scene in described if scene.sensor != "reference" for file in scene.named
         },
         "besides": ours,
-        "raw": "sentinel1" in settings.images and radar.level == "GRD",
+        "raw": any(layer.policy.raw for layer in settings.layers.values()),
         "reflectance": optical.reflectance,
     }
     if catalog.source == "simulated":
@@ -256,68 +291,86 @@ def _found(settings: StageSettings, archive: Path | None, ours: Path) -> Found:
         # What else lies there is the archive's own: its maps, heights, polygons.
         raw = tuple(e for e in found.excluded if e.sensor != "other")
         found = replace(found, excluded=raw, unknown=())
-        maps = sorted((archive / "reference").glob("*.tif"))
     else:
-        found, maps = search([Path(path) for path in catalog.paths], **how), []
-    scenes = [*found.scenes, *described]
-    # The archive's own map stands in where the recipe names no reference at all.
-    own = [] if settings.label.vectors else [str(path) for path in maps]
-    names = [reference] if reference is not None else own
-    scenes += [map_scene(name, band=settings.label.band) for name in names]
-    return replace(found, scenes=tuple(scenes))
+        found = search([Path(path) for path in catalog.paths], **how)
+    return replace(found, scenes=(*found.scenes, *described))
 
 
-def _named_elsewhere(settings: StageSettings, found: Found, vectors: FoundVectors) -> set[str]:
+def _maps(
+    settings: StageSettings, archive: Path | None, found: Found
+) -> dict[str, list[Scene]]:  # fmt: skip
+    """Layer of labels → maps that it could be made of, in the order of the recipe."""
+    described = [s for s in found.scenes if s.sensor == "reference"]
+    own = [] if archive is None else sorted((archive / "reference").glob("*.tif"))
+    maps = {}
+    for name, layer in settings.labels.items():
+        # The archive's own map stands in where a layer names no reference at all.
+        stand_in = [] if layer.vectors or settings.catalog.source != "simulated" else own
+        paths = [layer.path] if layer.path is not None else [str(path) for path in stand_in]
+        maps[name] = [*described, *(map_scene(path, band=layer.band) for path in paths)]
+    return maps
+
+
+def _told_apart(chosen: dict[str, list[Scene]], maps: Collection[str]) -> None:
+    """Give maps of several layers that share a name, but no pixels, names of their own."""
+    first: dict[str, Scene] = {}
+    for name in maps:
+        for number, scene in enumerate(chosen[name]):
+            other = first.setdefault(scene.id, scene)
+            if other != scene:
+                chosen[name][number] = replace(scene, id=f"{scene.id}_{name}")
+
+
+def _named_elsewhere(
+    settings: StageSettings, found: Found, maps: Mapping[str, Sequence[Scene]],
+    vectors: FoundVectors,
+) -> set[str]:  # fmt: skip
     """Absolute paths of files that are used, and no scene of the catalogue."""
-    radar = _layer(settings, Sentinel1Settings)
-    names = [settings.area.file, radar.geoid, *radar.dem]
+    names = [settings.area.file]
+    for radar in settings.of_kind(Sentinel1Settings).values():
+        names += [radar.geoid, *radar.dem]
     names += [file for s in found.scenes if s.sensor == "reference" for file in s.named]
+    names += [file for scenes in maps.values() for s in scenes for file in s.named]
     for vector in vectors.vectors:
         names += [vector.href, *(file.href for file in vector.files)]
     return {os.path.abspath(name) for name in names if name is not None}
 
 
-def _bands(settings: StageSettings) -> dict[str, tuple[str, ...]]:
-    """Bands that each sensor's stage will read, and the `masks` of Theia's products."""
-    sentinel2 = _layer(settings, Sentinel2Settings)
-    bits = {"EDG": sentinel2.mask_edg, "CLM": sentinel2.mask_clm, "MG2": sentinel2.mask_mg2}
-    classes = ("SCL",) if sentinel2.scl or sentinel2.mask_scl else ()
-    return {
-        "sentinel2": (*sentinel2.bands, *classes),
-        "sentinel1": _layer(settings, Sentinel1Settings).polarisations,
-        "reference": ("map",),
-        "masks": tuple(name for name, used in bits.items() if used),
-    }
-
-
 def _locked(
-    scenes: Sequence[Scene], bands: dict[str, tuple[str, ...]], files: Files
+    settings: StageSettings, chosen: Mapping[str, Sequence[Scene]], files: Files
 ) -> tuple[list[LockedItem], list[TerrapatchError]]:
-    """Open all chosen scenes; the broken ones are told with all else that is wrong."""
+    """Open all chosen scenes, each once for all layers; the broken ones are told with all else."""
+    scenes: dict[tuple[str, str], Scene] = {}
+    bands: dict[tuple[str, str], dict[str, None]] = {}
+    for name, own in chosen.items():
+        for scene in own:
+            key: tuple[str, str] = scene.sensor, scene.id
+            scenes.setdefault(key, scene)
+            wanted = settings.layers[name].wanted(scene.processor)
+            bands.setdefault(key, {}).update(dict.fromkeys(wanted))
     items: list[LockedItem] = []
     errors: list[TerrapatchError] = []
-    for scene in scenes:
+    for scene in scenes.values():
         try:
-            more = bands["masks"] if scene.processor == "theia" else ()
-            items.append(locked_item(scene, (*bands[scene.sensor], *more), files))
+            items.append(locked_item(scene, tuple(bands[scene.sensor, scene.id]), files))
         except TerrapatchError as error:
             errors.append(error)
     return items, errors
 
 
 def _require(
-    sensor: str, chosen: Sequence[str], excluded: Sequence[Exclusion], hints: Sequence[str]
+    layer: str, chosen: Sequence[Scene], excluded: Sequence[Exclusion], hints: Sequence[str]
 ) -> None:
     if chosen:
         return
-    out = [e for e in excluded if e.sensor == sensor]
+    out = [e for e in excluded if e.layer == layer]
     if out and all("wrong level" in e.reason for e in out):
         raise SceneError(
-            f"no product of {sensor} of the level that the recipe asks for; set level of the layer "
+            f"no product of {layer} of the level that the recipe asks for; set layers.{layer}.level "
             f"or fetch other products:\n{_list(out)}"
         )
     out += [e for e in excluded if e.sensor == "other"]
-    raise _empty(f"no scene of {sensor} is left", out, hints)
+    raise _empty(f"no scene of {layer} is left", out, hints)
 
 
 def _empty(what: str, excluded: Sequence[Exclusion], more: Sequence[str]) -> IncompleteError:

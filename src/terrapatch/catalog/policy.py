@@ -18,12 +18,10 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from ..grid import share_surface
-from ..sections import CatalogSettings, Sentinel1Settings, Sentinel2Settings
+from ..sections import CatalogSettings, Policy
 from ..tables import Exclusion
 from .families import uncovered
 from .scene import Scene
-
-OPTICAL, RADAR = Sentinel2Settings(), Sentinel1Settings()
 
 Sieved = tuple[list[Scene], list[Exclusion]]
 
@@ -32,17 +30,15 @@ def choose(
     scenes: Sequence[Scene],
     settings: CatalogSettings,
     area: BaseGeometry,
-    optical: Sentinel2Settings = OPTICAL,
-    radar: Sentinel1Settings = RADAR,
+    policy: Policy,
 ) -> Sieved:
-    """Apply the whole policy.
+    """Choose among the scenes that a layer could be made of.
 
     Args:
-        scenes: what a source offers.
+        scenes: what a source offers of the layer's kind.
         settings: the recipe's section.
         area: the dataset's area in EPSG:4326.
-        optical: what is asked of Sentinel-2 scenes: level and processor.
-        radar: what is asked of Sentinel-1 scenes: level, polarisations and orbit.
+        policy: what the layer asks for.
 
     Returns:
         Scenes to use, best first (see `best_first`), and the others with their reasons, by id.
@@ -51,35 +47,39 @@ def choose(
         lambda s: (distinct(s), []),
         usable,
         once,
-        lambda s: of_level(s, optical.level, radar.level),
-        lambda s: of_processor(s, optical.processor),
-        lambda s: in_period(s, settings.period),
+        lambda s: of_level(s, policy.level),
+        lambda s: of_processor(s, policy.processor),
+        lambda s: in_period(s, settings.period if policy.dated else None),
         lambda s: in_area(s, area),
-        lambda s: with_polarisations(s, radar.polarisations),
+        lambda s: with_polarisations(s, policy.polarisations),
         lambda s: newest_versions(s, area),
-        lambda s: in_direction(s, radar.orbit),
-        lambda s: clear_enough(s, settings.cloud_percent, below=settings.cloud_limit == "below"),
-        lambda s: covering(s, area if settings.require_full_cover else None),
-        lambda s: best_of_tiles(s, settings.scenes_per_tile),
+        lambda s: in_direction(s, policy.orbit),
     ]
+    if policy.clouds:
+        below = settings.cloud_limit == "below"
+        steps += [
+            lambda s: clear_enough(s, settings.cloud_percent, below=below),
+            lambda s: covering(s, area if settings.require_full_cover else None),
+            lambda s: best_of_tiles(s, settings.scenes_per_tile),
+        ]
     kept, excluded = sorted(scenes, key=lambda s: (s.sensor, s.id, s.where)), []
     for step in steps:
         kept, out = step(kept)
         excluded += out
-    return best_first(kept), sorted(excluded, key=lambda e: (e.sensor, e.id, e.reason))
+    return best_first(kept, policy), sorted(excluded, key=lambda e: (e.sensor, e.id, e.reason))
 
 
-def best_first(scenes: Sequence[Scene]) -> list[Scene]:
+def best_first(scenes: Sequence[Scene], policy: Policy) -> list[Scene]:
     """Scenes by priority: where they overlap, the first one with a valid pixel wins.
 
-    Sentinel-2: least cloud (unknown last), then earliest, then id. Sentinel-1: earliest, then id.
-    Reference maps keep the order in which the recipe names them.
+    Where clouds hide the ground: least cloud (unknown last), then earliest, then id; else earliest,
+    then id. Maps keep the order in which the recipe names them.
     """
 
     def key(scene: Scene) -> tuple[float, str, str]:
-        if scene.sensor == "reference":
+        if not policy.dated:
             return 0.0, "", ""
-        cloud = _cloud(scene) if scene.sensor == "sentinel2" else 0.0
+        cloud = _cloud(scene) if policy.clouds else 0.0
         return cloud, scene.datetime, scene.id
 
     return _newest_first(sorted(scenes, key=key))
@@ -176,24 +176,22 @@ def once(scenes: Sequence[Scene]) -> Sieved:
     return _split(scenes, reason)
 
 
-def of_level(scenes: Sequence[Scene], level: str, radar_level: str = "RTC") -> Sieved:
-    """Keep Sentinel-2 and Sentinel-1 products of the recipe's levels."""
-    wanted = {"sentinel2": level, "sentinel1": radar_level}
+def of_level(scenes: Sequence[Scene], level: str | None) -> Sieved:
+    """Keep products of the layer's level."""
 
     def reason(scene: Scene) -> str | None:
-        right = wanted.get(scene.sensor, scene.level)
-        if scene.level == right:
+        if level in (None, scene.level):
             return None
-        return f"product of the wrong level: {scene.level}, the recipe asks for {right}"
+        return f"product of the wrong level: {scene.level}, the recipe asks for {level}"
 
     return _split(scenes, reason)
 
 
-def of_processor(scenes: Sequence[Scene], processor: str) -> Sieved:
-    """Keep Sentinel-2 products of one processor; where nothing says it, a scene passes."""
+def of_processor(scenes: Sequence[Scene], processor: str | None) -> Sieved:
+    """Keep products of one processor; where nothing says it, a scene passes."""
 
     def reason(scene: Scene) -> str | None:
-        if scene.sensor != "sentinel2" or scene.processor in (None, processor):
+        if processor is None or scene.processor in (None, processor):
             return None
         return f"product of {scene.processor}, the recipe asks for {processor} (processor)"
 
@@ -204,7 +202,7 @@ def in_period(scenes: Sequence[Scene], period: tuple[date, date] | None) -> Siev
     """Keep acquisitions from the first to the last day, both included."""
 
     def reason(scene: Scene) -> str | None:
-        if scene.sensor == "reference" or period is None:
+        if period is None:
             return None
         if period[0] <= scene.day <= period[1]:
             return None
@@ -258,11 +256,11 @@ def _older(scene: Scene, newer: Scene) -> str:
 
 
 def with_polarisations(scenes: Sequence[Scene], wanted: Sequence[str]) -> Sieved:
-    """Keep Sentinel-1 scenes that have all wanted polarisations."""
+    """Keep scenes that have all wanted polarisations."""
 
     def reason(scene: Scene) -> str | None:
         lacking = [p for p in wanted if p not in scene.polarisations]
-        if scene.sensor != "sentinel1" or not lacking:
+        if not lacking:
             return None
         return f"has {', '.join(scene.polarisations) or 'nothing'}, lacks {', '.join(lacking)}"
 
@@ -270,10 +268,10 @@ def with_polarisations(scenes: Sequence[Scene], wanted: Sequence[str]) -> Sieved
 
 
 def in_direction(scenes: Sequence[Scene], direction: str) -> Sieved:
-    """Keep Sentinel-1 scenes of the recipe's orbit direction."""
+    """Keep scenes of one direction of flight."""
 
     def reason(scene: Scene) -> str | None:
-        if scene.sensor != "sentinel1" or direction in ("both", scene.orbit_direction):
+        if direction in ("both", scene.orbit_direction):
             return None
         return f"orbit direction {scene.orbit_direction or 'unknown'}, not {direction}"
 
@@ -293,7 +291,7 @@ def clear_enough(scenes: Sequence[Scene], limit: float, *, below: bool = False) 
 
 
 def covering(scenes: Sequence[Scene], area: BaseGeometry | None) -> Sieved:
-    """Keep Sentinel-2 scenes that show all of the area (EPSG:4326) that their grid covers.
+    """Keep scenes that show all of the area (EPSG:4326) that their grid covers.
 
     Source: the step `delete_masked_S2` of MultiSenGE, which compares Theia's edge mask with the
     reference. An area of None keeps all.
@@ -309,14 +307,13 @@ def covering(scenes: Sequence[Scene], area: BaseGeometry | None) -> Sieved:
 
 
 def best_of_tiles(scenes: Sequence[Scene], count: int | None) -> Sieved:
-    """Keep the best `count` Sentinel-2 dates of each tile: least cloud, earliest, id.
+    """Keep the best `count` dates of each tile: least cloud, earliest, id.
 
     Two datastrips of one pass are one date; its cloud is the mean over their surfaces.
     """
     dates: dict[tuple[str | None, date, str | None], list[Scene]] = {}
     for scene in scenes:
-        if scene.sensor == "sentinel2":
-            dates.setdefault((scene.tile, scene.day, scene.platform), []).append(scene)
+        dates.setdefault((scene.tile, scene.day, scene.platform), []).append(scene)
     ranked: dict[str | None, list[tuple[float, date, str]]] = {}
     place: dict[str, tuple[str | None, tuple[float, date, str]]] = {}
     for (tile, day, _), group in dates.items():

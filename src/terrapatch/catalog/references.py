@@ -53,6 +53,10 @@ class FoundVectors:
     boxes: Mapping[str, NDArray[np.float64]]
     """Id of a polygon layer → (feature, 4) left, bottom, right, top in the layer's CRS."""
 
+    def of(self, layer: str) -> bool:
+        """Whether a layer of labels has polygons, which stand in for maps."""
+        return any(v.label == layer and v.kind == "vectors" for v in self.vectors)
+
     def around(self, geobox: GeoBox) -> tuple[str, ...]:
         """Ids of the polygon layers that have features around a geobox."""
         found = []
@@ -75,6 +79,7 @@ def find_vectors(
     *,
     archive: Path | None,
     unpack_to: Path,
+    layer: str = "",
 ) -> FoundVectors:
     """Open all vector files of a recipe and check what can be checked without burning.
 
@@ -85,6 +90,7 @@ def find_vectors(
         files: sizes and hashes.
         archive: folder of the embedded archive, where there is one.
         unpack_to: folder for unpacked archives.
+        layer: name of the layer of labels.
 
     Raises:
         InputError, SceneError, GridError, RecipeError: a file, a layer, an attribute or a CRS is
@@ -104,7 +110,7 @@ def find_vectors(
         try:
             for count, path in enumerate(source_paths(wanted.path, archive)):
                 source = opened(reference, number, path, legend, unpack_to)
-                name = f"{kind}.{number}.{count}"
+                name = f"{layer and layer + '.'}{kind}.{number}.{count}"
                 box = _area_box(area, area_crs, source)
                 found = _looked_through(source, box)
                 boxes[name] = found.boxes

@@ -214,6 +214,8 @@ def _bands(
     except SceneError as error:
         numbers = dict.fromkeys((*_BAND_ORDER, "SCL"), Numbers(fault=str(error)))
     images = _images(tree.names)
+    sizes = {_native(band) for band in numbers}
+    places = {size: (_geoposition(granule, size), _shape(granule, size)) for size in sizes}
     found = {}
     for band in numbers:
         name = images.get((band, _native(band)), images.get((band, None)))
@@ -222,8 +224,8 @@ def _bands(
                 tree.place(name),
                 numbers=numbers[band],
                 crs=crs,
-                transform=_geoposition(granule, _native(band)),
-                shape=_shape(granule, _native(band)),
+                transform=places[_native(band)][0],
+                shape=places[_native(band)][1],
                 dtype="uint8" if band == "SCL" else "uint16",
                 bare=True,
             )

@@ -36,7 +36,7 @@ Geometry = Annotated[
 Family = Literal["safe", "maja", "grd", "stac", "geotiff"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Numbers:
     """What is said about the numbers of a band before its file is opened."""
 
@@ -48,7 +48,7 @@ class Numbers:
     """Why nobody can say what they mean."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Grid:
     """Where the pixels of a product lie, as its metadata state it."""
 
@@ -58,7 +58,7 @@ class Grid:
     """Height, width."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BandFile:
     """Where a band lies, and what the product's metadata say about it."""
 

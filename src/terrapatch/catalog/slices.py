@@ -19,9 +19,6 @@ from ..recipe import StageSettings
 from ..sections import named_files
 from ..tables import Lock, LockedFile, LockedStep, write_lock
 
-REFERENCE = "reference"
-"""What the scenes of label layers are called in a lock."""
-
 
 def write_slices(lock: Lock, settings: StageSettings, folder: Path) -> None:
     """Write all slices of a lock: `UNIT.json` for the places, `UNIT/LAYER.json` for the layers.
@@ -52,41 +49,37 @@ def slices(lock: Lock, settings: StageSettings) -> Iterator[tuple[str, Lock]]:
     area = set(named_files(settings, "sampling"))
     of_area = tuple(file for file in lock.named if file.href in area)
     of_label = tuple(file for file in lock.named if file.href not in area)
-    layers = {name: (name if name in settings.images else REFERENCE) for name in settings.layers}
-    scenes = {
-        name: {item.id: item for item in lock.items if item.sensor == sensor}
-        for name, sensor in layers.items()
-    }
-    axes = {name: Axis(list(scenes[name].values())) for name in settings.images}
+    items = {(item.sensor, item.id): item for item in lock.items}
     orbits = {file.href: file for file in lock.orbits}
     networks = {vector.id for vector in lock.vectors if vector.kind == "networks"}
     empty = Lock(name=lock.name, source=lock.source, units=(), items=(), latitude=lock.latitude)
+    axes = {name: Axis(lock.scenes_of(name)) for name in settings.images}
     for unit in lock.units:
         bare = unit.model_copy(update={"items": {}, "vectors": ()})
         yield unit.id, empty.model_copy(update={"units": (bare,), "named": of_area})
-        for name, sensor in layers.items():
-            ids = unit.items.get(sensor, ())
-            items = [scenes[name][i] for i in ids]
+        for name in settings.layers:
+            ids = unit.items.get(name, ())
+            here = tuple(items[lock.scenes.get(name, name), each] for each in ids)
+            part: dict[str, object] = {
+                "layer": name,
+                "items": here,
+                "scenes": {name: lock.scenes[name]} if name in lock.scenes else {},
+            }
+            change: dict[str, object] = {"items": {name: ids} if ids else {}}
             image = settings.images.get(name)
-            here = {sensor: ids} if ids else {}
-            part: dict[str, object] = {"layer": name, "items": tuple(items)}
             if image is None:
                 polygons = networks | set(unit.vectors)
-                part |= {
-                    "units": (unit.model_copy(update={"items": here}),),
-                    "vectors": tuple(v for v in lock.vectors if v.id in polygons),
-                    "named": of_label,
-                }
+                part["vectors"] = tuple(v for v in lock.vectors if v.id in polygons)
+                part["named"] = of_label
+                change["vectors"] = unit.vectors
             else:
-                steps = axes[name].steps(items, series=image.time == "series", apart=image.apart)
-                part |= {
-                    "units": (bare.model_copy(update={"items": here}),),
-                    "steps": tuple(
-                        LockedStep(label=s.label, items=tuple(i.id for i in s.items)) for s in steps
-                    ),
-                }
-                if any(item.level == "GRD" for item in items):
-                    part |= _beside(lock, {orbits[i.orbit_file] for i in items if i.orbit_file})
+                steps = axes[name].steps(here, series=image.time == "series", apart=image.apart)
+                part["steps"] = tuple(
+                    LockedStep(label=s.label, items=tuple(i.id for i in s.items)) for s in steps
+                )
+                if any(item.level == "GRD" for item in here):
+                    part |= _beside(lock, {orbits[i.orbit_file] for i in here if i.orbit_file})
+            part["units"] = (bare.model_copy(update=change),)
             yield f"{unit.id}/{name}", empty.model_copy(update=part)
 
 

@@ -354,18 +354,22 @@ def _place(
     return (a, b, c, d, e, f), (height, width)
 
 
-def _reflectance(item: Item, asset: Mapping[str, Any], where: str) -> tuple[Numbers, Numbers]:
-    """What an item says of whole numbers, and what of floating-point ones."""
+def _reflectance(
+    item: Item, asset: Mapping[str, Any], where: str
+) -> tuple[Numbers, Numbers | None]:
+    """What an item says of whole numbers, and what of floating-point ones (None: the same)."""
+    whole = _told(item, asset, where, floating=False)
     # A scale of 1 is what software writes that knows none, but for reflectances themselves.
-    plain = _described(asset).get("scale") in (1, None)
-    found = []
-    for floating in (False, plain):
-        try:
-            stated, usual = radiometry(item, asset, where, floating=floating)
-            found.append(Numbers((stated,), usual))
-        except SceneError as error:
-            found.append(Numbers(fault=str(error)))
-    return found[0], found[1]
+    one = _described(asset).get("scale") == 1
+    return whole, _told(item, asset, where, floating=True) if one else None
+
+
+def _told(item: Item, asset: Mapping[str, Any], where: str, *, floating: bool) -> Numbers:
+    try:
+        stated, usual = radiometry(item, asset, where, floating=floating)
+    except SceneError as error:
+        return Numbers(fault=str(error))
+    return Numbers((stated,), usual)
 
 
 def _classes(asset: Mapping[str, Any], where: str) -> Numbers:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Annotated, Literal, TypeVar
 
 import numpy as np
@@ -39,7 +39,7 @@ Missing = Annotated[
 ]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Statement:
     """What one source says about a band; None where it is silent."""
 
@@ -61,7 +61,7 @@ class Statement:
 
     @property
     def _words(self) -> tuple[str, ...]:
-        return tuple(map(repr, vars(self).values()))
+        return tuple(map(repr, astuple(self)))
 
 
 SILENT = Statement("nobody says")

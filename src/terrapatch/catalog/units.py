@@ -6,7 +6,7 @@ Law: units come from the recipe's grid, never from the outlines of scenes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 import shapely
@@ -27,7 +27,7 @@ from ..grid import (
 )
 from ..places import KINDS, Ground, occupied, windows_of
 from ..recipe import StageSettings
-from ..sections import SamplingSettings
+from ..sections import Policy, SamplingSettings
 from ..tables import LockedItem, LockedUnit, Sensor
 from .references import FoundVectors
 
@@ -35,20 +35,32 @@ from .references import FoundVectors
 def locked_units(
     settings: StageSettings,
     items: Sequence[LockedItem],
+    chosen: Mapping[str, Sequence[str]],
     vectors: FoundVectors,
-    wanted: Sequence[str],
     area: BaseGeometry,
     area_crs: str,
 ) -> tuple[tuple[LockedUnit, ...], dict[str, str], dict[str, GeoBox]]:
-    """Units that hold a patch and a scene of every sensor, the others with their reasons.
+    """Units that hold a patch and a scene of every layer, the others with their reasons.
 
-    And the part of each unit that its patches take up: on tile grids often a corner of it.
+    A layer of which a patch needs no pixel (`valid: 0`) may be without scenes. And the part of each
+    unit that its patches take up: on tile grids often a corner of it.
+
+    Args:
+        settings: of the stage.
+        items: all scenes that are used.
+        chosen: layer → ids of its scenes, best first.
+        vectors: polygons of labels.
+        area: the recipe's area.
+        area_crs: its CRS.
     """
     sampling = settings.sampling
     footprints = {(i.sensor, i.id): shapely.geometry.shape(i.footprint) for i in items}
+    policies = (layer.policy for layer in settings.layers.values())
+    tiled = {policy.scenes for policy in policies if policy.own_tile}
+    tiles_of = {(i.sensor, i.id): i.tile for i in items}
     areas: dict[str, BaseGeometry] = {}
     units, left_out, boxes = [], {}, {}
-    tiles = partial(_tiles, items, footprints, area, area_crs)
+    tiles = partial(_tiles, tiled, items, footprints, area, area_crs)
     for unit in KINDS[sampling.kind].units(sampling, Ground(area, area_crs, tiles)):
         geobox = geobox_to_dict(unit.geobox)
         crs = str(geobox["crs"])
@@ -59,16 +71,25 @@ def locked_units(
             continue
         box = occupied(unit.geobox, [(w.y_px, w.x_px) for w in inside], sampling.size_px)
         outline = reprojected(box.extent.geom, crs, GEOGRAPHIC)
-        here = [
-            item
+        here = {
+            (item.sensor, item.id)
             for item in items
-            if _belongs(item, unit, sampling)
-            and share_surface(footprints[item.sensor, item.id], outline)
-        ]
-        by_sensor = {s: tuple(i.id for i in here if i.sensor == s) for s in wanted}
+            if share_surface(footprints[item.sensor, item.id], outline)
+        }
+        by_layer = {
+            name: tuple(
+                i for i in chosen[name]
+                if (layer.policy.scenes, i) in here
+                and _belongs(tiles_of[layer.policy.scenes, i], unit, sampling, layer.policy)
+            )
+            for name, layer in settings.layers.items()
+        }  # fmt: skip
         polygons = vectors.around(unit.geobox)
+        labelled = {name.split(".")[0] for name in polygons}
         lacking = [
-            s for s, ids in by_sensor.items() if not ids and not (s == "reference" and polygons)
+            name
+            for name, ids in by_layer.items()
+            if not ids and name not in labelled and settings.required(name)
         ]
         if lacking:
             left_out[unit.id] = _lacks(lacking, settings)
@@ -77,34 +98,37 @@ def locked_units(
         units.append(
             LockedUnit(
                 id=unit.id, geobox=geobox, first_row=unit.first_row, first_col=unit.first_col,
-                items={s: ids for s, ids in by_sensor.items() if ids}, vectors=polygons,
+                items={name: ids for name, ids in by_layer.items() if ids}, vectors=polygons,
             )
         )  # fmt: skip
     return tuple(sorted(units, key=lambda u: u.id)), left_out, boxes
 
 
-def _lacks(sensors: Sequence[str], settings: StageSettings) -> str:
+def _lacks(layers: Sequence[str], settings: StageSettings) -> str:
     """Why a unit is left out."""
-    scenes = [s for s in sensors if s != "reference" or not settings.label.vectors]
+    labels = settings.labels
+    scenes = [n for n in layers if n not in labels or not labels[n].vectors]
     reasons = [f"no scene of {', '.join(scenes)}"] if scenes else []
-    if len(scenes) < len(sensors):
-        reasons.append("no polygon of vectors lies here")
+    reasons += [f"no polygon of layers.{n}.vectors lies here" for n in layers if n not in scenes]
     return "; ".join(reasons)
 
 
 def _tiles(
+    tiled: Collection[str],
     items: Sequence[LockedItem],
     footprints: Mapping[tuple[Sensor, str], BaseGeometry],
     area: BaseGeometry,
     area_crs: str,
 ) -> list[str]:
-    """Tiles that there are Sentinel-2 scenes of."""
+    """Tiles that there are scenes of, of the kinds that come in tiles."""
     geographic = reprojected(area, area_crs, GEOGRAPHIC)
     tiles: set[str] = set()
     for item in items:
-        if item.tile is not None and item.sensor == "sentinel2":
+        if item.sensor not in tiled:
+            continue
+        if item.tile is not None:
             tiles.add(item.tile)
-        elif item.sensor == "sentinel2":
+        else:
             # A scene without tile lies on the grid of the tiles of its own zone.
             crs = next(iter(item.assets.values())).crs
             around = mgrs_tiles(footprints[item.sensor, item.id].intersection(geographic))
@@ -120,8 +144,8 @@ def middle_latitude(sampling: SamplingSettings, area: BaseGeometry, area_crs: st
     return round(float(south + north) / 2, 6)
 
 
-def _belongs(item: LockedItem, unit: Unit, sampling: SamplingSettings) -> bool:
-    """On tile grids a Sentinel-2 scene serves its own tile alone: no warp, no second zone."""
-    if sampling.kind == "mosaic" or item.sensor != "sentinel2" or item.tile is None:
+def _belongs(tile: str | None, unit: Unit, sampling: SamplingSettings, policy: Policy) -> bool:
+    """On tile grids a scene that comes in tiles serves its own alone: no warp, no second zone."""
+    if sampling.kind == "mosaic" or not policy.own_tile or tile is None:
         return True
-    return one_name(item.tile.removeprefix("T")) == unit.id
+    return one_name(tile.removeprefix("T")) == unit.id

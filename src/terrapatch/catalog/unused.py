@@ -37,7 +37,7 @@ def left_over(found: Found, wanted: Collection[str], used: Collection[str]) -> l
 
     Args:
         found: what the source offers.
-        wanted: sensors that the recipe asks for.
+        wanted: what the scenes of the recipe's layers are of.
         used: absolute paths of files that the recipe names outside of the catalogue.
     """
     kept = [
@@ -60,7 +60,7 @@ def printable(exclusion: Exclusion) -> Exclusion:
     plain = [
         w.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for w in words
     ]
-    return Exclusion(id=plain[0], sensor=exclusion.sensor, reason=plain[1])
+    return exclusion.model_copy(update={"id": plain[0], "reason": plain[1]})
 
 
 def _unknown(rasters: Iterable[Path], used: Collection[str]) -> list[Exclusion]:

@@ -19,7 +19,7 @@ from ..batches import check_series
 from ..errors import InputError
 from ..layers import LayoutRecord
 from ..recipe import read_settings
-from ..results import PUBLISHED
+from ..results import PUBLISHED, Built
 from ..sums import sha256_of
 from ..tables import RECORD, atomic, files_below, read_record, write_json, write_record
 from . import cerradata4mm, multisenge, native
@@ -67,26 +67,16 @@ def check_plan(settings: Path, lock: Lock | None = None) -> None:
 
 
 def layouts(
-    manifest: Path,
-    stacks: Path,
-    settings: Path,
-    output: Path,
-    *,
-    threads: int = 1,
-    folders: str | None = None,
-    dates: Path | None = None,
-    lock: Path | None = None,
+    built: Built, settings: Path, output: Path, *, threads: int = 1, folders: str | None = None
 ) -> None:
     """Write the dataset's image and label files, its tables, `.layout.json`, and their hashes.
 
     Args:
-        manifest: GeoParquet with one row a patch (docs/plan.md, Tables).
-        stacks: folder with UNIT/LAYER.zarr.
+        built: manifest and stacks; with a table of dates its rows of published patches go into the
+            dataset; the layout `multisenge` takes the cloud share of scenes from the lock.
         settings: settings file of the stage.
         output: the dataset's folder; of an old dataset what its record lists is replaced.
         threads: files are written by so many threads.
-        dates: table of dates; its rows of published patches go into the dataset.
-        lock: the lock; the layout `multisenge` takes the cloud share of scenes from it.
         folders: other folder names of the layout than the recipe's: `kaggle` or `loader`.
 
     Raises:
@@ -105,9 +95,9 @@ def layouts(
             )
         changed = wanted.layouts.model_copy(update={"folders": folders})
         wanted = wanted.model_copy(update={"layouts": changed})
-    sources = open_sources(manifest, stacks, wanted, dates, lock)
-    for layer in sources.images if dates is not None else ():
-        check_series(sources.table, stacks, layer, dates, threads)
+    sources = open_sources(built, wanted)
+    for layer in sources.images if built.dates is not None else ():
+        check_series(sources.table, built.stacks, layer, built.dates, threads)
     with atomic(output, ours=_ours) as folder:
         folder.mkdir(parents=True)
         written = LAYOUTS[wanted.layouts.name].write(sources, folder, threads)

@@ -114,7 +114,7 @@ def planned(settings: StageSettings, lock: Lock | None) -> Form:
 
 
 def _times(lock: Lock, modality: str, series: bool, *, apart: bool) -> tuple[tuple[str, ...], ...]:
-    everything = [item for item in lock.items if item.sensor == modality]
+    everything = lock.scenes_of(modality)
     return tuple(
         tuple(
             step.label

@@ -16,7 +16,7 @@ from ..errors import IncompleteError, StorageError
 from ..layers import LayerRecord
 from ..legend import Legend, load_legend
 from ..recipe import StageSettings
-from ..results import SPLITS
+from ..results import SPLITS, Built
 from ..stacks import Stack, StackInfo, open_stack
 from ..tables import read_geoparquet, write_geoparquet, write_text
 
@@ -83,26 +83,23 @@ class Sources:
         return first.info
 
 
-def open_sources(
-    manifest: Path, stacks: Path, settings: StageSettings,
-    dates: Path | None = None, lock: Path | None = None,
-) -> Sources:  # fmt: skip
+def open_sources(built: Built, settings: StageSettings) -> Sources:
     """Read the manifest and keep what is published.
 
     Raises:
         IncompleteError: no patch is kept.
         StorageError: the manifest cannot be read.
     """
-    table = read_geoparquet(manifest)
+    table = read_geoparquet(built.manifest)
     kept = table[table["kept"].astype(bool)].reset_index(drop=True)
     if kept.empty:
         reasons = table["dropped_reason"].value_counts().head(3).to_dict()
         raise IncompleteError(
-            f"{manifest}: none of {len(table)} patches is kept, so there is nothing to publish; "
+            f"{built.manifest}: none of {len(table)} patches is kept, so there is nothing to publish; "
             f"most frequent reasons: {reasons}. Add scenes or lower patches.require"
         )
     legends = {name: load_legend(layer.legend) for name, layer in settings.labels.items()}
-    return Sources(kept, stacks, settings, legends, dates, lock)
+    return Sources(kept, built.stacks, settings, legends, built.dates, built.lock)
 
 
 def write_tables(

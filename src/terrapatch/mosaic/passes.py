@@ -33,7 +33,7 @@ class Step:
     """One image of a stack."""
 
     label: str
-    """Day of a mosaic, `first/last` day, `none` without scenes; moment of a pass in a series."""
+    """Day of a single image, `first/last` day; moment of a pass in a series; `none` without scenes."""
     items: tuple[LockedItem, ...]
     """Best first."""
 
@@ -106,7 +106,7 @@ class Axis:
                 groups.setdefault(self._pass[item.id], []).append(item)
             steps = [Step(self._labels[n], tuple(members)) for n, members in groups.items()]
             steps.sort(key=lambda step: (_rank(step, apart), step.label, step.items[0].id))
-            return steps
+            return steps or [Step("none", ())]
         if not apart:
             return [Step(period(items), tuple(items))]
         groups_ = [

@@ -22,6 +22,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..grid import geobox_to_dict, grid_pixel
 from ..layers import POWER, Values
 from ..places import Places, read_places
 from ..progress import bar, track
@@ -112,6 +113,8 @@ class Job:
     """`footprints/UNIT.parquet`."""
     output: Path
     """The stack."""
+    pixel_m: float | None = None
+    """Side of the layer's pixels in metres; the grid's own if absent."""
 
 
 def build(
@@ -142,10 +145,11 @@ def _build(job: Job, plan: Lock, cuts: CutPlan, threads: int) -> None:
     for step in steps:
         check_items(step.items, layer)
     check_unchanged(used_assets(items, layer), job.lock)
-    patches = read_places(job.footprints, geobox)
+    pixel = grid_pixel(str(geobox.crs), job.pixel_m)
+    patches = read_places(job.footprints, geobox).at(pixel)
     patch_bytes = len(layer.names) * np.dtype(layer.dtype).itemsize * patches.size_px**2
     info = StackInfo(
-        layer=job.layer, kind=cuts.kind, unit=job.unit, geobox=locked.geobox, bands=layer.names,
+        layer=job.layer, kind=cuts.kind, unit=job.unit, geobox=geobox_to_dict(patches.geobox), bands=layer.names,
         patch_ids=patches.ids, size_px=patches.size_px, times=tuple(s.label for s in steps),
         items=tuple(tuple(item.id for item in step.items) for step in steps), dtype=layer.dtype,
         values=cuts.values, shard_patches=shard_patches(patches, patch_bytes),
@@ -187,7 +191,7 @@ def _build(job: Job, plan: Lock, cuts: CutPlan, threads: int) -> None:
 def _steps(plan: Lock, layer: str, items: Sequence[LockedItem], times: Times) -> list[Step]:
     """The images as the plan has named them; of a whole lock, from all its scenes of the layer."""
     if plan.steps is None:
-        everything = [item for item in plan.items if item.sensor == layer]
+        everything = plan.scenes_of(layer)
         return steps_of(items, everything, series=times.series, apart=times.apart)
     by_id = {item.id: item for item in items}
     return [Step(step.label, tuple(by_id[name] for name in step.items)) for step in plan.steps]

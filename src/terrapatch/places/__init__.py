@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..sections import SamplingSettings
 from . import mosaic, tiles
-from .value import Places, grid_pixel, read_places
+from .value import Places, read_places
 from .windows import Ground, Window, occupied, patch_windows, windows_in_area
 
 if TYPE_CHECKING:
@@ -37,6 +37,6 @@ def windows_of(unit: Unit, sampling: SamplingSettings, area: BaseGeometry) -> li
 
 
 __all__ = [
-    "KINDS", "Ground", "Places", "Window", "grid_pixel", "mosaic", "occupied", "patch_windows", "read_places",
+    "KINDS", "Ground", "Places", "Window", "mosaic", "occupied", "patch_windows", "read_places",
     "tiles", "windows_in_area", "windows_of",
 ]  # fmt: skip

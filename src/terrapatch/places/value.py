@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from affine import Affine
@@ -19,10 +18,8 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from ..errors import GridError, StorageError
+from ..grid import pixels_along
 from ..tables import read_columns
-
-if TYPE_CHECKING:
-    from odc.geo import CRS
 
 _DENSE = 0.5
 """Regions that cost more than this share of the whole unit are not worth it."""
@@ -44,6 +41,11 @@ class Places:
     corners: NDArray[np.int64]
     """(patch, 2): row and column of the first pixel in the unit."""
     size_px: int
+
+    @classmethod
+    def of_unit(cls, geobox: GeoBox) -> Places:
+        """A unit without patches."""
+        return cls(geobox, (), np.zeros((0, 2), np.int64), 1)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -83,26 +85,23 @@ class Places:
         """
         if pixel is None:
             return self
-        rows = _Ruler(self.geobox, abs(float(self.geobox.affine.e)), pixel)
-        cols = _Ruler(self.geobox, self.pixel, pixel)
-        size = rows.whole(self.size_px, "a patch", "sampling.size_px")
-        if size != cols.whole(self.size_px, "a patch", "sampling.size_px"):
-            raise GridError(f"pixels of {self.geobox!r} are not square: no side of {pixel:g} fits")
-        shape = (
-            rows.whole(self.geobox.shape[0], "the height of the unit", "sampling.unit_patches"),
-            cols.whole(self.geobox.shape[1], "the width of the unit", "sampling.unit_patches"),
-        )
-        corners = np.empty_like(self.corners)
-        for axis, ruler in enumerate((rows, cols)):
-            seen, back = np.unique(self.corners[:, axis], return_inverse=True)
-            what, key = "a step from patch to patch", "sampling.stride_px"
-            found = [ruler.whole(int(length), what, key) for length in seen.tolist()]
-            corners[:, axis] = np.array(found, np.int64)[back]
         a, _, c, _, e, f = tuple(self.geobox.affine)[:6]
+        # A unit without patches has a size that means nothing.
+        size = 1 if not self.ids else pixels_along(
+            self.size_px, self.pixel, pixel, "a patch", "sampling.size_px"
+        )  # fmt: skip
+        rows, cols = (
+            pixels_along(int(length), self.pixel, pixel, f"the {side} of the unit", "sampling")
+            for length, side in zip(self.geobox.shape, ("height", "width"), strict=True)
+        )
+        seen, back = np.unique(self.corners, return_inverse=True)
+        what, key = "a step from patch to patch", "sampling.stride_px"
+        found = [pixels_along(at, self.pixel, pixel, what, key) for at in seen.tolist()]
+        corners = np.array(found, np.int64)[back.reshape(self.corners.shape)]
         # From the footprint, not from what was asked for: the far edges stay where they are.
-        factor = self.size_px / size
+        factor = self.size_px / size if self.ids else pixel / self.pixel
         transform = Affine(a * factor, 0.0, c, 0.0, e * factor, f)
-        return Places(GeoBox(shape, transform, self.geobox.crs), self.ids, corners, size)
+        return Places(GeoBox((rows, cols), transform, self.geobox.crs), self.ids, corners, size)
 
     def regions(self, halo: int) -> list[tuple[tuple[slice, slice], NDArray[np.int64]]]:
         """Few rectangles that hold all patches, so that sparse ones do not ask for the whole unit.
@@ -126,54 +125,6 @@ class Places:
             ((slice(top, bottom), slice(left, right)), members)
             for (top, left, bottom, right), members in found
         ]
-
-
-@dataclass(frozen=True)
-class _Ruler:
-    """Lengths of one axis in pixels of another size."""
-
-    geobox: GeoBox
-    old: float
-    new: float
-
-    def whole(self, length_px: int, what: str, key: str) -> int:
-        """The same length in new pixels.
-
-        Raises:
-            GridError: it is no whole number of them.
-        """
-        exact = length_px * self.old / self.new
-        found = round(exact)
-        # Grids in metres round their pixel by 2^-29 (`exact_step`): a millionth is that, no fraction.
-        if abs(exact - found) > min(0.01, 1e-6 * max(1.0, exact)) or (length_px and not found):
-            raise GridError(
-                f"{what} is {length_px} px of {self.old:.12g}, and {exact:.6g} px of "
-                f"{self.new:.12g}: no whole number; set {key} or the layer's pixel_m so that it is"
-            )
-        return found
-
-
-def grid_pixel(crs: CRS | None, pixel_m: float | None) -> float | None:
-    """Side of a layer's pixels in units of the grid; None where the layer has the grid's own.
-
-    Args:
-        crs: of the grid.
-        pixel_m: the layer's setting.
-
-    Raises:
-        GridError: the grid does not count in metres.
-    """
-    if pixel_m is None:
-        return None
-    import pyproj
-
-    axis = pyproj.CRS.from_user_input(str(crs)).axis_info[0]
-    if axis.unit_conversion_factor != 1 or axis.unit_name != "metre":
-        raise GridError(
-            f"pixel_m: {pixel_m:g}: the grid {crs} counts in {axis.unit_name}, where no number of "
-            "metres is exact; leave pixel_m out, or set sampling.crs to a grid in metres"
-        )
-    return float(pixel_m)
 
 
 def read_places(path: Path, geobox: GeoBox) -> Places:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..batches import check_series, published
+from ..results import Built
 from ..sections import named_files
 from ..sums import check_named
 from ..tables import write_json, write_text
@@ -19,30 +20,13 @@ from .report import report
 __all__ = ["publish", "report"]
 
 
-def publish(
-    manifest: Path,
-    splits_summary: Path,
-    stacks: Path,
-    dataset: Path,
-    lock: Path,
-    settings: Path,
-    deviations: Path,
-    *,
-    threads: int = 1,
-    dates: Path | None = None,
-) -> None:
+def publish(built: Built, settings: Path, *, threads: int = 1) -> None:
     """Write `statistics.json`, `README.md` and `SHA256SUMS` of a dataset, and its deviations.
 
     Args:
-        manifest: GeoParquet with one row a patch and its split.
-        splits_summary: what the splits stage says of itself.
-        stacks: folder with UNIT/LAYER.zarr.
-        dataset: folder that `layouts` wrote.
-        lock: the lock.
+        built: all that was made, but for what the training stage makes.
         settings: settings file of the stage.
-        deviations: where the comparison with the published dataset goes (JSON).
         threads: shards read, and files hashed, at a time.
-        dates: table of dates; the one beside the manifest if absent.
 
     Raises:
         IncompleteError: nothing in the train split to make statistics from.
@@ -56,10 +40,10 @@ def publish(
     from .deviations import deviations as compare
     from .facts import read_facts
 
-    facts = read_facts(manifest, splits_summary, lock, dataset, settings)
-    check_named(named_files(facts.settings, "publish"), facts.lock, lock)
-    hashes = checked(dataset, threads)
-    dates = dates or manifest.with_name("dates.parquet")
+    facts = read_facts(built, settings)
+    check_named(named_files(facts.settings, "publish"), facts.lock, built.lock)
+    hashes = checked(built.dataset, threads)
+    stacks, dates = built.stacks, built.known_dates
     one_a_day = facts.settings.layouts.one_a_day
     shown = {
         layer: published(facts.kept, stacks, layer, dates, one_a_day=one_a_day)
@@ -82,7 +66,7 @@ def publish(
     }
     facts = replace(facts, statistics=figures)
     compared = compare(facts.settings, facts.legends, facts.layout, figures, facts.used)
-    write_json(dataset / "statistics.json", figures)
-    write_text(dataset / "README.md", card(facts, compared))
-    write_json(deviations, compared)
-    write_checksums(dataset, hashes)
+    write_json(built.statistics, figures)
+    write_text(built.dataset / "README.md", card(facts, compared))
+    write_json(built.deviations, compared)
+    write_checksums(built.dataset, hashes)

@@ -22,7 +22,7 @@ from ..errors import StorageError
 from ..layers import LayoutRecord
 from ..legend import Legend, load_legend
 from ..recipe import StageSettings, read_settings
-from ..results import SPLITS, remedy
+from ..results import SPLITS, Built, remedy
 from ..stacks import EXTRAS
 from ..tables import Gap, Lock, read_geoparquet, read_lock
 from .kinds import REFERENCE, kind_of
@@ -400,9 +400,7 @@ def reasons_of(text: object, titles: Mapping[str, str]) -> list[str]:
     return kinds
 
 
-def read_facts(
-    manifest: Path, splits_summary: Path, lock: Path, dataset: Path, settings: Path
-) -> Facts:
+def read_facts(built: Built, settings: Path) -> Facts:
     """Read everything but `statistics.json`, which `publish` has yet to write and the report adds.
 
     Raises:
@@ -410,15 +408,16 @@ def read_facts(
     """
     wanted = read_settings(settings)
     try:
-        layout = LayoutRecord.model_validate(read_json(dataset / ".layout.json"))
+        layout = LayoutRecord.model_validate(read_json(built.dataset / ".layout.json"))
     except ValidationError as error:
         raise StorageError(
-            f"{dataset}/.layout.json: written by another version of terrapatch; {remedy(dataset)}"
+            f"{built.dataset}/.layout.json: written by another version of terrapatch; "
+            f"{remedy(built.dataset)}"
         ) from error
     return Facts(
-        table=read_geoparquet(manifest),
-        summary=read_json(splits_summary),
-        lock=read_lock(lock),
+        table=read_geoparquet(built.manifest),
+        summary=read_json(built.splits),
+        lock=read_lock(built.lock),
         settings=wanted,
         legends={n: load_legend(label.legend) for n, label in wanted.labels.items()},
         layout=layout,

@@ -16,7 +16,7 @@ import shapely
 
 from ..errors import StorageError
 from ..grid import GEOGRAPHIC, geobox_from_dict, reprojected
-from ..results import SPLITS, remedy
+from ..results import SPLITS, Built, remedy
 from ..tables import write_text
 from . import charts, maps, quicklooks
 from .drawing import SPLIT_COLORS
@@ -33,64 +33,40 @@ _REASON_COLORS = (
 )  # fmt: skip
 
 
-def report(
-    manifest: Path,
-    splits_summary: Path,
-    stacks: Path,
-    lock: Path,
-    dataset: Path,
-    deviations: Path,
-    metrics: Path | None,
-    predictions: Path | None,
-    settings: Path,
-    output: Path,
-    *,
-    dates: Path | None = None,
-) -> None:
+def report(built: Built, settings: Path, output: Path) -> None:
     """Write the report.
 
     Args:
-        manifest: GeoParquet with one row a patch and its split.
-        splits_summary: what the splits stage says of itself.
-        stacks: folder with UNIT/MODALITY.zarr and UNIT/label.zarr.
-        lock: the lock.
-        dataset: folder with `.layout.json` and `statistics.json`.
-        deviations: `deviations.json`.
-        metrics: `metrics.json` of the training stage, if it ran.
-        predictions: `predictions.npz` of the training stage, if it ran.
+        built: all that was made; the training stage need not have run.
         settings: settings file of the stage `publish`.
         output: the HTML file to write.
-        dates: table of dates; the one beside the manifest if absent.
 
     Raises:
         StorageError: an input is missing or damaged, or the file cannot be written.
     """
-    facts = replace(
-        read_facts(manifest, splits_summary, lock, dataset, settings),
-        statistics=read_json(dataset / "statistics.json"),
-    )
-    measured = _measured(metrics)
+    facts = replace(read_facts(built, settings), statistics=read_json(built.statistics))
+    measured = _measured(built.metrics)
     images = list(facts.settings.images)
     pixels = quicklooks.Pixels(
-        stacks, dates or manifest.with_name("dates.parquet"), images, facts.legends,
+        built.stacks, built.known_dates, images, facts.legends,
         facts.settings.layouts.one_a_day,
     )  # fmt: skip
     chosen = _quicklook_rows(facts)
     page = render(
         "report.html.j2",
         facts=facts,
-        compared=read_json(deviations),
+        compared=read_json(built.deviations),
         split_map=_split_map(facts),
         location=_location(facts),
         dropped_map=_dropped_map(facts),
-        provenance=provenance(settings, lock, facts.settings.name),
+        provenance=provenance(settings, built.lock, facts.settings.name),
         colors=SPLIT_COLORS | {"none": _UNSPLIT, "dropped": _DROPPED},
         looks=quicklooks.looks(chosen, pixels),
         bars={level["title"]: _bars(level) for level in facts.classes},
         ranges={layer: _ranges(facts, layer) for layer in images},
         measured=measured,
         models=_models(measured),
-        predicted=_predicted(facts, measured, predictions, pixels),
+        predicted=_predicted(facts, measured, built.predictions, pixels),
     )
     write_text(output, page)
 
@@ -203,9 +179,9 @@ _SCORES = (
 """What the page says of each model."""
 
 
-def _measured(path: Path | None) -> dict[str, Any] | None:
+def _measured(path: Path) -> dict[str, Any] | None:
     """The metrics of the training stage; None where it has not run."""
-    if path is None or not path.is_file():
+    if not path.is_file():
         return None
     measured = read_json(path)
     for name, figures in measured.get("models", {}).items():
@@ -257,9 +233,9 @@ def _confusion(matrix: list[list[int]]) -> list[list[dict[str, Any]]]:
 
 
 def _predicted(
-    facts: Facts, measured: Mapping[str, Any] | None, path: Path | None, pixels: quicklooks.Pixels
+    facts: Facts, measured: Mapping[str, Any] | None, path: Path, pixels: quicklooks.Pixels
 ) -> list[quicklooks.Look]:
-    if measured is None or "skipped" in measured or path is None or not path.is_file():
+    if measured is None or "skipped" in measured or not path.is_file():
         return []
     try:
         # From memory: a damaged file would stay open.

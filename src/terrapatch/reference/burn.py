@@ -19,7 +19,7 @@ Source of the rule: GDAL, `gdal_rasterize` without ALL_TOUCHED (scan lines throu
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,11 +162,81 @@ def burn(
     _burn(shapes.xy, shapes.rings, shapes.features, values, order.astype(np.int64), out)
 
 
+class _Rows(NamedTuple):
+    """The rows of the raster that a feature may meet."""
+
+    top: int
+    bottom: int
+    """The one after the last."""
+
+
+@kernel
+def _meets(xy, first, last, shape):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Rows between the vertices `first` and `last`; none where columns do not meet either."""
+    half = 1 << 15
+    low = xy[first, 1]
+    high = low
+    left = xy[first, 0]
+    right = left
+    for vertex in range(first, last):
+        y = xy[vertex, 1]
+        x = xy[vertex, 0]
+        low, high = min(low, y), max(high, y)
+        left, right = min(left, x), max(right, x)
+    # Row r lies in [y1, y2) where its centre (r + 1/2) does.
+    top = max(0, (low + half - 1) >> 16)
+    bottom = min(shape[0], (high + half - 1) >> 16)
+    if right < half or left > shape[1] << 16:
+        bottom = top
+    return _Rows(top, bottom)
+
+
+@kernel
+def _count(xy, ends, rows, starts):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """How many edges cross each row of rings with those ends, one place further on in `starts`."""
+    half = 1 << 15
+    for ring in range(len(ends) - 1):
+        for vertex in range(ends[ring], ends[ring + 1] - 1):
+            y1, y2 = xy[vertex, 1], xy[vertex + 1, 1]
+            if y1 > y2:
+                y1, y2 = y2, y1
+            begin = max(rows.top, (y1 + half - 1) >> 16)
+            end = min(rows.bottom, (y2 + half - 1) >> 16)
+            for row in range(begin, end):
+                starts[row - rows.top + 1] += 1
+
+
+@kernel
+def _cross(xy, rings, rows, starts, ends, crossings):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Columns where edges cross each row, in order; `ends` of the rows move on from `starts`."""
+    half = 1 << 15
+    top = rows.top
+    for ring in range(len(rings) - 1):
+        for vertex in range(rings[ring], rings[ring + 1] - 1):
+            x1, y1 = xy[vertex, 0], xy[vertex, 1]
+            x2, y2 = xy[vertex + 1, 0], xy[vertex + 1, 1]
+            if y1 > y2:
+                x1, x2 = x2, x1
+                y1, y2 = y2, y1
+            begin = max(top, (y1 + half - 1) >> 16)
+            end = min(rows.bottom, (y2 + half - 1) >> 16)
+            for row in range(begin, end):
+                # First column whose centre lies to the right of the crossing, exactly: the
+                # fraction that // leaves out never reaches the next whole subpixel.
+                run = ((row << 16) + half - y1) * (x2 - x1) // (y2 - y1)
+                column = (x1 + run + half) >> 16
+                # Sorted into the row as it comes: rows mostly have two crossings.
+                place = ends[row - top]
+                ends[row - top] = place + 1
+                while place > starts[row - top] and crossings[place - 1] > column:
+                    crossings[place] = crossings[place - 1]
+                    place -= 1
+                crossings[place] = column
+
+
 @kernel
 def _burn(xy, rings, features, values, order, out):  # type: ignore[no-untyped-def]  # pragma: no cover
-    height, width = out.shape
-    half = 1 << 15
-    full = 1 << 16
+    width = out.shape[1]
     starts = np.empty(64, np.int64)
     ends = np.empty(64, np.int64)
     crossings = np.empty(256, np.int64)
@@ -177,68 +247,30 @@ def _burn(xy, rings, features, values, order, out):  # type: ignore[no-untyped-d
         first, last = rings[first_ring], rings[last_ring]
         if last == first:
             continue
-        low = xy[first, 1]
-        high = low
-        left = xy[first, 0]
-        right = left
-        for vertex in range(first, last):
-            y = xy[vertex, 1]
-            x = xy[vertex, 0]
-            low, high = min(low, y), max(high, y)
-            left, right = min(left, x), max(right, x)
-        # Row r lies in [y1, y2) where its centre (r + 1/2) does.
-        top = max(0, (low + half - 1) >> 16)
-        bottom = min(height, (high + half - 1) >> 16)
-        if bottom <= top or right < half or left > width * full:
+        met = _meets(xy, first, last, out.shape)
+        if met.bottom <= met.top:
             continue
         # How many crossings each row has, then where they lie, then the spans between them.
-        count = bottom - top
+        count = met.bottom - met.top
         if count + 1 > len(starts):
             starts = np.empty(2 * (count + 1), np.int64)
             ends = np.empty(2 * (count + 1), np.int64)
         starts[: count + 1] = 0
-        for ring in range(first_ring, last_ring):
-            for vertex in range(rings[ring], rings[ring + 1] - 1):
-                y1, y2 = xy[vertex, 1], xy[vertex + 1, 1]
-                if y1 > y2:
-                    y1, y2 = y2, y1
-                begin = max(top, (y1 + half - 1) >> 16)
-                end = min(bottom, (y2 + half - 1) >> 16)
-                for row in range(begin, end):
-                    starts[row - top + 1] += 1
+        own = rings[first_ring : last_ring + 1]
+        _count(xy, own, met, starts)
         for row in range(count):
             starts[row + 1] += starts[row]
             ends[row] = starts[row]
         if starts[count] > len(crossings):
             crossings = np.empty(2 * starts[count], np.int64)
-        for ring in range(first_ring, last_ring):
-            for vertex in range(rings[ring], rings[ring + 1] - 1):
-                x1, y1 = xy[vertex, 0], xy[vertex, 1]
-                x2, y2 = xy[vertex + 1, 0], xy[vertex + 1, 1]
-                if y1 > y2:
-                    x1, x2 = x2, x1
-                    y1, y2 = y2, y1
-                begin = max(top, (y1 + half - 1) >> 16)
-                end = min(bottom, (y2 + half - 1) >> 16)
-                for row in range(begin, end):
-                    # First column whose centre lies to the right of the crossing, exactly: the
-                    # fraction that // leaves out never reaches the next whole subpixel.
-                    run = ((row << 16) + half - y1) * (x2 - x1) // (y2 - y1)
-                    column = (x1 + run + half) >> 16
-                    # Sorted into the row as it comes: rows mostly have two crossings.
-                    place = ends[row - top]
-                    ends[row - top] = place + 1
-                    while place > starts[row - top] and crossings[place - 1] > column:
-                        crossings[place] = crossings[place - 1]
-                        place -= 1
-                    crossings[place] = column
+        _cross(xy, own, met, starts, ends, crossings)
         value = values[number]
         for row in range(count):
             for place in range(starts[row], ends[row], 2):
                 begin_px = max(0, crossings[place])
                 end_px = min(width, crossings[place + 1])
                 for column in range(begin_px, end_px):
-                    out[top + row, column] = value
+                    out[met.top + row, column] = value
 
 
 @kernel

@@ -26,7 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import IncompleteError, LegendError
+from ..grid import grid_pixel
 from ..legend import NODATA, Crosswalk, Legend, load_crosswalk, load_legend, whole_number
+from ..places import Places
 from ..rasters import read_masked
 from ..resample import CELL, SNAP, Lattice, nodes
 from ..results import root_of
@@ -298,7 +300,7 @@ class Sources:
         Raises: see `stack.reference`.
         """
         plan = read_lock(lock)
-        self.items, self.polygons = plan.items_of(unit, "reference"), plan.vectors_of(unit)
+        self.items, self.polygons = plan.maps_of(unit), plan.vectors_of(unit)
         if not self.items and not self.polygons:
             raise IncompleteError(
                 f"{lock}: no reference map for unit {unit!r}; give path, vectors "
@@ -308,8 +310,9 @@ class Sources:
         maps = [item.assets["map"] for item in self.items]
         check_unchanged([*maps, *(file for vector in used for file in vector.files)], lock)
         self.wanted, self.legend = wanted, load_legend(wanted.legend)
-        self.unit = unit_geobox(plan.unit(unit))
-        self.pixel_m = pixel_of(plan, unit)
+        pixel = grid_pixel(str(plan.unit(unit).geobox["crs"]), wanted.pixel_m)
+        self.unit = Places.of_unit(unit_geobox(plan.unit(unit))).at(pixel).geobox
+        self.pixel_m = pixel_of(plan, self.unit)
         """Height and width of a pixel in metres, the same for all units of a grid in degrees."""
         self.halo = HALO[wanted.edges] + clean_halo(wanted, self.pixel_m)
         self.files = VectorFiles(

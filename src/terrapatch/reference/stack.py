@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..grid import geobox_to_dict
+from ..grid import geobox_to_dict, grid_pixel
 from ..layers import Values
 from ..legend import NODATA, Legend, load_legend
 from ..mosaic import shard_patches
@@ -26,7 +26,7 @@ from ..places import Places, read_places
 from ..rasters import write_geotiff
 from ..recipe import read_settings
 from ..sections import LabelsSettings, named_files
-from ..stacks import LABEL, StackInfo, StackWriter, create_stack
+from ..stacks import StackInfo, StackWriter, create_stack
 from ..sums import check_named
 from ..tables import read_lock, unit_geobox
 from .label import Sources, bands_of, label_layers
@@ -80,6 +80,13 @@ class Maker:
         clean = cleaned(found.labels, found.network, wanted, self.legend, self.sources.pixel_m)
         return Made(*label_layers(clean, self.legend, wanted.edges, halo))
 
+    def whole(self) -> Made:
+        """Labels of the whole unit. Raises: see `reference`."""
+        found = self.made(self.unit)
+        self.sources.check()
+        assert found is not None, "else the check has raised"
+        return found
+
     def record(self) -> dict[str, Any]:
         """What became of the features of vector layers.
 
@@ -91,14 +98,6 @@ class Maker:
         """
         self.sources.check()
         return self.sources.files.record(self._bare / max(1, self._pixels))
-
-
-def whole(lock: Path, unit: str, wanted: LabelsSettings) -> tuple[Made, dict[str, Any]]:
-    """Labels of a whole unit, and the record. Raises: see `reference`."""
-    maker = Maker(lock, unit, wanted)
-    found, record = maker.made(maker.unit), maker.record()
-    assert found is not None, "else the record has raised"
-    return found, record
 
 
 def reference(
@@ -125,11 +124,12 @@ def reference(
     told = read_settings(settings)
     plan = read_lock(lock)
     check_named(named_files(told, "stack"), plan, lock)
-    places = read_places(footprints, unit_geobox(plan.unit(unit)))
     maker = Maker(lock, unit, told.label)
+    base = unit_geobox(plan.unit(unit))
+    places = read_places(footprints, base).at(grid_pixel(str(base.crs), told.label.pixel_m))
     bands = bands_of(maker.legend, told.label.edges)
     info = StackInfo(
-        layer=LABEL, kind="labels", unit=unit, geobox=geobox_to_dict(places.geobox), bands=bands,
+        layer=next(iter(told.labels)), kind="labels", unit=unit, geobox=geobox_to_dict(places.geobox), bands=bands,
         patch_ids=places.ids, size_px=places.size_px, times=("reference",),
         items=(("reference",),), dtype="uint8",
         values=Values(f"codes of legend {maker.legend.name}", nodata=NODATA),
@@ -161,13 +161,14 @@ def labels(lock: Path, unit: str, settings: Path, output: Path, band: str = "") 
     """
     told, plan = read_settings(settings), read_lock(lock)
     check_named(named_files(told, "stack"), plan, lock)
-    found, _ = whole(lock, unit, told.label)
+    maker = Maker(lock, unit, told.label)
+    found, grid = maker.whole(), maker.unit
     legend = load_legend(told.label.legend)
     name = band or found.bands[0]
     if name not in found.bands:
         raise InputError(f"--band {band}: the labels have the bands {', '.join(found.bands)}")
     write_geotiff(
-        output, found.layers[found.bands.index(name)], unit_geobox(plan.unit(unit)), nodata=NODATA,
+        output, found.layers[found.bands.index(name)], grid, nodata=NODATA,
         descriptions=[name], tile=256, colormap=_colours(legend, name),
     )  # fmt: skip
 

@@ -6,6 +6,8 @@ Where no steps are given, networks are burnt over the labels; else where the ste
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,14 +16,16 @@ from ..legend import NODATA, Legend
 from ..sections import LabelsSettings
 from ..tables import Lock, unit_geobox
 
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
 
-def pixel_of(lock: Lock, unit: str) -> tuple[float, float]:
-    """Height and width of a pixel in metres, the same for all units on one grid in degrees.
+
+def pixel_of(lock: Lock, geobox: GeoBox) -> tuple[float, float]:
+    """Height and width of a pixel of a unit in metres, the same for all units on a grid in degrees.
 
     A unit's own latitude would give a mapping unit of 2.5 ha another number of pixels from one row
     of units to the next, and labels that depend on where units are cut.
     """
-    geobox = unit_geobox(lock.unit(unit))
     latitude = lock.latitude
     if latitude is None:
         extents = [unit_geobox(one).boundingbox for one in lock.units]

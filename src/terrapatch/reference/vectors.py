@@ -170,16 +170,16 @@ class VectorFiles:
             raise code_error(lines)
 
     def _tally(self, vector: LockedVector) -> Tally:
-        return self._tallies.setdefault(vector.id, Tally())
+        return self._tallies.setdefault(vector.entry, Tally())
 
     def _open(self, vector: LockedVector) -> OpenVectors:
-        if vector.id not in self._sources:
+        if vector.entry not in self._sources:
             opened = open_vectors if vector.kind == "vectors" else open_network
-            self._sources[vector.id] = opened(
+            self._sources[vector.entry] = opened(
                 self._wanted, vector.source, vector.href, self._legend, self._unpack_to,
                 layer=vector.layer, crs=vector.crs,
             )  # fmt: skip
-        return self._sources[vector.id]
+        return self._sources[vector.entry]
 
 
 def burn_polygons(

@@ -33,6 +33,9 @@ from .layers import Layered as Layered
 from .layers import LayerName as LayerName
 from .named import hashes_of as hashes_of
 from .named import named_files as named_files
+from .patches import PatchesSettings as PatchesSettings
+from .patches import Requirement as Requirement
+from .policy import Policy as Policy
 from .sensors import L2A_12 as L2A_12
 from .sensors import S2_BANDS as S2_BANDS
 from .sensors import THEIA_10 as THEIA_10
@@ -188,28 +191,6 @@ class SamplingSettings(Section):
         return self.stride_px or self.size_px
 
 
-class Requirement(Section):
-    """What a patch must have of a layer to be kept."""
-
-    valid: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Smallest share of observed (of labels: labelled) pixels of a date, of a series or the one."""
-    dates: Annotated[int, Field(ge=1)] = 1
-    """Fewest dates that reach `valid`. Other dates count nowhere; the layout multisenge leaves them
-    out, `dates.parquet` of the native one says of each whether it is `kept`."""
-
-
-class PatchesSettings(Section):
-    """Which patches are complete enough to keep."""
-
-    version: Literal[1] = 1
-    require: dict[str, Requirement] = Field(default_factory=dict)
-    """By layer, what a patch must have of it; of a layer that is not named all pixels, and one date."""
-
-    def of(self, layer: str) -> Requirement:
-        """What a patch must have of a layer."""
-        return self.require.get(layer, Requirement())
-
-
 class SplitsSettings(Section):
     """Which patches are for training, validation and test."""
 
@@ -306,7 +287,7 @@ class Sections(Section, Layered):
     ] = SamplingSettings()
     layers: dict[LayerName, AnyLayer] = Field(default_factory=dict)
     """The rasters of a sample by name; their order is that of stacks, tables and pages."""
-    patches: Annotated[PatchesSettings, read_by("patches publish")] = PatchesSettings()
+    patches: Annotated[PatchesSettings, read_by("plan patches publish")] = PatchesSettings()
     splits: Annotated[SplitsSettings, read_by("splits publish")] = SplitsSettings()
     layouts: Annotated[LayoutsSettings, read_by("layouts publish", training="name")] = (
         LayoutsSettings()

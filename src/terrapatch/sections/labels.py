@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from .base import Readers, Section, read_by
 from .cleaning import ClassCode, CleanStep, chain_findings
+from .policy import Policy
 from .vectors import NetworkSource, VectorSource
 
 
@@ -18,7 +19,7 @@ class LabelsSettings(Section):
     readers: ClassVar[Readers] = read_by(
         "publish",
         plan="kind path band vectors networks crosswalk ignore_codes background legend",
-        stack="kind version vectors networks crosswalk ignore_codes background legend edges clean "
+        stack="kind version pixel_m vectors networks crosswalk ignore_codes background legend edges clean "
         "protect",
         patches="kind legend",
         splits="kind legend",
@@ -29,6 +30,9 @@ class LabelsSettings(Section):
     kind: Literal["labels"] = "labels"
     """Where the pixels of the layer come from."""
     version: Literal[1] = 1
+    pixel_m: Annotated[float, Field(gt=0)] | None = None
+    """Side of the layer's pixels in metres, on the same footprints; the grid's own if absent. Patches,
+    their steps and units must be whole numbers of them; grids in degrees have only their own."""
     path: str | None = None
     """Raster of source codes; absent with the source `simulated`, or where `vectors` are given."""
     band: Annotated[int, Field(ge=1)] | str | None = None
@@ -53,6 +57,15 @@ class LabelsSettings(Section):
     """Steps that clean the label raster, in this order."""
     protect: tuple[ClassCode, ...] = ()
     """Classes whose pixels no step changes."""
+
+    @property
+    def policy(self) -> Policy:
+        """Which maps the layer may be made of."""
+        return Policy("reference", dated=False)
+
+    def wanted(self, _processor: str | None) -> tuple[str, ...]:
+        """Assets of a map that the layer reads."""
+        return ("map",)
 
     @model_validator(mode="after")
     def _steps(self) -> LabelsSettings:

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from .base import Section
 from .labels import LabelsSettings
+from .patches import PatchesSettings
 from .sensors import Sentinel1Settings, Sentinel2Settings
 
 ImageLayer = Sentinel2Settings | Sentinel1Settings
@@ -44,6 +45,7 @@ class Layered:
 
     if TYPE_CHECKING:
         layers: dict[str, AnyLayer]
+        patches: PatchesSettings
 
     @property
     def images(self) -> dict[str, ImageLayer]:
@@ -54,6 +56,10 @@ class Layered:
     def labels(self) -> dict[str, LabelsSettings]:
         """The layers of labels by name."""
         return self.of_kind(LabelsSettings)
+
+    def required(self, name: str) -> bool:
+        """Whether no unit is made without a scene of a layer: a patch needs pixels of it."""
+        return name in self.labels or self.patches.of(name).valid > 0
 
     @property
     def label(self) -> LabelsSettings:

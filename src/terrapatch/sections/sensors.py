@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from .base import Readers, Section, read_by
+from .policy import Policy
 
 S2_BANDS = {
     "B01": 60, "B02": 10, "B03": 10, "B04": 10, "B05": 20, "B06": 20, "B07": 20,
@@ -36,7 +37,7 @@ class Sentinel2Settings(Section):
     readers: ClassVar[Readers] = read_by(
         "publish",
         plan="kind level processor bands reflectance time scl mask_scl mask_edg mask_clm mask_mg2",
-        stack="kind version bands kernel coarser upsample_first harmonise dtype check_values time "
+        stack="kind version pixel_m bands kernel coarser upsample_first harmonise dtype check_values time "
         "scl mask_scl mask_edg mask_clm mask_mg2",
         patches="kind",
         splits="kind",
@@ -47,6 +48,9 @@ class Sentinel2Settings(Section):
     kind: Literal["sentinel2"] = "sentinel2"
     """Where the pixels of the layer come from."""
     version: Literal[1] = 1
+    pixel_m: Annotated[float, Field(gt=0)] | None = None
+    """Side of the layer's pixels in metres, on the same footprints; the grid's own if absent. Patches,
+    their steps and units must be whole numbers of them; grids in degrees have only their own."""
     level: Literal["L1C", "L2A"] = "L2A"
     """Level of the products to use."""
     processor: Literal["esa", "theia"] = "esa"
@@ -97,6 +101,20 @@ class Sentinel2Settings(Section):
         if findings := [*self._of_level(), *self._of_processor()]:
             raise ValueError("\n".join(findings))
         return self
+
+    @property
+    def policy(self) -> Policy:
+        """Which scenes the layer may be made of."""
+        return Policy(
+            "sentinel2", level=self.level, processor=self.processor, clouds=True, own_tile=True
+        )
+
+    def wanted(self, processor: str | None) -> tuple[str, ...]:
+        """Assets of a scene that the layer reads; masks are those of Theia's products."""
+        classes = ("SCL",) if self.scl or self.mask_scl else ()
+        used = {"EDG": self.mask_edg, "CLM": self.mask_clm, "MG2": self.mask_mg2}
+        masks = tuple(name for name, wants in used.items() if wants)
+        return (*self.bands, *classes, *(masks if processor == "theia" else ()))
 
     @property
     def stack_bands(self) -> tuple[str, ...]:
@@ -156,7 +174,7 @@ class Sentinel1Settings(Section):
         "publish",
         plan="kind orbit polarisations level time directions radiometry denoise geometry dem dem_vertical "
         "geoid dem_sea orbit_files",
-        stack="kind version polarisations kernel coarser scale check_values level radiometry "
+        stack="kind version pixel_m polarisations kernel coarser scale check_values level radiometry "
         "denoise geometry dem dem_vertical geoid dem_sea orbit_files border_cut "
         "border_cut_range_px border_cut_azimuth_px time directions speckle speckle_radius looks "
         "extras",
@@ -169,6 +187,9 @@ class Sentinel1Settings(Section):
     kind: Literal["sentinel1"] = "sentinel1"
     """Where the pixels of the layer come from."""
     version: Literal[1] = 1
+    pixel_m: Annotated[float, Field(gt=0)] | None = None
+    """Side of the layer's pixels in metres, on the same footprints; the grid's own if absent. Patches,
+    their steps and units must be whole numbers of them; grids in degrees have only their own."""
     orbit: Literal["both", "ascending", "descending"] = "both"
     """Directions of flight to use."""
     polarisations: tuple[Literal["VV", "VH", "HH", "HV"], ...] = ("VV", "VH")
@@ -247,6 +268,18 @@ class Sentinel1Settings(Section):
         if len(set(self.extras)) != len(self.extras):
             raise ValueError(f"extras must be unique: {list(self.extras)}")
         return self
+
+    @property
+    def policy(self) -> Policy:
+        """Which scenes the layer may be made of."""
+        return Policy(
+            "sentinel1", level=self.level, polarisations=self.polarisations, orbit=self.orbit,
+            raw=self.level == "GRD",
+        )  # fmt: skip
+
+    def wanted(self, _processor: str | None) -> tuple[str, ...]:
+        """Assets of a scene that the layer reads."""
+        return self.polarisations
 
     @property
     def stack_bands(self) -> tuple[str, ...]:

@@ -21,7 +21,6 @@ from ..errors import SceneError
 from ..mosaic import Blocks
 from ..places import Places
 from ..radar.annotation import Annotation
-from ..radar.luts import CalibrationLut, NoiseLut
 from ..rasters import BlockReader, read_header
 from ..resample import Target
 from ..tables import LockedAsset
@@ -29,7 +28,7 @@ from . import kernels
 from .flattening import Flattening
 from .footprint import Footprint
 from .geometry import Heights, ImageLattice
-from .radiometry import Quantity, calibrate
+from .radiometry import Quantity, Tables, calibrate
 
 SAME_PX = 0.02
 """Shifts of less are none: pixels of two slices are the same ones."""
@@ -41,9 +40,7 @@ class Polarisation:
 
     asset: LockedAsset
     annotation: Annotation
-    calibration: CalibrationLut
-    noise: NoiseLut | None
-    scale_of_noise: float
+    tables: Tables
     quantity: Quantity
 
     footprint: Footprint
@@ -70,9 +67,9 @@ class Polarisation:
         except SceneError as error:
             raise SceneError(f"{self.asset.href}: {error}") from error
         calibrate(
-            dn[:, cols] if wide else dn, inside, self.quantity, np.arange(rows.start, rows.stop),
-            np.arange(cols.start, cols.stop), calibration=self.calibration, noise=self.noise,
-            scale_of_noise=self.scale_of_noise, out=out,
+            dn[:, cols] if wide else dn, inside, self.quantity,
+            (np.arange(rows.start, rows.stop), np.arange(cols.start, cols.stop)), self.tables,
+            out=out,
         )  # fmt: skip
 
 

@@ -166,7 +166,7 @@ class Heights(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
+class GroundNodes:
     """The nodes of a unit at the heights of the ladder: the same for all scenes over it."""
 
     xyz: Array
@@ -178,7 +178,7 @@ class Ground:
     origin: tuple[int, int]
 
     @classmethod
-    def of(cls, geobox: GeoBox, limits: tuple[float, float]) -> Ground:
+    def of(cls, geobox: GeoBox, limits: tuple[float, float]) -> GroundNodes:
         """Place the nodes.
 
         Args:
@@ -196,7 +196,7 @@ class Ground:
         return cls(xyz, cell, shift, (float(levels[0]), STEP_M), origin)
 
 
-def terrain(ground: Ground, annotation: Annotation, orbit: Orbit) -> ImageLattice:
+def terrain(ground: GroundNodes, annotation: Annotation, orbit: Orbit) -> ImageLattice:
     """Range-Doppler geometry of an image on the grid of a unit.
 
     Args:
@@ -231,7 +231,7 @@ def ground_control(geobox: GeoBox, annotation: Annotation) -> ImageLattice:
 
     Raises:
         SceneError: fewer than 4 by 4 points.
-        GridError: see `Ground.of`.
+        GridError: see `GroundNodes.of`.
     """
     lon, lat, cell, origin, shift = _nodes(geobox)
     line, pixel = _invert(annotation, lon, lat)

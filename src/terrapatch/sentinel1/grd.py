@@ -43,8 +43,8 @@ from .bands import GrdBands, NextLine, Polarisation
 from .extras import TerrainBands
 from .flattening import Flattening
 from .footprint import Footprint
-from .geometry import Ground, Heights, ImageLattice, coordinates, ground_control, terrain
-from .radiometry import noise_scale
+from .geometry import GroundNodes, Heights, ImageLattice, coordinates, ground_control, terrain
+from .radiometry import Tables, noise_scale
 from .shadow import Masks
 from .surroundings import Surroundings
 
@@ -95,7 +95,7 @@ class Raw:
         """
         self.settings = settings
         self.items = [item for item in items if item.level == "GRD"]
-        self._relief_of: dict[int, tuple[Heights, Ground | None]] = {}
+        self._relief_of: dict[int, tuple[Heights, GroundNodes | None]] = {}
         """By parts of a pixel, see `averaged`."""
         self._polarisations: dict[tuple[str, str], Polarisation] = {}
         self._angles: dict[str, NDArray[np.float32]] = {}
@@ -199,17 +199,17 @@ class Raw:
                 angles = np.where(np.isnan(angles), self._angles.get(item.id, np.nan), angles)
         return angles.astype(np.float32)
 
-    def _relief(self, divided: Divided) -> tuple[Heights, Ground | None]:
+    def _relief(self, divided: Divided) -> tuple[Heights, GroundNodes | None]:
         """Heights and nodes of the unit, computed with the first scene and kept for all."""
         if divided.parts not in self._relief_of:
-            found: tuple[Heights, Ground | None] = Heights.none(), None
+            found: tuple[Heights, GroundNodes | None] = Heights.none(), None
             if self.settings.geometry != "gcp":
                 dem = read_dem(
                     self.settings.dem, _box(divided.geobox, divided.patches),
                     vertical=self.settings.dem_vertical, geoid=self.settings.geoid,
                     sea=self.settings.dem_sea,
                 )  # fmt: skip
-                found = Heights.of(dem, divided.geobox), Ground.of(divided.geobox, dem.limits)
+                found = Heights.of(dem, divided.geobox), GroundNodes.of(divided.geobox, dem.limits)
             self._relief_of[divided.parts] = found
         return self._relief_of[divided.parts]
 
@@ -310,7 +310,7 @@ def _polarisation(item: LockedItem, band: str, settings: Sentinel1Settings) -> P
         dn_scale = float(calibration.tables["dn"].values[0][0])
         scale = noise_scale(ipf, annotation.mode, dn_scale)
     return Polarisation(
-        asset, annotation, calibration, noise, scale,
+        asset, annotation, Tables(calibration, noise, scale),
         "beta0" if settings.radiometry == "gamma0_rtc" else settings.radiometry,
         _footprint(asset, ipf, noise, scale, settings),
     )  # fmt: skip

@@ -87,7 +87,7 @@ def _cells(x: float, y: float, seed: int) -> float:
     return 2 * hash01(i, j, seed + 14) - 1
 
 
-class _Seen(NamedTuple):
+class _Spots(NamedTuple):
     """Places that are looked at, and what lies there."""
 
     x: NDArray[np.float64]
@@ -102,7 +102,7 @@ class _Seen(NamedTuple):
     seed: int
 
 
-class _Covers(NamedTuple):
+class _CoverTraits(NamedTuple):
     """What each cover is like."""
 
     look: NDArray[np.float32]
@@ -142,9 +142,9 @@ def _lit(px: float, py: float, light: _Light) -> float:
 
 @kernel
 def _optical(
-    seen: _Seen,
+    seen: _Spots,
     track: NDArray[np.bool_],
-    covers: _Covers,
+    covers: _CoverTraits,
     light: _Light,
     out: NDArray[np.float32],
 ) -> None:
@@ -210,8 +210,8 @@ def optical_ground(
     tilt = (math.tan(zenith) * math.sin(azimuth), math.tan(zenith) * math.cos(azimuth))
     features = landscape.features
     _optical(
-        _Seen(x, y, number, features.cover, features.traits, green, landscape.seed), track,
-        _Covers(table.spectra, table.grain, table.cells, table.partner, table.lean),
+        _Spots(x, y, number, features.cover, features.traits, green, landscape.seed), track,
+        _CoverTraits(table.spectra, table.grain, table.cells, table.partner, table.lean),
         _Light((relief.x0, relief.y0, relief.step), relief.slope_x, relief.slope_y, tilt), out,
     )  # fmt: skip
     bright = impulse_response(landscape, x, y)
@@ -234,7 +234,7 @@ def impulse_response(
 
 
 @kernel
-def _radar(seen: _Seen, covers: _Covers, wet: float, out: NDArray[np.float32]) -> None:
+def _radar(seen: _Spots, covers: _CoverTraits, wet: float, out: NDArray[np.float32]) -> None:
     x, y, number, cover, traits, green, seed = seen
     levels, grain, cells, partner, lean = covers
     for r in range(x.shape[0]):
@@ -279,8 +279,8 @@ def radar_ground(
     out = np.empty((2, *x.shape), np.float32)
     features = landscape.features
     _radar(
-        _Seen(x, y, number, features.cover, features.traits, green, landscape.seed),
-        _Covers(table.backscatter, table.sar_grain, table.cells, table.partner, table.lean),
+        _Spots(x, y, number, features.cover, features.traits, green, landscape.seed),
+        _CoverTraits(table.backscatter, table.sar_grain, table.cells, table.partner, table.lean),
         wet_db, out,
     )  # fmt: skip
     return out

@@ -25,7 +25,7 @@ from ..batches import batches, published, read_labels, read_patches
 from ..errors import IncompleteError, StorageError
 from ..layers import Values
 from ..progress import bar
-from ..results import SPLITS
+from ..results import SPLITS, Built
 from ..stacks import Stack, open_stack
 from ..tables import read_geoparquet
 from .grids import onto, power_to_decibel
@@ -99,32 +99,31 @@ Predictor = Callable[[Batch], NDArray[np.uint8]]
 """A trained model: patches → (patch, y, x) class indices."""
 
 
-def open_samples(manifest: Path, stacks: Path, task: Task, dates: Path | None = None) -> Samples:
+def open_samples(built: Built, task: Task) -> Samples:
     """Find the patches of each split and the channels of the chosen inputs.
 
     Args:
-        manifest: GeoParquet with one row a patch, see docs/plan.md.
-        stacks: folder with UNIT/LAYER.zarr.
+        built: manifest and stacks, and the table of dates where patches have several images.
         task: what is to be learned from what.
-        dates: table of dates, see `batches.published`.
 
     Raises:
         IncompleteError: no patch to train on, or none to test on.
         StorageError: a table or stack is missing, or units have different bands.
     """
-    table = read_geoparquet(manifest)
+    table = read_geoparquet(built.manifest)
     kept = table[table["kept"]]
     patches = {split: kept[kept["split"] == split].reset_index(drop=True) for split in SPLITS}
     for split in ("train", "test"):
         if patches[split].empty:
             raise IncompleteError(
-                f"{manifest}: no patch in the split {split!r} ({len(kept)} are kept of "
+                f"{built.manifest}: no patch in the split {split!r} ({len(kept)} are kept of "
                 f"{len(table)}), so nothing can be validated; enlarge the area, lower "
                 "splits.buffer_m or splits.block_m, or change splits.fractions"
             )
     shown = {
         split: [
-            published(rows, stacks, layer, dates, one_a_day=task.one_a_day) for layer in task.inputs
+            published(rows, built.stacks, layer, built.known_dates, one_a_day=task.one_a_day)
+            for layer in task.inputs
         ]
         for split, rows in patches.items()
         if len(rows)
@@ -132,9 +131,9 @@ def open_samples(manifest: Path, stacks: Path, task: Task, dates: Path | None = 
     return Samples(
         patches=patches,
         shown=shown,
-        stacks=stacks,
+        stacks=built.stacks,
         task=task,
-        channels=_common_channels(stacks, sorted(set(kept["unit"].astype(str))), task.inputs),
+        channels=_common_channels(built.stacks, sorted(set(kept["unit"].astype(str))), task.inputs),
     )
 
 

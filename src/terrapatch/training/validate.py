@@ -35,7 +35,7 @@ from ..errors import (
 from ..legend import load_legend
 from ..progress import bar, track
 from ..recipe import StageSettings, read_settings
-from ..results import SPLITS, remedy
+from ..results import SPLITS, Built, remedy
 from ..tables import atomic, write_json, write_text
 from . import metrics
 from .samples import (
@@ -63,30 +63,18 @@ Models = dict[str, dict[bool, Predictor]]
 """By name, then by whether it is the control."""
 
 
-def training(
-    manifest: Path,
-    stacks: Path,
-    statistics: Path,
-    settings: Path,
-    output: Path,
-    predictions: Path,
-    threads: int = 1,
-    dates: Path | None = None,
-) -> None:
+def training(built: Built, settings: Path, threads: int = 1) -> None:
     """Validate a dataset by learning from it.
 
     Args:
-        manifest: GeoParquet with one row a patch and its split.
-        stacks: folder with UNIT/MODALITY.zarr and UNIT/label.zarr.
-        statistics: `statistics.json`: figures of bands and classes over the train split.
+        built: manifest, stacks and the statistics of the train split are read; written are
+            `metrics`: a model that fails is written down, not raised: the report shows it, then
+            `require_passed` ends the build (where nothing could be learned or tested and
+            `training.required` is false, it has `skipped`, the reason); and
+            `predictions`: patch_ids, truth and one array per model, as (patch, y, x) uint8 legend
+            codes (255: no truth) of up to 12 test patches.
         settings: settings file of the stage `training`.
-        output: where `metrics.json` goes. A model that fails is written down, not raised:
-            the report shows it, then `require_passed` ends the build. Where nothing could be
-            learned or tested and `training.required` is false, it has `skipped`, the reason.
-        predictions: where `predictions.npz` goes: patch_ids, truth and one array per model, as
-            (patch, y, x) uint8 legend codes (255: no truth) of up to 12 test patches.
         threads: processor threads; they change the time alone.
-        dates: table of dates; the one beside the manifest if absent.
 
     Raises:
         IncompleteError: nothing to train or to test on, and `training.required`.
@@ -96,14 +84,12 @@ def training(
     wanted = read_settings(settings)
 
     def measured() -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        samples = open_samples(
-            manifest, stacks, _task(wanted), dates or manifest.with_name("dates.parquet"),
-        )  # fmt: skip
+        samples = open_samples(built, _task(wanted))
         with bar("training", 2, "part") as advance:
-            models, skipped = _fit(samples, wanted.training, statistics, threads)
+            models, skipped = _fit(samples, wanted.training, built.statistics, threads)
             advance(1)
             confusions, pictures = _test(samples, models)
-        pixels, _ = class_figures(statistics, samples.task)
+        pixels, _ = class_figures(built.statistics, samples.task)
         report = assess(confusions, pixels, samples.level, wanted.training)
         report["models"] |= {name: {"skipped": reason} for name, reason in skipped.items()}
         report["inputs"] = list(samples.task.inputs)
@@ -118,8 +104,8 @@ def training(
             "the recipe has no layer of labels, so there is nothing to learn"
         )
     report["required"] = wanted.training.required and bool(wanted.labels)
-    _write_npz(predictions, pictures)
-    write_json(output, report)
+    _write_npz(built.predictions, pictures)
+    write_json(built.metrics, report)
     log.info("%s", summary(report))
 
 

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which scenes a layer may be made of: what its kind asks of the catalogue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Which scenes a layer may be made of, and which of them come first."""
+
+    scenes: Literal["sentinel2", "sentinel1", "reference"]
+    """What kind they are of."""
+    level: str | None = None
+    """The level of their products; None: any."""
+    processor: str | None = None
+    """Who made the products; None: anybody."""
+    polarisations: tuple[str, ...] = ()
+    """What they must have measured."""
+    orbit: str = "both"
+    """`ascending`, `descending` or `both`."""
+    clouds: bool = False
+    """Whether clouds hide the ground: they are limited, the least come first, and the best dates of
+    a tile may be all that is wanted."""
+    own_tile: bool = False
+    """Whether a scene of a tile serves no other tile, where units are tiles."""
+    dated: bool = True
+    """Whether they are acquisitions; maps stand for any time, and keep the recipe's order."""
+    raw: bool = False
+    """Whether products in radar geometry are asked for, which need heights and orbits."""
