@@ -17,7 +17,7 @@ from pathlib import Path
 from ..mosaic import Axis
 from ..recipe import StageSettings
 from ..sections import named_files
-from ..tables import Lock, LockedFile, LockedStep, write_lock
+from ..tables import Lock, LockedFile, LockedItem, LockedStep, write_lock
 
 
 def write_slices(lock: Lock, settings: StageSettings, folder: Path) -> None:
@@ -49,7 +49,7 @@ def slices(lock: Lock, settings: StageSettings) -> Iterator[tuple[str, Lock]]:
     area = set(named_files(settings, "sampling"))
     of_area = tuple(file for file in lock.named if file.href in area)
     of_label = tuple(file for file in lock.named if file.href not in area)
-    items = {(item.sensor, item.id): item for item in lock.items}
+    items: dict[tuple[str, str], LockedItem] = {(i.sensor, i.id): i for i in lock.items}
     orbits = {file.href: file for file in lock.orbits}
     networks = {vector.id for vector in lock.vectors if vector.kind == "networks"}
     empty = Lock(name=lock.name, source=lock.source, units=(), items=(), latitude=lock.latitude)
