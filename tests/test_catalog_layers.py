@@ -101,3 +101,24 @@ def test_a_layer_of_raw_scenes_shares_its_heights_with_others_of_its_kind(here):
     raw = RADAR | {"level": "GRD", "dem": ["a.tif"]}
     with pytest.raises(RecipeError, match=r"layers\.two\.dem: .*the same as in layers\.one"):
         planned({"one": raw, "two": raw | {"dem": ["b.tif"]}})
+
+
+def test_a_plain_raster_is_a_layer_and_its_file_is_no_stranger(here):
+    write_raster("in/heights.tif", dtype="float32", value=12.5)
+    heights = {"kind": "raster", "path": "in/heights.tif", "bands": ["height"], "unit": "metres"}
+    lock = planned({"s2": OPTICAL, "heights": heights})
+    (item,) = (i for i in lock.items if i.sensor == "raster")
+    assert (item.id, item.datetime, list(item.assets)) == ("heights", "", ["height"])
+    assert {unit.items["heights"] for unit in lock.units} == {("heights",)}
+    assert not [e for e in lock.excluded if "heights" in e.id]
+    with pytest.raises(RecipeError, match=r"layers\.heights\.bands: in/heights\.tif has 1 bands"):
+        planned({"s2": OPTICAL, "heights": heights | {"bands": ["a", "b"]}})
+
+
+def test_two_layers_of_labels_have_maps_of_their_own(here):
+    second = {"kind": "labels", "path": "second/map.tif"}
+    lock = planned({"s2": OPTICAL, "other": second})
+    assert {(u.items["label"], u.items["other"]) for u in lock.units} == {
+        (("map",), ("map_other",))
+    }
+    assert sorted(i.id for i in lock.items if i.sensor == "reference") == ["map", "map_other"]

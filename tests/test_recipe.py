@@ -250,9 +250,8 @@ def test_layers_are_merged_by_name_taken_out_and_turned_into_another_kind(tmp_pa
 
 
 def test_a_recipe_without_layers_is_a_finding():
-    with pytest.raises(RecipeError, match="at least one layer of images") as caught:
+    with pytest.raises(RecipeError, match="at least one layer of images"):
         resolve_plain(SMALL)
-    assert "one layer of labels" in str(caught.value)
 
 
 def test_a_settings_file_that_is_missing_or_not_ours_is_an_error(tmp_path):

@@ -21,7 +21,7 @@ FLOORS = (
     {"rasters", "rasterfiles", "sums", "stacks", "resample", "patchfiles", "radar", "dates", "vectors"},
     {"places"},
     {"mosaic", "heights", "batches", "dropping"},
-    {"sentinel2", "sentinel1", "reference"},
+    {"sentinel2", "sentinel1", "raster", "reference"},
     {"kinds"},
     {
         "catalog", "sampling", "patches", "splits", "layouts", "publish", "training",

@@ -248,12 +248,13 @@ def _labels(args: argparse.Namespace) -> None:
     from .reference import labels
 
     r = Results(args.results)
-    r = Results(args.results)
-    output = Path(r.labels(args.unit, args.band))
-    (label,) = read_settings(r.settings("patches")).labels
-    labels(
-        Path(r.slice(args.unit, label)), args.unit, Path(r.stack_settings(label)), output, args.band
-    )
+    names = list(read_settings(r.settings("patches")).labels)
+    label = args.layer or next(iter(names), "")
+    if label not in names:
+        raise InputError(f"--layer {label}: the layers of labels are {', '.join(names) or 'none'}")
+    output = Path(r.labels(args.unit, ".".join(filter(None, (args.layer, args.band)))))
+    part = Path(r.slice(args.unit, label))
+    labels(part, args.unit, Path(r.stack_settings(label)), output, args.band)
     _say(output)
 
 
@@ -362,6 +363,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("labels", "Write labels of a whole unit as a GeoTIFF to look at; no stage reads it.",
          "terrapatch labels results/demo b000_000 --band l1", _labels,
          (_RESULTS, _UNIT,
+          _argument("--layer", default="", help="a layer of labels (default: the first)"),
           _argument("--band", default="", help="a level, or edge_LEVEL (default: finest level)"))),
     Verb("patches", "Judge the patches of a unit and describe them.",
          "terrapatch patches results/demo b000_000", _patches, (_RESULTS, _UNIT)),

@@ -101,13 +101,13 @@ def _of_layers(whole: Whole) -> list[str]:
         found.append(
             "layers: give at least one layer of images, for example sentinel2: {kind: sentinel2}"
         )
-    if list(whole.labels) != ["label"]:
-        found.append("layers: give one layer of labels, which is called label: {kind: labels}")
     for name, image in whole.images.items():
         if isinstance(image, Sentinel1Settings):
             lacking = _heights(image) if not simulated else []
-        else:
+        elif isinstance(image, Sentinel2Settings):
             lacking = _embedded(image, whole.simulate) if simulated else []
+        else:
+            lacking = []
         found += [f"layers.{name}.{finding}" for finding in lacking]
     found += _shared(whole)
     described = any(r.sensor == "reference" for r in whole.catalog.rasters)

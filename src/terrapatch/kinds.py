@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import sentinel2
+from . import raster, sentinel2
 from .recipe import read_settings
 from .reference import reference
 from .sentinel1 import stack as sentinel1
@@ -30,6 +30,7 @@ class Kind:
 KINDS = {
     "sentinel2": Kind(sentinel2.plan),
     "sentinel1": Kind(sentinel1.plan),
+    "raster": Kind(raster.plan),
 }
 """Kinds whose stacks are made of scenes."""
 

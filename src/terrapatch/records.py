@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from .errors import IncompleteError
 
-Sensor = Literal["sentinel2", "sentinel1", "reference"]
+Sensor = Literal["sentinel2", "sentinel1", "raster", "reference"]
 
 
 class _Record(BaseModel):

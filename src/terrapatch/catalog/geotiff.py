@@ -249,6 +249,46 @@ def map_scene(
     )
 
 
+def raster_scene(
+    path: Path, bands: Sequence[str], nodata: float | None, setting: str
+) -> Scene:  # fmt: skip
+    """A plain raster of a layer.
+
+    Args:
+        path: the file.
+        bands: names of its bands, in its order.
+        nodata: value of missing pixels where the file does not declare it.
+        setting: the layer's place in the recipe, for messages.
+
+    Raises:
+        RecipeError: the file has another number of bands.
+        GridError: the file has no CRS.
+    """
+    header = header_of(str(path))
+    if header.count != len(bands):
+        raise RecipeError(
+            f"{setting}.bands: {path} has {header.count} bands, and {len(bands)} are named: "
+            f"{', '.join(bands)}"
+        )
+    numbers = Numbers((Statement(f"{setting} says", nodata),))
+    files = {
+        band: BandFile(Access(str(path)), number, numbers)
+        for number, band in enumerate(bands, start=1)
+    }
+    return Scene(
+        id=path.stem,
+        sensor="raster",
+        level="raster",
+        datetime="",
+        footprint=footprint_of(file_geobox(str(path))),
+        bands=files,
+        family="geotiff",
+        where=str(path),
+        origin=_origin(str(path), files),
+        named=(os.path.abspath(path),),
+    )
+
+
 def _origin(path: str, files: Mapping[str, BandFile]) -> str:
     """Where the pixels of a scene come from, as `Scene.origin` has it."""
     return f"{portable(Path(path))}#{','.join(str(file.band) for file in files.values())}"

@@ -164,7 +164,7 @@ def _asset(scene: Scene, name: str, file: BandFile, files: Files) -> LockedAsset
         mask=header.masks[file.band - 1],
         add_offset=values.add_offset or 0.0,
         quantification=steps if steps and traits.reflectance else FULL_SCALE,
-        gain=1 / steps if steps and traits.power else 1.0,
+        gain=1 / steps if steps and not (traits.reflectance or traits.codes) else 1.0,
         scale=values.unit or "linear",
         **annotations,
     )

@@ -25,7 +25,7 @@ from ..errors import (
 )
 from ..heights import HeightModel
 from ..recipe import StageSettings, read_settings
-from ..sections import Sentinel1Settings, Sentinel2Settings, named_files
+from ..sections import RasterSettings, Sentinel1Settings, Sentinel2Settings, named_files
 from ..sums import Sums
 from ..tables import (
     Exclusion,
@@ -35,7 +35,7 @@ from ..tables import (
     Sensor,
     write_lock,
 )
-from ..vectors import read_area
+from ..vectors import read_area, source_paths
 from .checks import (
     check_heights,
     check_raw,
@@ -48,7 +48,7 @@ from .checks import (
 from .files import Files
 from .folder import Found, search
 from .gaps import Series, gaps
-from .geotiff import described_scenes, map_scene
+from .geotiff import described_scenes, map_scene, raster_scene
 from .locking import locked_item
 from .policy import choose
 from .references import FoundVectors, find_vectors
@@ -299,7 +299,7 @@ def _found(settings: StageSettings, archive: Path | None, ours: Path) -> Found:
 def _maps(
     settings: StageSettings, archive: Path | None, found: Found
 ) -> dict[str, list[Scene]]:  # fmt: skip
-    """Layer of labels → maps that it could be made of, in the order of the recipe."""
+    """Layer of labels or rasters → files that it could be made of, in the order of the recipe."""
     described = [s for s in found.scenes if s.sensor == "reference"]
     own = [] if archive is None else sorted((archive / "reference").glob("*.tif"))
     maps = {}
@@ -308,6 +308,11 @@ def _maps(
         stand_in = [] if layer.vectors or settings.catalog.source != "simulated" else own
         paths = [layer.path] if layer.path is not None else [str(path) for path in stand_in]
         maps[name] = [*described, *(map_scene(path, band=layer.band) for path in paths)]
+    for name, raster in settings.of_kind(RasterSettings).items():
+        maps[name] = [
+            raster_scene(Path(path), raster.bands, raster.nodata, f"layers.{name}")
+            for path in source_paths(raster.path, archive)
+        ]
     return maps
 
 

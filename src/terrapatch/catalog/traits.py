@@ -36,6 +36,7 @@ TRAITS: Mapping[str, Traits] = {
     "sentinel1": Traits(
         POLARISATIONS, Statement("usually", unit="linear"), power=True, level="RTC"
     ),
+    "raster": Traits((), Statement("usually"), level="raster"),
     "reference": Traits(("map",), Statement("usually"), codes=True, level="map"),
 }
 """By sensor."""

@@ -36,6 +36,7 @@ from .named import named_files as named_files
 from .patches import PatchesSettings as PatchesSettings
 from .patches import Requirement as Requirement
 from .policy import Policy as Policy
+from .raster import RasterSettings as RasterSettings
 from .sensors import L2A_12 as L2A_12
 from .sensors import S2_BANDS as S2_BANDS
 from .sensors import THEIA_10 as THEIA_10

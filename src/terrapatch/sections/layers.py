@@ -16,9 +16,10 @@ from pydantic import Field
 from .base import Section
 from .labels import LabelsSettings
 from .patches import PatchesSettings
+from .raster import RasterSettings
 from .sensors import Sentinel1Settings, Sentinel2Settings
 
-ImageLayer = Sentinel2Settings | Sentinel1Settings
+ImageLayer = Sentinel2Settings | Sentinel1Settings | RasterSettings
 """Layers of images, which are made of scenes."""
 
 AnyLayer = Annotated[ImageLayer | LabelsSettings, Field(discriminator="kind")]
@@ -29,6 +30,7 @@ LayerName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 KINDS: dict[str, type[Section]] = {
     "sentinel2": Sentinel2Settings,
     "sentinel1": Sentinel1Settings,
+    "raster": RasterSettings,
     "labels": LabelsSettings,
 }
 """All kinds of layers."""

@@ -11,7 +11,7 @@ from typing import Literal
 class Policy:
     """Which scenes a layer may be made of, and which of them come first."""
 
-    scenes: Literal["sentinel2", "sentinel1", "reference"]
+    scenes: Literal["sentinel2", "sentinel1", "raster", "reference"]
     """What kind they are of."""
     level: str | None = None
     """The level of their products; None: any."""

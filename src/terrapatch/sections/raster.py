@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers of plain rasters: what a recipe says of one."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from .base import Readers, Section, read_by
+from .policy import Policy
+from .sensors import Coarser, Kernel
+
+
+class RasterSettings(Section):
+    """A layer of georeferenced rasters: elevation, aerial images, anything with a CRS."""
+
+    readers: ClassVar[Readers] = read_by(
+        "publish",
+        plan="kind path bands nodata time",
+        stack="kind version pixel_m bands kernel coarser dtype nodata unit",
+        patches="kind",
+        splits="kind",
+        layouts="kind bands dtype time",
+        training="kind",
+    )
+
+    kind: Literal["raster"] = "raster"
+    """Where the pixels of the layer come from."""
+    version: Literal[1] = 1
+    pixel_m: Annotated[float, Field(gt=0)] | None = None
+    """Pixel size of the layer in metres, on the same ground; the grid's own if absent."""
+    path: str
+    """A file, or several by a pattern with `*`, the first in order of names where they overlap;
+    `{archive}` is the folder of the embedded archive."""
+    bands: tuple[str, ...]
+    """Names of the bands of the file, in its order."""
+    kernel: Kernel = "bilinear"
+    """Kernel of the one warp onto the grid; `average` is bilinear where the grid is not coarser."""
+    coarser: Coarser = "average"
+    """Where the grid is coarser than the file: the mean over each pixel's area, or `kernel` widened
+    to it (`widen`); `nearest` takes a single pixel on any grid."""
+    dtype: Literal["uint8", "uint16", "int16", "float32"] = "float32"
+    """Pixel type of the stack; whole numbers are rounded. Missing pixels are 0 there, and may be a
+    value too: `source` tells what is missing."""
+    nodata: float | None = None
+    """Value of missing pixels where the files do not declare it."""
+    unit: str = ""
+    """What is measured, for example metres."""
+    time: Literal["single"] = "single"
+    """One image of all files."""
+
+    @model_validator(mode="after")
+    def _bands(self) -> RasterSettings:
+        if not self.bands or len(set(self.bands)) != len(self.bands):
+            raise ValueError(f"bands must be unique and at least one: {list(self.bands)}")
+        return self
+
+    @property
+    def policy(self) -> Policy:
+        """Which files the layer may be made of."""
+        return Policy("raster", dated=False)
+
+    def wanted(self, _processor: str | None) -> tuple[str, ...]:
+        """Assets of a file that the layer reads."""
+        return self.bands
+
+    @property
+    def stack_bands(self) -> tuple[str, ...]:
+        """Bands of the stack."""
+        return self.bands
+
+    @property
+    def stack_dtype(self) -> str:
+        """Pixel type of the stack."""
+        return self.dtype
+
+    @property
+    def decibel(self) -> bool:
+        """Whether the stack's values are decibel."""
+        return False
+
+    @property
+    def apart(self) -> bool:
+        """Whether scenes of two directions of flight never share an image."""
+        return False
