@@ -67,7 +67,7 @@ class _Spot(NamedTuple):
     """Distance from pixel to pixel there."""
 
 
-class _Axis(NamedTuple):
+class _Side(NamedTuple):
     """An axis of a part: its first pixel, pixels of the whole image, distance in memory."""
 
     first: int
@@ -377,7 +377,7 @@ def sample(part, image, heights, target, nearest, last):
         np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64),
         np.empty(size, np.float32), np.empty(size, np.float32),
     )  # fmt: skip
-    rows, cols = _Axis(first[0], shape[0], planes.shape[2]), _Axis(first[1], shape[1], 1)
+    rows, cols = _Side(first[0], shape[0], planes.shape[2]), _Side(first[1], shape[1], 1)
     value = np.empty(size, np.float32)
     good = np.empty(size, np.bool_)
     flat = planes.reshape(planes.shape[0], -1)
