@@ -32,7 +32,7 @@ from terrapatch.catalog.locking import locked_item
 from terrapatch.compiled import kernel
 from terrapatch.grid import Unit, geobox_to_dict, mgrs_tile_geobox
 from terrapatch.places import patch_windows
-from terrapatch.recipe import Sentinel1Settings
+from terrapatch.sections import Sentinel1Settings
 from terrapatch.simulate import grd, grd_metadata
 from terrapatch.simulate.grd_tables import AMPLITUDE, luts, noise_plane
 from terrapatch.simulate.noise import fractal_field, hash01

@@ -100,6 +100,6 @@ class Builds:
         for other in self.folder.glob("*/results/*/archive/catalog.json"):
             theirs = other.parents[1]
             if simulated(theirs / "settings" / "simulate.json") == wanted:
-                shutil.copytree(theirs / "archive", results / "archive")
-                (results / "archive" / "catalog.json").touch()
+                for part in ("archive", "stamps/simulate"):
+                    shutil.copytree(theirs / part, results / part)
                 return

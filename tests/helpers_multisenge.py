@@ -123,7 +123,7 @@ def make_tiles(
     write_lock(lock, results.lock)
     for tile in units:
         patches(
-            Path(results.lock), tile, Path(results.footprints(tile)),
+            [Path(results.lock)], tile, Path(results.footprints(tile)),
             {m: Path(results.stack(tile, m)) for m in ("sentinel2", "sentinel1", "label")},
             Path(results.settings("patches")),
             Path(results.patches(tile)), Path(results.dates_of(tile)),

@@ -21,8 +21,9 @@ from terrapatch.layers import Values
 from terrapatch.legend import load_legend
 from terrapatch.places import patch_windows
 from terrapatch.places.mosaic import mosaic_units
-from terrapatch.recipe import L2A_12, write_settings
+from terrapatch.recipe import write_settings
 from terrapatch.results import Built, Results
+from terrapatch.sections import L2A_12
 from terrapatch.stacks import StackInfo, create_stack
 from terrapatch.tables import (
     Exclusion,

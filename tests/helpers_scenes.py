@@ -14,7 +14,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from terrapatch.grid import geobox_to_dict
-from terrapatch.recipe import Sentinel1Settings, Sentinel2Settings
+from terrapatch.sections import Sentinel1Settings, Sentinel2Settings
 from terrapatch.stacks import open_stack
 from terrapatch.tables import Lock, LockedAsset, LockedItem, LockedUnit, write_lock
 

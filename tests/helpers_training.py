@@ -18,6 +18,7 @@ from terrapatch.grid import geobox_to_dict
 from terrapatch.layers import Values
 from terrapatch.legend import load_legend
 from terrapatch.results import Built, Results
+from terrapatch.sections import LabelsSettings, LayoutsSettings, TrainingSettings
 from terrapatch.stacks import StackInfo, create_stack
 from terrapatch.tables import write_geoparquet
 
@@ -124,11 +125,12 @@ def make_dataset(
 
 
 def write_settings(path, training, images=None):
+    label = {"label": {"legend": LabelsSettings().legend}}
     path.write_text(
         json.dumps(
-            {"name": "hand-made", "mode": "corrected",
-             "layers": with_layers({}, images or ["sentinel2", "sentinel1"])["layers"],
-             "training": training, "layouts": {}}
+            {"name": "hand-made", "layers": with_layers(label, images or ["sentinel2", "sentinel1"])["layers"],
+             "training": TrainingSettings(**training).model_dump(mode="json"),
+             "layouts": {"name": LayoutsSettings().name}}
         )
     )  # fmt: skip
 

@@ -20,7 +20,8 @@ from terrapatch.errors import GridError, IncompleteError, InputError, RecipeErro
 from terrapatch.grid import split_at_antimeridian
 from terrapatch.heights import read_dem
 from terrapatch.kinds import stack as stack_layer
-from terrapatch.recipe import AreaSettings, write_settings
+from terrapatch.recipe import write_settings
+from terrapatch.sections import AreaSettings
 from terrapatch.simulate import simulate as simulate_archive
 from terrapatch.stacks import open_stack
 from terrapatch.tables import unit_geobox

@@ -33,9 +33,9 @@ from terrapatch.errors import GridError, IncompleteError, InputError, SceneError
 from terrapatch.kinds import stack
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.orbit import read_eof
-from terrapatch.recipe import merged
 from terrapatch.stacks import open_stack
 from terrapatch.tables import read_lock, unit_geobox
+from terrapatch.yamlfiles import merged
 
 
 @pytest.fixture(scope="module")

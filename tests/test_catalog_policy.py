@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 
 from terrapatch.catalog import policy
 from terrapatch.catalog.scene import Scene
-from terrapatch.recipe import CatalogSettings, LabelsSettings, Sentinel1Settings, Sentinel2Settings
+from terrapatch.sections import (
+    CatalogSettings,
+    LabelsSettings,
+    Sentinel1Settings,
+    Sentinel2Settings,
+)
 
 OPTICAL, RADAR, MAPS = (
     layer().policy for layer in (Sentinel2Settings, Sentinel1Settings, LabelsSettings)

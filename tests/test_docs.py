@@ -16,8 +16,9 @@ import yaml
 from helpers_door import small_recipe
 from terrapatch.cli import VERBS, main
 from terrapatch.errors import RecipeError
-from terrapatch.recipe import L2A_12, load_recipe, merged, resolve
-from terrapatch.yamlfiles import parse
+from terrapatch.recipe import load_recipe, resolve
+from terrapatch.sections import L2A_12
+from terrapatch.yamlfiles import merged, parse
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -47,13 +47,14 @@ def test_a_folder_of_any_name_reaches_the_verbs_as_it_is(output, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     commands = shell_commands(done.stdout + done.stderr)
+    commands = [command for command in commands if not command.startswith("touch -- ")]
     assert len(commands) > 5
     for command in commands:
         words = shlex.split(command)
         folder = words[words.index("--results") + 1] if words[1] == "plan" else words[2]
         assert not folder.startswith("-")
         assert (tmp_path / folder).resolve() == (tmp_path / output / "small").resolve()
-    assert (tmp_path / output / "small" / "settings" / "plan.json").is_file()
+    assert not (tmp_path / output / "small").exists()  # looking leaves no trace
     assert not (tmp_path / "pwned").exists()
 
 

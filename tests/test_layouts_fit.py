@@ -36,7 +36,7 @@ def recipe(base, **changes):
 
 def settings_of(tmp_path, plain):
     write_settings(resolve(plain), tmp_path / "settings")
-    return tmp_path / "settings" / "plan.json", tmp_path / "settings" / "layouts.json"
+    return tmp_path / "settings" / "layouts.json"
 
 
 def scene(name, sensor, moment, direction=None):
@@ -98,7 +98,7 @@ def test_the_plan_refuses_before_it_looks_for_scenes(tmp_path, capsys, name):
     assert code == 2
     assert "does not fit layouts.name: " + plain["layouts"]["name"] in told
     with pytest.raises(RecipeError, match=text):
-        check_plan(*settings_of(tmp_path, plain))
+        check_plan(settings_of(tmp_path, plain))
     left = {p.name for p in (tmp_path / "results" / "fits").iterdir()}
     assert left == {"settings"}  # neither an archive nor a lock
 
@@ -129,9 +129,9 @@ FOUND = {
 def test_the_plan_refuses_what_it_found(tmp_path, name):
     plain, lock, text = FOUND[name]
     settings = settings_of(tmp_path, plain)
-    check_plan(*settings)  # the recipe alone does not tell
+    check_plan(settings)  # the recipe alone does not tell
     with pytest.raises(RecipeError, match=text) as caught:
-        check_plan(*settings, lock)
+        check_plan(settings, lock)
     assert "or take layouts.name: native" in str(caught.value)
 
 
@@ -151,15 +151,15 @@ def test_the_plan_refuses_what_it_found(tmp_path, name):
 )  # fmt: skip
 def test_what_fits_is_not_refused(tmp_path, plain, lock):
     settings = settings_of(tmp_path, plain)
-    check_plan(*settings)
-    check_plan(*settings, lock)
+    check_plan(settings)
+    check_plan(settings, lock)
 
 
 def test_all_that_does_not_fit_is_told_at_once(tmp_path):
     plain = recipe(MULTISENGE, label={"legend": "cerradata4mm"}, sentinel1={"scale": "db"},
                    sampling={"kind": "mosaic"})  # fmt: skip
     with pytest.raises(RecipeError) as caught:
-        check_plan(*settings_of(tmp_path, plain))
+        check_plan(settings_of(tmp_path, plain))
     assert str(caught.value).count("\n") == 4
 
 
@@ -167,7 +167,7 @@ def test_unknown_directions_are_told_by_the_plan(tmp_path):
     plain = recipe({}, sentinel1={"directions": "apart"})
     lock = lock_of([*ONE_DAY, scene("e", "sentinel1", "2022-07-02T05:00:00Z")])
     with pytest.raises(SceneError, match="orbit direction unknown"):
-        check_plan(*settings_of(tmp_path, plain), lock)
+        check_plan(settings_of(tmp_path, plain), lock)
 
 
 def test_every_layout_has_the_same_functions_and_a_row():
@@ -180,7 +180,9 @@ def test_the_plan_and_the_stacks_have_the_same_form(tmp_path):
     """What the plan foretells is what the stage finds, for tiles with series and for a mosaic."""
     tiles = make_tiles(tmp_path / "tiles")
     sources = open_sources(tiles.built(), read_settings(tiles.settings("layouts")))
-    foretold = planned(read_settings(tiles.results.settings("plan")), read_lock(tiles.results.lock))
+    foretold = planned(
+        read_settings(tiles.results.settings("layouts")), read_lock(tiles.results.lock)
+    )
     found = built(sources)
     assert (found.tiles, found.edges, found.units) == (True, False, foretold.units)
     assert foretold.tiles
@@ -190,7 +192,7 @@ def test_the_plan_and_the_stacks_have_the_same_form(tmp_path):
         assert images.bands == foretold.images[modality].bands
     tree = make_tree(tmp_path / "tree")
     found = built(open_sources(tree.built(), read_settings(tree.settings("layouts"))))
-    foretold = planned(read_settings(tree.settings("plan")), read_lock(tree.results.lock))
+    foretold = planned(read_settings(tree.settings("layouts")), read_lock(tree.results.lock))
     assert (found.tiles, found.repeats, found.edges) == (False, False, True)
     assert (foretold.tiles, foretold.repeats, foretold.edges) == (False, False, True)
     assert found.images["sentinel1"].bands == foretold.images["sentinel1"].bands

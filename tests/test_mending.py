@@ -12,7 +12,8 @@ import shapely
 
 from helpers_door import BOX, small_recipe, terrapatch
 from terrapatch.cli import main
-from terrapatch.recipe import load_recipe, named_files
+from terrapatch.recipe import load_recipe
+from terrapatch.sections import named_files
 from terrapatch.tables import read_lock
 
 AREA = "my area {unit} $(x) 'ü'.geojson"

@@ -12,7 +12,7 @@ from terrapatch.publish.deviations import deviations
 from terrapatch.publish.methods.optical import keeps_offset
 from terrapatch.publish.methods.radar import quantity
 from terrapatch.publish.methods.steps import attribution, methods
-from terrapatch.recipe import StageSettings, load_recipe, merged
+from terrapatch.recipe import StageSettings, load_recipe
 from terrapatch.sections import (
     CleanStep,
     LabelsSettings,
@@ -25,6 +25,7 @@ from terrapatch.sections import (
     VectorSource,
 )
 from terrapatch.tables import Lock, LockedAsset, LockedFile, LockedItem, LockedVector
+from terrapatch.yamlfiles import merged
 
 BASE = {
     "name": "here", "area": {"bbox": [-48.1, -6.1, -48.0, -6.0]},
@@ -38,12 +39,12 @@ def settings_of(*changes):
     data = BASE
     for change in changes:
         data = merged(data, change)
-    return StageSettings.model_validate(resolve(data).stage_settings("publish"))
+    return StageSettings.of(resolve(data).stage_settings("publish"))
 
 
 def shipped(name, mode):
     plain = load_recipe(name, {"mode": mode}).stage_settings("publish")
-    return StageSettings.model_validate(plain)
+    return StageSettings.of(plain)
 
 
 def item(sensor, name="one", *, band="B02", orbit_file=None, href=None, noise="n.xml", **facts):
@@ -330,8 +331,8 @@ def test_a_setting_that_changes_pixels_changes_a_sentence(name, field):
     lock = lock_of(*theia)
     # Rules between sections (masks of Theia's for products of ESA) do not matter here.
     plain = resolve(base).stage_settings("publish")
-    before = StageSettings.model_validate(plain)
-    after = StageSettings.model_validate(merged(plain, in_place(name, {field: value})))
+    before = StageSettings.of(plain)
+    after = StageSettings.of(merged(plain, in_place(name, {field: value})))
     assert said(before, lock) != said(after, lock)
 
 

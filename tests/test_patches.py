@@ -33,7 +33,7 @@ from terrapatch.patches import (
     observe,
     patches,
 )
-from terrapatch.recipe import PatchesSettings
+from terrapatch.sections import PatchesSettings
 from terrapatch.stacks import open_stack
 from terrapatch.tables import read_geoparquet
 
@@ -91,7 +91,7 @@ class World:
         stacks["label"] = self.folder / "label.zarr"
         self.write_labels(stacks["label"], self.geobox)
         arguments = {
-            "lock": self.lock,
+            "slices": [self.lock],
             "unit": "u1",
             "footprints": self.folder / "footprints.parquet",
             "stacks": stacks,

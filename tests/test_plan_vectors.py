@@ -13,6 +13,7 @@ from helpers_vectors import table_of, write_vectors
 from terrapatch.catalog import changes, describe, plan
 from terrapatch.errors import IncompleteError, LegendError, RecipeError, SceneError
 from terrapatch.reference import reference
+from terrapatch.sections import LabelsSettings
 from terrapatch.tables import read_lock, unit_geobox
 
 CATALOG = {"paths": ["in"], "period": ["2022-01-01", "2022-12-31"]}
@@ -70,12 +71,8 @@ def test_the_stage_reads_what_the_plan_found(here):
     lock = plan(path, here / "results" / "lock.json")
     stage = here / "results" / "settings" / "label.json"
     resolved = json.loads(path.read_text())
-    stage.write_text(
-        json.dumps(
-            {k: resolved[k] for k in ("name", "mode", "sampling")}
-            | {"layers": {"label": resolved["layers"]["label"]}}
-        )
-    )
+    label = LabelsSettings(**resolved["layers"]["label"]).model_dump(mode="json")
+    stage.write_text(json.dumps({"layers": {"label": label}}))
     unit = lock.units[0].id
     footprints, output = here / "footprints.parquet", here / "label.zarr"
     write_footprints(footprints, unit_geobox(lock.units[0]), 16)

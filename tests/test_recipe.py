@@ -14,18 +14,18 @@ from helpers_recipes import resolve, with_layers
 from terrapatch.build import workflow_recipe
 from terrapatch.errors import RecipeError
 from terrapatch.recipe import (
-    SECTIONS,
-    STAGES,
     Recipe,
     load_recipe,
-    merged,
     read_settings,
     recipe_schema,
     shipped_recipes,
     write_settings,
 )
 from terrapatch.recipe import resolve as resolve_plain
-from terrapatch.sections import KINDS
+from terrapatch.sections import KINDS, SECTIONS, STAGES, Sections
+from terrapatch.sections.base import ALL
+from terrapatch.sections.views import readers_of, stages_of
+from terrapatch.yamlfiles import merged
 
 SMALL = {
     "name": "x",
@@ -184,11 +184,41 @@ def test_settings_round_trip_and_keep_their_time_when_nothing_changed(tmp_path):
     for path in paths:
         settings = read_settings(path)
         stage = "stack" if path.parent.name == "stack" else path.stem
-        for section in STAGES[stage]:
-            if (stage, section) == ("stack", "layers"):
-                assert settings.layers == {path.stem: recipe.layers[path.stem]}
-            else:
-                assert getattr(settings, section) == getattr(recipe, section)
+        assert stage != "stack" or list(settings.layers) == [path.stem]
+        for read, whole, keys in rows_of(settings, recipe, stage):
+            for key in type(whole).model_fields if keys == ALL else keys:
+                assert getattr(read, key) == getattr(whole, key)
+            assert keys != ALL or read == whole
+
+
+READERS_OF_LAYERS = {stage for kind in KINDS.values() for stage in kind.readers.keys}
+
+
+def rows_of(settings, recipe, stage):
+    """What a stage sees, beside what the recipe has, and the keys of its row."""
+    for name, rows in readers_of(Sections).items():
+        if name == "layers":
+            for layer, read in settings.layers.items() if stage in READERS_OF_LAYERS else ():
+                yield read, recipe.layers[layer], type(read).readers.keys[stage]
+        elif name in SECTIONS and stage in rows[0].keys:
+            yield getattr(settings, name), getattr(recipe, name), rows[0].keys[stage]
+
+
+def test_a_key_that_a_stage_does_not_read_cannot_be_touched(tmp_path):
+    write_settings(load_recipe("demo"), tmp_path)
+    settings = read_settings(tmp_path / "sampling.json")
+    assert settings.sampling.step_px == settings.sampling.size_px == 128
+    label = read_settings(tmp_path / "patches.json").label
+    for touch in (
+        lambda: settings.catalog,
+        lambda: settings.sampling.resolution,
+        lambda: settings.mode,
+        lambda: label.edges,
+    ):
+        with pytest.raises(LookupError, match="is not in the settings of this stage"):
+            touch()
+    with pytest.raises(AttributeError):
+        _ = settings.sampling.size
 
 
 def test_a_changed_section_touches_the_settings_of_its_stages_alone(tmp_path):
@@ -240,8 +270,14 @@ def test_every_field_of_every_section_is_explained():
 
 
 def test_every_section_but_area_has_a_version_and_a_stage():
-    seen = {section for sections in STAGES.values() for section in sections}
-    assert {*SECTIONS, "layers"} == seen
+    assert stages_of(Sections) == set(STAGES)
+    for name, rows in readers_of(Sections).items():
+        assert all(row.keys for row in rows), name
+    models = {**{name: [model] for name, model in SECTIONS.items()}, "layers": KINDS.values()}
+    for name, some in models.items():  # every key of a row is one of its section
+        for row, model in zip(readers_of(Sections)[name], some, strict=True):
+            for keys in row.keys.values():
+                assert keys == ALL or set(keys) <= set(model.model_fields), name
     assert all("version" in kind.model_fields for kind in KINDS.values())
     assert {n for n, s in SECTIONS.items() if "version" not in s.model_fields} == {"area"}
 

@@ -27,13 +27,19 @@ FLOORS = (
         "catalog", "sampling", "patches", "splits", "layouts", "publish", "training",
     },
     {"simulate"},
-    {"cli", "build", "faults", "screen"},
+    {"cli", "build", "faults", "screen", "stamps"},
 )  # fmt: skip
 """Ground (two storeys), language (three storeys), hands (four storeys: who writes files and compiles,
 who opens them, who knows formats, who joins them), stages, the wing of the embedded archive, door. Rooms
 of one floor never import each other, but for the pairs below."""
 
-NEIGHBOURS = {("cli", "build"), ("cli", "faults"), ("build", "faults"), ("build", "screen")}
+NEIGHBOURS = {
+    ("cli", "build"),
+    ("cli", "stamps"),
+    ("cli", "faults"),
+    ("build", "faults"),
+    ("build", "screen"),
+}
 
 HEAVY = {"torch", "sklearn", "matplotlib", "geopandas", "numba", "rasterio", "snakemake", "scipy"}
 

@@ -25,9 +25,10 @@ from terrapatch.heights import Dem, read_dem
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.doppler import ecef, image_coordinates, locate
 from terrapatch.radar.luts import read_calibration, read_noise
-from terrapatch.recipe import Sentinel1Settings, merged
+from terrapatch.sections import Sentinel1Settings
 from terrapatch.sentinel1.geometry import GroundNodes, Heights, coordinates, ground_control, terrain
 from terrapatch.sentinel1.radiometry import Tables, calibrate
+from terrapatch.yamlfiles import merged
 
 ROME = "s1_grd_safe/S1B_IW_GRDH_1SDV_20211223T051122_20211223T051147_030148_039993_5371.SAFE"
 BOX = GeoBox((200, 180), Affine(10, 0, 272_000, 0, -10, 4_655_000), "EPSG:32633")

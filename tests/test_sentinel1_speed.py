@@ -20,7 +20,7 @@ from terrapatch.places import Places
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.doppler import ecef, image_coordinates, locate
 from terrapatch.radar.orbit import Orbit
-from terrapatch.recipe import Sentinel1Settings
+from terrapatch.sections import Sentinel1Settings
 from terrapatch.sentinel1 import kernels
 from terrapatch.sentinel1.geometry import GroundNodes, Heights, RangeTable, coordinates, terrain
 from terrapatch.sentinel1.grd import Raw

@@ -17,7 +17,7 @@ from terrapatch.catalog.locking import locked_item
 from terrapatch.errors import GridError, SceneError
 from terrapatch.heights import Dem
 from terrapatch.radar.doppler import ecef, image_coordinates, locate
-from terrapatch.recipe import Sentinel1Settings
+from terrapatch.sections import Sentinel1Settings
 from terrapatch.sentinel1 import flattening, profiles, shadow
 from terrapatch.sentinel1.geometry import RangeTable
 

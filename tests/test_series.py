@@ -12,7 +12,7 @@ from terrapatch.errors import SceneError
 from terrapatch.mosaic import steps_of
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.doppler import ecef, locate
-from terrapatch.recipe import Sentinel1Settings
+from terrapatch.sections import Sentinel1Settings
 from terrapatch.sentinel1.speckle import despeckle, multitemporal
 from terrapatch.tables import LockedItem
 

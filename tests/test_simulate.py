@@ -21,7 +21,8 @@ from helpers_recipes import resolve
 from terrapatch import grid
 from terrapatch.errors import InputError
 from terrapatch.legend import load_crosswalk
-from terrapatch.recipe import SimulateSettings, write_settings
+from terrapatch.recipe import write_settings
+from terrapatch.sections import SimulateSettings
 from terrapatch.simulate import archive as archive_module
 from terrapatch.simulate import landscape as ground
 from terrapatch.simulate import (

@@ -20,7 +20,8 @@ from terrapatch.errors import InputError
 from terrapatch.radar import doppler
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.orbit import Orbit
-from terrapatch.recipe import SimulateSettings, write_settings
+from terrapatch.recipe import write_settings
+from terrapatch.sections import SimulateSettings
 from terrapatch.simulate import grd, passage, references
 from terrapatch.simulate.archive import simulate
 from terrapatch.simulate.facts import covers

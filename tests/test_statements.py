@@ -16,8 +16,8 @@ from terrapatch.catalog.locking import locked_item
 from terrapatch.catalog.plan import plan
 from terrapatch.catalog.policy import distinct
 from terrapatch.errors import RecipeError, SceneError
-from terrapatch.recipe import RasterSource
 from terrapatch.records import baseline_number, since_offset
+from terrapatch.sections import RasterSource
 
 NO_HASH = Files(hash_files=False)
 

@@ -18,6 +18,7 @@ from terrapatch.catalog import changes, plan
 from terrapatch.errors import InputError, SceneError, SourceError
 from terrapatch.rasterfiles import files_beside
 from terrapatch.reference import reference
+from terrapatch.sections import LabelsSettings
 from terrapatch.sums import Sums, check_unchanged
 from terrapatch.tables import LockedFile, read_lock, unit_geobox, write_lock
 
@@ -225,8 +226,8 @@ def alter(path):
 def make_labels(here):
     stage = here / "results" / "settings" / "label.json"
     plain = json.loads((here / "results" / "settings" / "plan.json").read_text())
-    kept = {key: plain[key] for key in ("name", "mode", "sampling")}
-    stage.write_text(json.dumps({**kept, "layers": {"label": plain["layers"]["label"]}}))
+    label = LabelsSettings(**plain["layers"]["label"]).model_dump(mode="json")
+    stage.write_text(json.dumps({"layers": {"label": label}}))
     lock = here / "results" / "lock.json"
     write_footprints(here / "footprints.parquet", unit_geobox(read_lock(lock).units[0]), 16)
     reference(lock, "b000_000", here / "footprints.parquet", stage, here / "label.zarr")

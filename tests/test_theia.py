@@ -15,7 +15,7 @@ from terrapatch.catalog.files import Files
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.geotiff import described_scenes
 from terrapatch.catalog.locking import locked_item
-from terrapatch.recipe import THEIA_10, RasterSource
+from terrapatch.sections import THEIA_10, RasterSource
 from terrapatch.sentinel2 import with_bits
 
 NO_HASH = Files(hash_files=False)
@@ -327,7 +327,7 @@ def test_the_table_of_dates_says_how_cloudy_the_scenes_were(tmp_path):
         tmp_path / "settings", images=["sentinel2"], sentinel2={"time": "series"}
     )
     stacks = {"sentinel2": tmp_path / "s.zarr", "label": tmp_path / "l.zarr"}
-    patches(lock, "u1", tmp_path / "f.parquet", stacks, settings / "patches.json",
+    patches([lock], "u1", tmp_path / "f.parquet", stacks, settings / "patches.json",
             tmp_path / "p.parquet", tmp_path / "dates.parquet")  # fmt: skip
     dates = pd.read_parquet(tmp_path / "dates.parquet")
     nan = np.nan
@@ -341,7 +341,7 @@ def test_the_table_of_dates_says_how_cloudy_the_scenes_were(tmp_path):
 def test_radar_dates_above_95_percent_zeros_are_dropped(tmp_path, zeros, kept):
     """MultiSenGE's rule is `require: {sentinel1: {valid: 0.05}}`: 5 % of pixels are enough."""
     from terrapatch.patches import observe
-    from terrapatch.recipe import PatchesSettings
+    from terrapatch.sections import PatchesSettings
 
     geobox = GeoBox((20, 20), Affine(10, 0, 300_000, 0, -10, 9_100_000), "EPSG:32722")
     values = np.random.default_rng(0).gamma(4, 0.02, (20, 20)).astype(np.float32)

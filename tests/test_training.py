@@ -18,7 +18,7 @@ from terrapatch.errors import (
 )
 from terrapatch.layers import Values
 from terrapatch.legend import load_legend
-from terrapatch.recipe import TrainingSettings
+from terrapatch.sections import TrainingSettings
 from terrapatch.stacks import create_stack, open_stack
 from terrapatch.tables import read_geoparquet
 from terrapatch.training import forest, require_passed, samples, training, validate

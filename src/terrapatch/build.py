@@ -15,11 +15,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
 
-from .errors import InputError, RecipeError
+from .errors import InputError, RecipeError, StorageError
 from .faults import INTERRUPTED, UNFORESEEN
 from .progress import EVENTS
 from .recipe import (
@@ -89,31 +90,67 @@ def build(
         )
     resolved = load_recipe(recipe, changes)
     results = Results.of(output, resolved.name)
-    write_settings(resolved, Path(results.settings("all")).parent)
-    # Resolved here, so that the workflow sees what was checked, wherever `extends` pointed; kept
-    # beside the results, where cluster jobs read it too. The folder stands in a file as well:
-    # `--config output=…` takes what looks like a number or a quotation for one.
-    settings = f"{results.argument}/settings"
-    configs = [f"{settings}/recipe.yaml", f"{settings}/output.json"]
-    plain = resolved.model_dump(mode="json", exclude_unset=True)
-    write_text(configs[0], yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
-    write_json(configs[1], {"output": output})
-    command = [
-        sys.executable, "-m", "snakemake",
-        "--snakefile", str(workflow_folder() / "Snakefile"),
-        "--configfile", *configs,
-        "--cores", cores,
-    ]  # fmt: skip
-    if profile:
-        command += ["--profile", profile]
-    if unlock:
-        return _run([*command, "--unlock"])
-    if Path(results.lock).is_file():
-        read_lock(results.lock)  # a damaged one is told here, in one line
-    if any(_ASKS.match(word) for word in extra):
-        return _run([*command, *extra])
-    layers = len(resolved.layers)
-    return _Build(results, [*command, *extra], verbose, layers).go(_names(recipe, output))
+    looking = any(_ASKS.match(word) for word in extra)
+    with TemporaryDirectory(prefix="terrapatch-") as folder:
+        # Looking leaves no trace; what is built is kept beside the results, where cluster jobs
+        # read it too.
+        configs = _configs(resolved, output, folder if looking else f"{results.argument}/settings")
+        command = [
+            sys.executable, "-m", "snakemake",
+            "--snakefile", str(workflow_folder() / "Snakefile"),
+            "--configfile", *configs,
+            "--cores", cores,
+        ]  # fmt: skip
+        if profile:
+            command += ["--profile", profile]
+        if unlock:
+            return _run([*command, "--unlock"])
+        if Path(results.lock).is_file():
+            read_lock(results.lock)  # a damaged one is told here, in one line
+        if looking:
+            return _run([*command, *extra])
+        return _Build(results, [*command, *extra], verbose).go(_names(recipe, output))
+
+
+def _configs(recipe: Recipe, output: str, folder: str) -> list[str]:
+    """Configuration files that bring the recipe to Snakemake.
+
+    Resolved here, so that the workflow sees what was checked, wherever `extends` pointed. The folder
+    of results stands in a file as well: `--config output=…` takes what looks like a number or a
+    quotation for one.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    configs = [f"{folder}/recipe.yaml", f"{folder}/output.json"]
+    plain = recipe.model_dump(mode="json", exclude_unset=True)
+    try:
+        write_text(configs[0], yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+        write_json(configs[1], {"output": output})
+    except (OSError, StorageError) as error:
+        raise InputError(
+            f"{Path(folder).parent}: no folder that results can be written to ({error}); give "
+            "another one with --output"
+        ) from error
+    return configs
+
+
+def begin(recipe: Recipe, results: Results) -> None:
+    """What a run of the workflow does before its first job, and a dry run does not.
+
+    Settings are written; what a killed run has left waiting goes; results whose time lies ahead, as
+    after a clock was put right, have that of now: Snakemake refuses to work on them.
+    """
+    root = Path(results.root)
+    write_settings(recipe, root / "settings")
+    for left in Path(results.due("x")).parent.glob("*"):
+        left.unlink(missing_ok=True)
+    now = time.time()
+    for depth in ("*", "*/*", "*/*/*", "*/*/*.zarr/zarr.json"):
+        for path in root.glob(depth):
+            with suppress(OSError):
+                if path.lstat().st_mtime > now + 1 and not path.is_relative_to(root / "archive"):
+                    os.utime(path, (now, now))
 
 
 def workflow_recipe(
@@ -203,11 +240,8 @@ def _waited(process: subprocess.Popen[bytes], look: Callable[[], None]) -> int:
 class _Build:
     """One run of Snakemake, watched by the lines that verbs write about themselves."""
 
-    def __init__(
-        self, results: Results, command: Sequence[str], verbose: bool, layers: int
-    ) -> None:  # fmt: skip
+    def __init__(self, results: Results, command: Sequence[str], verbose: bool) -> None:
         self.results, self.command, self.verbose = results, command, verbose
-        self.layers = layers
         self.words = Path(results.log("build", "snakemake"))
         self.events = Path(results.log("build", f"events-{os.getpid()}")).absolute()
         self.screen = Screen(sys.stderr, quiet=verbose)
@@ -255,12 +289,11 @@ class _Build:
             if event["state"] == "note":
                 self.screen.note(event["text"])
                 continue
+            if event["state"] == "expected":
+                for stage, jobs in event["jobs"].items():
+                    self.screen.expect(stage, jobs)
+                continue
             self.screen.hear(**event)
-            if (event["verb"], event["state"]) == ("plan", "done"):  # jobs that it brings about
-                units = json.loads(Path(self.results.lock).read_text(encoding="utf-8"))["units"]
-                for stage in UNIT_STAGES:
-                    each = self.layers if stage == "stack" else 1
-                    self.screen.expect(stage, len(units) * each)
         self.screen.draw()
 
     def _words_since(self, begin: int) -> str:

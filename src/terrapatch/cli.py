@@ -16,13 +16,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from . import __version__, progress
 from .errors import InputError
 from .faults import verdict
 from .results import Built, Results
 from .yamlfiles import changes
+
+if TYPE_CHECKING:
+    from .tables import Lock
 
 CHANGED = 10
 """Exit code of `plan --check` when the archive offers something else than the lock."""
@@ -129,36 +133,83 @@ def _simulate(args: argparse.Namespace) -> None:
 
 
 def _plan(args: argparse.Namespace) -> int:
-    from .recipe import load_recipe, read_settings, write_settings
-    from .tables import read_lock, write_lock
+    from .recipe import load_recipe, write_settings
 
     if (args.recipe is None) == (args.results is None):
         raise InputError("terrapatch plan: give either a recipe or --results FOLDER")
     if args.results:
         r = Results(args.results)
-    else:
-        recipe = load_recipe(args.recipe, changes(args.set))
-        r = Results.of(args.output, recipe.name)
+        return _look(r, r, args) if args.check else _stamped(r, args, lambda: _write_plan(r))
+    recipe = load_recipe(args.recipe, changes(args.set))
+    r = Results.of(args.output, recipe.name)
+    if not (args.check or args.set):
         write_settings(recipe, Path(r.root) / "settings")
-    from .catalog import changes as changes_of
-    from .catalog import describe, plan
-    from .layouts import check_plan
+        return _stamped(r, args, lambda: _write_plan(r))
+    with TemporaryDirectory(prefix="terrapatch-") as folder:  # looking leaves no trace
+        write_settings(recipe, Path(folder) / "settings")
+        return _look(r, Results(folder), args)
 
-    settings = Path(r.settings("plan")), Path(r.settings("layouts"))
-    check_plan(*settings)  # before an archive is written or searched
-    simulated = read_settings(r.settings("plan")).catalog.source == "simulated"
-    if simulated and not Path(r.catalog).is_file():
-        _simulate(argparse.Namespace(results=r.root, threads=2))
-    lock = plan(settings[0], archive=Path(r.archive) if simulated else None)
-    check_plan(*settings, lock)
-    if not args.check:
-        write_lock(lock, r.lock)
-        _say(f"{describe(lock)}\n{r.lock}")
-        return 0
+
+def _planned(r: Results, aside: Results) -> Lock:
+    """The lock that settings lead to; what it takes is made `aside` where `r` has it not."""
+    from .catalog import plan
+    from .layouts import check_plan
+    from .recipe import read_settings
+    from .stamps import Job, Stamps, read_stamp
+
+    layout = Path(aside.settings("layouts"))
+    check_plan(layout)  # before an archive is written or searched
+    archive = None
+    if read_settings(aside.settings("plan")).catalog.source == "simulated":
+        job, archive = Job("simulate"), Path(r.archive)
+        there = read_stamp(job.stamp(r)) if Path(r.catalog).is_file() else None
+        if there is None or there.settings != Stamps.of_results(aside).wanted(job).settings:
+            archive = Path(aside.archive)
+            make = argparse.Namespace(results=aside.root, threads=2, verb="simulate")
+            _stamped(aside, make, lambda: _simulate(make))
+    lock = plan(Path(aside.settings("plan")), archive=archive, home=_home(r, aside))
+    check_plan(layout, lock)
+    return lock
+
+
+def _home(r: Results, aside: Results) -> Path | None:
+    return None if r == aside else Path(r.root)
+
+
+def _write_plan(r: Results) -> int:
+    from .catalog import describe, write_slices
+    from .recipe import read_settings
+    from .tables import write_lock
+
+    lock = _planned(r, r)
+    write_lock(lock, r.lock)
+    write_slices(lock, read_settings(r.settings("plan")), Path(r.slices))
+    _say(f"{describe(lock)}\n{r.lock}")
+    return 0
+
+
+def _look(r: Results, aside: Results, args: argparse.Namespace) -> int:
+    from .catalog import changes as changes_of
+    from .catalog import describe
+    from .tables import read_lock
+
+    lock = _planned(r, aside)
     old = read_lock(r.lock) if Path(r.lock).is_file() else None
     found = ["no lock yet"] if old is None else changes_of(old, lock)
     _say("\n".join([describe(lock), *found]))
+    if not args.check:
+        _say("nothing is written: --set is a look; `terrapatch build` with it makes it so")
+        return 0
     return CHANGED if found else 0
+
+
+def _stamped(r: Results, args: argparse.Namespace, run: Callable[[], int | None]) -> int:
+    """Run a stage, and leave what its result was made from beside it."""
+    from .stamps import Job, stamping
+
+    job = Job(args.verb, getattr(args, "unit", ""), getattr(args, "layer", ""))
+    with stamping(r, job):
+        return run() or 0
 
 
 def _build(args: argparse.Namespace) -> int:
@@ -176,7 +227,7 @@ def _sampling(args: argparse.Namespace) -> None:
 
     r = Results(args.results)
     output = r.footprints(args.unit)
-    sampling(Path(r.lock), args.unit, Path(r.settings("sampling")), Path(output))
+    sampling(Path(r.slice(args.unit)), args.unit, Path(r.settings("sampling")), Path(output))
     _say(output)
 
 
@@ -186,7 +237,7 @@ def _stack(args: argparse.Namespace) -> None:
     r = Results(args.results)
     output = r.stack(args.unit, args.layer)
     stack(
-        Path(r.lock), args.unit, args.layer, Path(r.footprints(args.unit)),
+        Path(r.slice(args.unit, args.layer)), args.unit, args.layer, Path(r.footprints(args.unit)),
         Path(r.stack_settings(args.layer)), Path(output), threads=args.threads,
     )  # fmt: skip
     _say(output)
@@ -202,7 +253,8 @@ def _labels(args: argparse.Namespace) -> None:
     if label not in names:
         raise InputError(f"--layer {label}: the layers of labels are {', '.join(names) or 'none'}")
     output = Path(r.labels(args.unit, ".".join(filter(None, (args.layer, args.band)))))
-    labels(Path(r.lock), args.unit, Path(r.stack_settings(label)), output, args.band)
+    part = Path(r.slice(args.unit, label))
+    labels(part, args.unit, Path(r.stack_settings(label)), output, args.band)
     _say(output)
 
 
@@ -212,10 +264,11 @@ def _patches(args: argparse.Namespace) -> None:
 
     r = Results(args.results)
     settings = Path(r.settings("patches"))
-    stacks = {name: Path(r.stack(args.unit, name)) for name in read_settings(settings).layers}
+    layers = list(read_settings(settings).layers)
     output = r.patches(args.unit)
     patches(
-        Path(r.lock), args.unit, Path(r.footprints(args.unit)), stacks,
+        [Path(r.slice(args.unit, layer)) for layer in layers], args.unit,
+        Path(r.footprints(args.unit)), {name: Path(r.stack(args.unit, name)) for name in layers},
         settings, Path(output), Path(r.dates_of(args.unit)),
     )  # fmt: skip
     _say(output)
@@ -333,6 +386,13 @@ VERBS: tuple[Verb, ...] = (
 """All commands, in the order of the flow."""
 
 
+STAGES = {
+    "simulate", "sampling", "stack", "patches", "splits", "layouts", "publish", "training", "report",
+    "validate",
+}  # fmt: skip
+"""Verbs that make a result, which has a stamp (`plan` sees to its own)."""
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser with all verbs."""
     top = argparse.ArgumentParser(
@@ -378,7 +438,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unit = "/".join(filter(None, (getattr(args, "unit", ""), getattr(args, "layer", ""))))
     progress.begin(args.verb, unit)
     try:
-        code = args.run(args) or 0
+        stage = args.verb in STAGES
+        code = (
+            _stamped(Results(args.results), args, lambda: args.run(args))
+            if stage
+            else args.run(args)
+        )
+        code = code or 0
     except (Exception, KeyboardInterrupt) as error:
         results = getattr(args, "results", None)
         code, message = verdict(error, args.verb, unit, results, args.traceback)

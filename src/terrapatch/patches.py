@@ -30,13 +30,14 @@ from .errors import GridError, IncompleteError, StorageError
 from .grid import same_crs
 from .legend import NODATA, Legend, load_legend
 from .places import Places, read_places
-from .recipe import named_files, read_settings
+from .recipe import read_settings
+from .sections import named_files
 from .stacks import Stack, StackInfo, open_stack
 from .sums import check_named
 from .tables import (
     LockedItem,
     read_geoparquet,
-    read_lock,
+    read_slices,
     unit_geobox,
     write_geoparquet,
 )
@@ -215,7 +216,7 @@ def _same_ground(info: StackInfo, places: Places) -> bool:
 
 
 def patches(
-    lock: Path,
+    slices: Sequence[Path],
     unit: str,
     footprints: Path,
     stacks: Mapping[str, Path],
@@ -229,7 +230,7 @@ def patches(
     one row a footprint, layer of images and date.
 
     Args:
-        lock: the lock.
+        slices: those of the unit, a layer each (or the whole lock alone).
         unit: id of the unit.
         footprints: the unit's footprints.
         stacks: layer → stack of the unit; all layers of the recipe must be there.
@@ -250,8 +251,8 @@ def patches(
             f"unit {unit!r}: no stack of {', '.join(absent)}; build it, or take the layer "
             "out of the recipe"
         )
-    plan = read_lock(lock)
-    check_named(named_files(wanted, "patches"), plan, lock)
+    plan = read_slices(slices)
+    check_named(named_files(wanted, "patches"), plan, slices[0])
     geobox = unit_geobox(plan.unit(unit))
     table, places = read_geoparquet(footprints), read_places(footprints, geobox)
     columns = _placed(table, geobox, plan.unit(unit).geobox["crs"])

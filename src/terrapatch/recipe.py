@@ -4,7 +4,7 @@
 Laws:
 1. A recipe file says only what differs; defaults live in these models alone.
 2. Each stage reads its own settings file, made by `stage_settings`: what is not in it cannot
-   change the stage's result.
+   change the stage's result, and touching it is an error (`sections.views`).
 3. All findings are reported at once, before any work.
 """
 
@@ -15,76 +15,25 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from .errors import InputError, RecipeError
 from .findings import findings
 from .results import remedy
 from .sections import (
     KINDS,
-    L2A_12,
-    S2_BANDS,
     SECTIONS,
     STAGES,
-    THEIA_10,
-    AnyLayer,
-    AreaSettings,
-    CatalogSettings,
-    Kernel,
-    LabelsSettings,
-    Layered,
-    LayerName,
-    LayoutsSettings,
-    PatchesSettings,
-    PublishSettings,
-    RasterSource,
-    SamplingSettings,
     Section,
-    Sentinel1Settings,
-    Sentinel2Settings,
-    SimulateSettings,
-    SplitsSettings,
-    TrainingSettings,
+    Sections,
     hashes_of,
     named_files,
+    narrowed,
+    seen,
 )
 from .yamlfiles import merged, read
-
-__all__ = [
-    "L2A_12",
-    "S2_BANDS",
-    "SECTIONS",
-    "STAGES",
-    "THEIA_10",
-    "AreaSettings",
-    "CatalogSettings",
-    "Kernel",
-    "LabelsSettings",
-    "LayoutsSettings",
-    "PatchesSettings",
-    "PublishSettings",
-    "RasterSource",
-    "Recipe",
-    "SamplingSettings",
-    "Section",
-    "Sentinel1Settings",
-    "Sentinel2Settings",
-    "SimulateSettings",
-    "SplitsSettings",
-    "StageSettings",
-    "TrainingSettings",
-    "load_recipe",
-    "merged",
-    "named_files",
-    "read_settings",
-    "recipe_schema",
-    "resolve",
-    "shipped_recipes",
-    "write_settings",
-]
-
 
 CLAIMS = ("title", "description", "authors", "deviations")
 """Keys of `publish` that speak of one dataset; `reference_licence` speaks of the map, and goes where
@@ -96,26 +45,8 @@ NAMELESS = (
 )
 
 
-class Recipe(Section, Layered):
+class Recipe(Sections):
     """A whole dataset: what, where, from which scenes, in which form."""
-
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=100)]
-    """Name of the dataset and of its folder under results/."""
-    mode: Literal["published", "corrected"] = "corrected"
-    """`published` repeats what the paper's release did, defects included."""
-    area: AreaSettings
-    simulate: SimulateSettings = SimulateSettings()
-    catalog: CatalogSettings = CatalogSettings()
-    sampling: SamplingSettings = SamplingSettings()
-    layers: dict[LayerName, AnyLayer] = Field(default_factory=dict)
-    """The rasters of a sample by name; their order is that of stacks, tables and pages."""
-    patches: PatchesSettings = PatchesSettings()
-    splits: SplitsSettings = SplitsSettings()
-    layouts: LayoutsSettings = LayoutsSettings()
-    publish: PublishSettings = PublishSettings()
-    training: TrainingSettings = TrainingSettings()
-    published: dict[str, Any] = Field(default_factory=dict)
-    """What `mode: published` changes, in the form of a recipe; each entry is reported."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
@@ -124,20 +55,13 @@ class Recipe(Section, Layered):
         return self
 
     def stage_settings(self, stage: str, layer: str | None = None) -> dict[str, Any]:
-        """What a stage may see: its sections, and the dataset's name and mode.
+        """What a stage may see: the keys that it reads.
 
         Args:
             stage: for example `plan`.
             layer: the one layer that a job of the stage `stack` sees.
         """
-        data = self.model_dump(mode="json")
-        seen: dict[str, Any] = {key: data[key] for key in ("name", "mode")}
-        seen.update({key: data[key] for key in STAGES[stage]})
-        if layer is not None:
-            seen["layers"] = {layer: data["layers"][layer]}
-        if stage == "publish":
-            seen["published"] = data["published"]
-        return seen
+        return narrowed(self.model_dump(mode="json"), Sections, stage, layer)
 
 
 def shipped_recipes() -> Path:
@@ -326,26 +250,20 @@ def write_settings(recipe: Recipe, folder: Path) -> list[Path]:
     return [path for path, *_ in views]
 
 
-class StageSettings(BaseModel, Layered):
-    """What a stage reads back: the sections named in STAGES; asking for others is an error."""
+class StageSettings(Sections):
+    """What a stage reads back: the keys of its rows in `Sections`; touching others is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    mode: str
-    area: AreaSettings = None  # type: ignore[assignment]
-    simulate: SimulateSettings = None  # type: ignore[assignment]
-    catalog: CatalogSettings = None  # type: ignore[assignment]
-    sampling: SamplingSettings = None  # type: ignore[assignment]
-    layers: dict[LayerName, AnyLayer] = Field(default_factory=dict)
-    patches: PatchesSettings = None  # type: ignore[assignment]
-    splits: SplitsSettings = None  # type: ignore[assignment]
-    layouts: LayoutsSettings = None  # type: ignore[assignment]
-    publish: PublishSettings = None  # type: ignore[assignment]
-    training: TrainingSettings = None  # type: ignore[assignment]
-    published: dict[str, Any] = Field(default_factory=dict)
     files: dict[str, str | None] = Field(default_factory=dict)
     """Hashes of `named_files` when the settings were written."""
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> StageSettings:
+        """The settings of a stage from their plain form.
+
+        Raises:
+            ValidationError: a key is unknown, or a value of another type.
+        """
+        return seen(cls, plain)
 
 
 def read_settings(path: str | os.PathLike[str]) -> StageSettings:
@@ -355,13 +273,15 @@ def read_settings(path: str | os.PathLike[str]) -> StageSettings:
         RecipeError: the file is missing or not a settings file.
     """
     try:
-        return StageSettings.model_validate_json(Path(path).read_bytes())
+        return StageSettings.of(json.loads(Path(path).read_bytes()))
     except OSError as error:
         raise RecipeError(
             f"{path}: no such settings file; {remedy(path)}, or `terrapatch build`"
         ) from error
-    except ValidationError as error:
-        _, *found = _findings("", error).splitlines()
+    except ValueError as error:
+        found = [str(error)]
+        if isinstance(error, ValidationError):
+            _, *found = _findings("", error).splitlines()
         raise RecipeError(
             f"{path}: no settings of this version of terrapatch; {remedy(path)}, or "
             f"`terrapatch build` ({'; '.join(line.strip() for line in found)})"

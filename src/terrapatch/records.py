@@ -97,6 +97,15 @@ class LockedItem(_Record):
     """By band name: B02, SCL, VV, map."""
 
 
+class LockedStep(_Record):
+    """One image of a layer's time axis."""
+
+    label: str
+    """See `mosaic.passes.Step`."""
+    items: tuple[str, ...]
+    """Ids of its scenes, best first."""
+
+
 class LockedUnit(_Record):
     """One unit with its grid and the scenes that it is made from."""
 
@@ -206,7 +215,7 @@ class LockedVector(_Record):
 
 
 class Lock(_Record):
-    """Exactly which products go in; all later stages read this alone."""
+    """Exactly which products go in; all later stages read this alone, or the slice of their job."""
 
     version: Literal[1] = 1
     name: str
@@ -236,6 +245,10 @@ class Lock(_Record):
     """Where the series of passes has holes; for people, no stage reads it."""
     notes: tuple[str, ...] = ()
     """What else was found and is not used, or was repaired; for people, no stage reads it."""
+    layer: str | None = None
+    """Of a slice, which has one unit alone: the layer whose job reads it."""
+    steps: tuple[LockedStep, ...] | None = None
+    """Of a slice: the time steps of its layer."""
 
     @property
     def beside(self) -> tuple[LockedFile, ...]:

@@ -95,6 +95,17 @@ class Results:
         """Exactly what goes in."""
         return f"{self.root}/lock.json"
 
+    @property
+    def slices(self) -> str:
+        """Folder of all slices of the lock."""
+        return f"{self.root}/plan"
+
+    def slice(self, unit: str, layer: str | None = None) -> str:
+        """What one job reads of the plan: of a unit and layer, or of a unit's places alone."""
+        return (
+            f"{self.slices}/{unit}.json" if layer is None else f"{self.slices}/{unit}/{layer}.json"
+        )
+
     def footprints(self, unit: str) -> str:
         """Patch windows of a unit."""
         return f"{self.root}/footprints/{unit}.parquet"
@@ -180,6 +191,14 @@ class Results:
         """The report to look at."""
         return f"{self.root}/report/index.html"
 
+    def stamp(self, stage: str, job: str = "all") -> str:
+        """What a job's result was made from."""
+        return f"{self.root}/stamps/{stage}/{job}.json"
+
+    def due(self, run: str) -> str:
+        """Stands while jobs of a run wait whose results are to be made again."""
+        return f"{self.root}/stamps/due/{run}"
+
     def log(self, stage: str, unit: str = "all") -> str:
         """Log of one job."""
         return f"{self.root}/logs/{stage}/{unit}.log"
@@ -224,7 +243,7 @@ _UNIT = r"(?P<unit>[^/]+)"
 _MAKERS = {
     r"settings/(stack/)?[^/]+\.json": "settings {settings}",
     r"archive(/.*)?": "simulate {root}",
-    r"lock\.json": "plan --results {root}",
+    r"(lock\.json|plan/.*)": "plan --results {root}",
     rf"footprints/{_UNIT}\.parquet": "sampling {root} {unit}",
     rf"stacks/{_UNIT}/(?P<layer>[^/]+)\.zarr(/.*)?": "stack {root} {unit} {layer}",
     rf"(patches|dates)/{_UNIT}\.parquet": "patches {root} {unit}",
@@ -236,6 +255,14 @@ _MAKERS = {
     r"report/index\.html": "report {root}",
 }
 """Names under the root → the command that makes them; the first that fits."""
+
+
+def root_of(plan: Path) -> Path:
+    """The folder of results that a lock or one of its slices lies in."""
+    parents = plan.parents
+    if parents[0].name == "plan":
+        return parents[1]
+    return parents[2] if len(parents) > 2 and parents[1].name == "plan" else parents[0]
 
 
 def remedy(path: str | os.PathLike[str]) -> str:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from .grid import Unit, reprojected
 from .places import KINDS, Window, windows_of
-from .recipe import named_files, read_settings
+from .recipe import read_settings
+from .sections import named_files
 from .sums import check_named
 from .tables import read_lock, unit_geobox, write_geoparquet
 from .vectors import read_area

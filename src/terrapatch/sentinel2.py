@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .mosaic import CutPlan, Layer
-    from .recipe import Sentinel2Settings
+    from .sections import Sentinel2Settings
     from .tables import Lock, LockedItem
 
 LIMITS = {

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from .access import file_of
 from .errors import SourceError, StorageError
+from .results import root_of
 from .tables import Lock, LockedAsset, LockedFile, write_text
 
 NAME = "sums.jsonl"
@@ -125,7 +126,8 @@ def check_unchanged(files: Iterable[LockedAsset | LockedFile], lock: Path) -> No
             path = file_of(each.href)
             if path is not None:
                 wanted.setdefault(path, each)
-    sums = Sums(lock.parent)
+    root = root_of(lock)
+    sums = Sums(root)
     findings = [text for path, each in wanted.items() if (text := _finding(path, each, sums))]
     sums.save()
     if findings:
@@ -135,7 +137,7 @@ def check_unchanged(files: Iterable[LockedAsset | LockedFile], lock: Path) -> No
                 [
                     *findings,
                     ("put these files back, or run " if lost else "run ")
-                    + f"`terrapatch plan --results {shlex.quote(str(lock.parent))}` again",
+                    + f"`terrapatch plan --results {shlex.quote(str(root))}` again",
                 ]
             )
         )

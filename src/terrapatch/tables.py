@@ -26,6 +26,7 @@ from .records import Lock as Lock
 from .records import LockedAsset as LockedAsset
 from .records import LockedFile as LockedFile
 from .records import LockedItem as LockedItem
+from .records import LockedStep as LockedStep
 from .records import LockedUnit as LockedUnit
 from .records import LockedVector as LockedVector
 from .records import Sensor as Sensor
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 
 def read_lock(path: str | os.PathLike[str]) -> Lock:
-    """Read a lock.
+    """Read a lock, or a slice of one.
 
     Raises:
         StorageError: missing or damaged; the remedy is to plan again.
@@ -45,9 +46,26 @@ def read_lock(path: str | os.PathLike[str]) -> Lock:
     try:
         return Lock.model_validate_json(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValidationError) as error:
-        raise StorageError(
-            f"{path}: no readable lock; {remedy(path)} ({str(error).splitlines()[0]})"
-        ) from error
+        said = str(error).splitlines()[0]
+        if isinstance(error, ValidationError):
+            found = error.errors()[0]
+            place = ".".join(map(str, found["loc"]))
+            said = f"{place}: {found['msg']}" if place else found["msg"]
+        what = "lock" if Path(path).name == "lock.json" else "slice of the lock"
+        raise StorageError(f"{path}: no readable {what}; {remedy(path)} ({said})") from error
+
+
+def read_slices(paths: Sequence[Path]) -> Lock:
+    """Read several slices of a unit as one.
+
+    Raises:
+        StorageError: one is missing or damaged.
+    """
+    first, *others = (read_lock(path) for path in paths)
+    parts = [first, *others]
+    items = {(item.sensor, item.id): item for part in parts for item in part.items}
+    named = {file.href: file for part in parts for file in part.named}
+    return first.model_copy(update={"items": tuple(items.values()), "named": tuple(named.values())})
 
 
 def write_lock(lock: Lock, path: str | os.PathLike[str]) -> None:

@@ -1,14 +1,15 @@
 # From the recipe to the lock.
 #
-# in:  settings/simulate.json, settings/plan.json, local folders named by the recipe
-# out: archive/ (source `simulated` only), lock.json
+# in:  local folders named by the recipe
+# out: archive/ (source `simulated` only), lock.json, plan/
 
 
 rule simulate:
     input:
-        settings=R.settings("simulate"),
+        due=due("simulate"),
     output:
         R.catalog,
+        R.stamp("simulate"),
     log:
         R.log("simulate"),
     conda:
@@ -24,10 +25,12 @@ rule simulate:
 
 checkpoint plan:
     input:
-        settings=R.settings("plan"),
-        archive=R.catalog if recipe.catalog.source == "simulated" else [],
+        due=due("plan"),
+        archive=[ancient(R.catalog)] if recipe.catalog.source == "simulated" else [],
     output:
         R.lock,
+        directory(R.slices),
+        R.stamp("plan"),
     log:
         R.log("plan"),
     conda:

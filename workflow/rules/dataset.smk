@@ -1,18 +1,21 @@
 # From aligned layers to the files of the dataset.
 #
-# in:  footprints/, stacks/
+# in:  plan/, footprints/, stacks/
 # out: patches/, dates/, manifest.parquet, dates.parquet, splits.json, dataset/ (images and labels)
 
 
 rule patches:
     input:
-        lock=R.lock,
-        footprints=R.footprints("{unit}"),
-        stacks=[f"{R.stack('{unit}', layer)}/zarr.json" for layer in recipe.layers],
-        settings=R.settings("patches"),
+        due=due("patches"),
+        slices=all_slices,
+        footprints=ancient(R.footprints("{unit}")),
+        stacks=[
+            ancient(f"{R.stack('{unit}', layer)}/zarr.json") for layer in recipe.layers
+        ],
     output:
         R.patches("{unit}"),
         R.dates_of("{unit}"),
+        R.stamp("patches", "{unit}"),
     log:
         R.log("patches", "{unit}"),
     conda:
@@ -27,13 +30,14 @@ rule patches:
 
 rule splits:
     input:
+        due=due("splits"),
         patches=all_patches,
         dates=all_dates,
-        settings=R.settings("splits"),
     output:
         R.manifest,
         R.dates,
         R.splits,
+        R.stamp("splits"),
     log:
         R.log("splits"),
     conda:
@@ -46,13 +50,14 @@ rule splits:
 
 rule layouts:
     input:
-        lock=R.lock,
-        manifest=R.manifest,
-        dates=R.dates,
+        due=due("layouts"),
+        lock=ancient(R.lock),
+        manifest=ancient(R.manifest),
+        dates=ancient(R.dates),
         stacks=all_stacks,
-        settings=R.settings("layouts"),
     output:
         R.layout,
+        R.stamp("layouts"),
     log:
         R.log("layouts"),
     conda:

@@ -6,17 +6,18 @@
 
 rule publish:
     input:
-        lock=R.lock,
-        manifest=R.manifest,
-        dates=R.dates,
-        splits=R.splits,
-        layout=R.layout,
+        due=due("publish"),
+        lock=ancient(R.lock),
+        manifest=ancient(R.manifest),
+        dates=ancient(R.dates),
+        splits=ancient(R.splits),
+        layout=ancient(R.layout),
         stacks=all_stacks,
-        settings=R.settings("publish"),
     output:
         R.statistics,
         R.deviations,
         R.checksums,
+        R.stamp("publish"),
     log:
         R.log("publish"),
     conda:
@@ -32,14 +33,15 @@ rule publish:
 
 rule training:
     input:
-        manifest=R.manifest,
-        dates=R.dates,
-        statistics=R.statistics,
+        due=due("training"),
+        manifest=ancient(R.manifest),
+        dates=ancient(R.dates),
+        statistics=ancient(R.statistics),
         stacks=all_stacks,
-        settings=R.settings("training"),
     output:
         R.metrics,
         R.predictions,
+        R.stamp("training"),
     log:
         R.log("training"),
     conda:
@@ -55,20 +57,21 @@ rule training:
 
 rule report:
     input:
-        lock=R.lock,
-        manifest=R.manifest,
-        dates=R.dates,
-        splits=R.splits,
-        layout=R.layout,
-        statistics=R.statistics,
+        due=due("report"),
+        lock=ancient(R.lock),
+        manifest=ancient(R.manifest),
+        dates=ancient(R.dates),
+        splits=ancient(R.splits),
+        layout=ancient(R.layout),
+        statistics=ancient(R.statistics),
         stacks=all_stacks,
-        checksums=R.checksums,
-        deviations=R.deviations,
-        metrics=R.metrics,
-        predictions=R.predictions,
-        settings=R.settings("publish"),
+        checksums=ancient(R.checksums),
+        deviations=ancient(R.deviations),
+        metrics=ancient(R.metrics),
+        predictions=ancient(R.predictions),
     output:
         R.report,
+        R.stamp("report"),
     log:
         R.log("report"),
     conda:
@@ -82,10 +85,12 @@ rule report:
 # After the report, so that a model that fails can be looked at.
 rule validate:
     input:
-        metrics=R.metrics,
-        report=R.report,
+        due=due("validate"),
+        metrics=ancient(R.metrics),
+        report=ancient(R.report),
     output:
         R.passed,
+        R.stamp("validate"),
     log:
         R.log("validate"),
     conda:

@@ -1,15 +1,16 @@
 # From the lock to aligned layers of each unit.
 #
-# in:  lock.json, scene files, reference maps
+# in:  plan/, scene files, reference maps
 # out: footprints/, stacks/
 
 
 rule sampling:
     input:
-        lock=R.lock,
-        settings=R.settings("sampling"),
+        due=due("sampling"),
+        slice=slice_of,
     output:
         R.footprints("{unit}"),
+        R.stamp("sampling", "{unit}"),
     log:
         R.log("sampling", "{unit}"),
     conda:
@@ -22,11 +23,12 @@ rule sampling:
 
 rule stack:
     input:
-        lock=R.lock,
-        footprints=R.footprints("{unit}"),
-        settings=R.stack_settings("{layer}"),
+        due=due("stack"),
+        slice=slice_of,
+        footprints=ancient(R.footprints("{unit}")),
     output:
         f"{R.stack('{unit}', '{layer}')}/zarr.json",
+        R.stamp("stack", "{unit}/{layer}"),
     log:
         R.log("stack", "{unit}/{layer}"),
     conda:

@@ -3,5 +3,6 @@
 
 from .listing import changes, describe
 from .plan import plan
+from .slices import write_slices
 
-__all__ = ["changes", "describe", "plan"]
+__all__ = ["changes", "describe", "plan", "write_slices"]

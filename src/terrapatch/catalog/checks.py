@@ -27,7 +27,7 @@ from ..radar.annotation import Annotation
 from ..radar.orbit import read_eof
 from ..radar.orbitfiles import best_orbit, orbit_paths
 from ..radar.product import read_sidecars
-from ..recipe import Sentinel1Settings
+from ..sections import Sentinel1Settings
 from ..tables import Exclusion, LockedFile, LockedItem
 from .files import Files
 from .scene import Scene

@@ -28,7 +28,7 @@ from shapely.geometry.base import BaseGeometry
 from ..errors import SceneError
 from ..grid import GEOGRAPHIC, geobox_from_dict, reprojected
 from ..rasters import read_bands
-from ..recipe import S2_BANDS
+from ..sections import S2_BANDS
 from .product import file_geobox, footprint_of, iso_utc, missing_bands, platform_name
 from .scene import BandFile, Grid, Numbers, Scene
 from .statements import Statement

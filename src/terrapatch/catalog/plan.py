@@ -24,14 +24,8 @@ from ..errors import (
     TerrapatchError,
 )
 from ..heights import HeightModel
-from ..recipe import (
-    Sentinel1Settings,
-    Sentinel2Settings,
-    StageSettings,
-    named_files,
-    read_settings,
-)
-from ..sections import RasterSettings
+from ..recipe import StageSettings, read_settings
+from ..sections import RasterSettings, Sentinel1Settings, Sentinel2Settings, named_files
 from ..sums import Sums
 from ..tables import (
     Exclusion,
@@ -64,13 +58,17 @@ from .units import locked_units, middle_latitude
 from .unused import left_over, printable
 
 
-def plan(settings: Path, output: Path | None = None, archive: Path | None = None) -> Lock:
+def plan(
+    settings: Path, output: Path | None = None, archive: Path | None = None, home: Path | None = None
+) -> Lock:  # fmt: skip
     """Find scenes, choose among them, and say which units they make.
 
     Args:
         settings: `settings/plan.json`.
         output: where to write the lock; nothing is written if absent.
         archive: folder of the simulated archive (source `simulated`).
+        home: folder of results that is looked at and left as it is; absent: that of the settings,
+            where hashes are remembered.
 
     Returns:
         The lock: units by id, items by sensor and id, exclusions with their reasons.
@@ -83,12 +81,13 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
     resolved = read_settings(settings)
     notes: list[str] = []
     area, area_crs = read_area(resolved.area, notes)
-    sums = Sums(settings.parent.parent)
+    ours = settings.parent.parent
+    sums = Sums(home or ours)
     named = _named(resolved, sums)
     files = Files(resolved.catalog.hash_files, sums)
-    vectors = _vectors(resolved, area, area_crs, files, archive, settings.parent.parent)
+    vectors = _vectors(resolved, area, area_crs, files, archive, ours)
     outline = degrees(area, area_crs)
-    found = _found(resolved, archive, ours=settings.parent.parent)
+    found = _found(resolved, archive, ours=home or ours)
     maps = _maps(resolved, archive, found)
     layers, wanted = resolved.layers, _kinds(resolved)
     chosen: dict[str, list[Scene]] = {}
@@ -117,7 +116,8 @@ def plan(settings: Path, output: Path | None = None, archive: Path | None = None
                 errors += missing_slices(chosen[name], found.scenes, excluded, outline)
         items, beside, faults = _beside(_together(raw), archive, items, files)
         errors += faults
-    sums.save()
+    if home is None:
+        sums.save()
     if errors:
         raise together(errors)
     ids = {name: [scene.id for scene in scenes] for name, scenes in chosen.items()}

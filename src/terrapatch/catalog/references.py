@@ -22,8 +22,7 @@ from ..crs import short_name
 from ..errors import LegendError, TerrapatchError
 from ..grid import reprojected
 from ..legend import load_legend
-from ..recipe import LabelsSettings
-from ..sections import NetworkSource, VectorSource
+from ..sections import LabelsSettings, NetworkSource, VectorSource
 from ..tables import LockedVector
 from ..vectors import (
     IGNORE,

@@ -50,11 +50,10 @@ LAYOUTS: dict[str, Layout] = {
 __all__ = ["LAYOUTS", "check_plan", "layouts"]
 
 
-def check_plan(plan: Path, settings: Path, lock: Lock | None = None) -> None:
+def check_plan(settings: Path, lock: Lock | None = None) -> None:
     """Hold a plan against the recipe's layout, before any pixel is made.
 
     Args:
-        plan: settings file of the stage `plan`.
         settings: settings file of the stage `layouts`.
         lock: what the plan found; absent before it looks for anything.
 
@@ -64,7 +63,7 @@ def check_plan(plan: Path, settings: Path, lock: Lock | None = None) -> None:
     """
     wanted = read_settings(settings)
     name = wanted.layouts.name
-    refuse(wanted.name, name, LAYOUTS[name].unfit(planned(read_settings(plan), lock)))
+    refuse(wanted.name, name, LAYOUTS[name].unfit(planned(wanted, lock)))
 
 
 def layouts(

@@ -75,7 +75,7 @@ def planned(settings: StageSettings, lock: Lock | None) -> Form:
     """The form that a recipe leads to.
 
     Args:
-        settings: of the stage `plan`.
+        settings: of the stage `layouts`.
         lock: absent before scenes are looked for; what depends on them is then left out.
 
     Raises:

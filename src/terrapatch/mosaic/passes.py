@@ -74,28 +74,55 @@ def steps_of(
     Raises:
         SceneError: directions are to be kept apart, and scenes do not say theirs.
     """
-    if apart:
-        unknown = [item.id for item in items if item.orbit_direction not in DIRECTIONS]
-        if unknown:
-            raise SceneError(
-                f"{', '.join(sorted(unknown)[:5])}: orbit direction unknown, and "
-                "directions is apart; state orbit_direction under catalog.rasters, or "
-                "set directions: together"
-            )
-    if series:
-        chosen = {item.id: item for item in items}
-        steps = []
-        for label, members in _labelled(_passes(everything)):
-            here = {item.id for item in members} & chosen.keys()
-            if here:
-                steps.append(Step(label, tuple(i for i in items if i.id in here)))
-        steps.sort(key=lambda step: (_rank(step, apart), step.label, step.items[0].id))
-        return steps or [Step("none", ())]
-    if not apart:
-        return [Step(period(items), tuple(items))]
-    known = [d for d in DIRECTIONS if any(item.orbit_direction == d for item in everything)]
-    groups = [tuple(item for item in items if item.orbit_direction == d) for d in known]
-    return [Step(period(group), group) for group in groups] or [Step("none", ())]
+    return Axis(everything).steps(items, series=series, apart=apart)
+
+
+class Axis:
+    """The passes of all scenes of a layer: by them the images of every unit have their labels."""
+
+    def __init__(self, everything: Sequence[LockedItem]) -> None:
+        """Find the passes.
+
+        Args:
+            everything: all scenes of the layer in the lock.
+        """
+        self._pass: dict[str, int] = {}
+        self._labels: list[str] = []
+        for number, (label, members) in enumerate(_labelled(_passes(everything))):
+            self._labels.append(label)
+            self._pass.update((item.id, number) for item in members)
+        found = {item.orbit_direction for item in everything}
+        self._directions = [direction for direction in DIRECTIONS if direction in found]
+
+    def steps(
+        self, items: Sequence[LockedItem], *, series: bool = False, apart: bool = False
+    ) -> list[Step]:
+        """The images of a unit, see `steps_of`."""
+        if apart:
+            _require_directions(items)
+        if series:
+            groups: dict[int, list[LockedItem]] = {}
+            for item in items:
+                groups.setdefault(self._pass[item.id], []).append(item)
+            steps = [Step(self._labels[n], tuple(members)) for n, members in groups.items()]
+            steps.sort(key=lambda step: (_rank(step, apart), step.label, step.items[0].id))
+            return steps or [Step("none", ())]
+        if not apart:
+            return [Step(period(items), tuple(items))]
+        groups_ = [
+            tuple(item for item in items if item.orbit_direction == d) for d in self._directions
+        ]
+        return [Step(period(group), group) for group in groups_] or [Step("none", ())]
+
+
+def _require_directions(items: Sequence[LockedItem]) -> None:
+    unknown = [item.id for item in items if item.orbit_direction not in DIRECTIONS]
+    if unknown:
+        raise SceneError(
+            f"{', '.join(sorted(unknown)[:5])}: orbit direction unknown, and "
+            "directions is apart; state orbit_direction under catalog.rasters, or "
+            "set directions: together"
+        )
 
 
 def _passes(items: Sequence[LockedItem]) -> list[list[LockedItem]]:

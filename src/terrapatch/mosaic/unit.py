@@ -140,8 +140,7 @@ def build(
 def _build(job: Job, plan: Lock, cuts: CutPlan, threads: int) -> None:
     layer, image_filter, series_filter = cuts.layer, cuts.image_filter, cuts.series_filter
     items, locked = plan.items_of(job.unit, job.layer), plan.unit(job.unit)
-    everything = plan.scenes_of(job.layer)
-    steps = steps_of(items, everything, series=cuts.times.series, apart=cuts.times.apart)
+    steps = _steps(plan, job.layer, items, cuts.times)
     geobox = unit_geobox(locked)
     for step in steps:
         check_items(step.items, layer)
@@ -187,6 +186,15 @@ def _build(job: Job, plan: Lock, cuts: CutPlan, threads: int) -> None:
             writer.write_incidence(angles)
         if (lacking > lacking.min(axis=2, keepdims=True)).any():
             writer.write_lacking(lacking)
+
+
+def _steps(plan: Lock, layer: str, items: Sequence[LockedItem], times: Times) -> list[Step]:
+    """The images as the plan has named them; of a whole lock, from all its scenes of the layer."""
+    if plan.steps is None:
+        everything = plan.scenes_of(layer)
+        return steps_of(items, everything, series=times.series, apart=times.apart)
+    by_id = {item.id: item for item in items}
+    return [Step(step.label, tuple(by_id[name] for name in step.items)) for step in plan.steps]
 
 
 def shard_patches(patches: Places, patch_bytes: int) -> int:

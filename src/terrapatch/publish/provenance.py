@@ -14,8 +14,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ..errors import RecipeError, StorageError
-from ..recipe import STAGES, Recipe, load_recipe
+from ..recipe import Recipe, load_recipe
 from ..results import remedy
+from ..sections import STAGES
 
 LIBRARIES = (
     "numpy", "numba", "scipy", "rasterio", "pyproj", "shapely", "geopandas", "pyogrio", "odc-geo",

@@ -30,8 +30,9 @@ from ..grid import grid_pixel
 from ..legend import NODATA, Crosswalk, Legend, load_crosswalk, load_legend, whole_number
 from ..places import Places
 from ..rasters import read_masked
-from ..recipe import LabelsSettings
 from ..resample import CELL, SNAP, Lattice, nodes
+from ..results import root_of
+from ..sections import LabelsSettings
 from ..sums import check_unchanged
 from ..tables import LockedAsset, LockedItem, read_lock, unit_geobox
 from .edges import HALO, edges
@@ -314,7 +315,9 @@ class Sources:
         self.pixel_m = pixel_of(plan, self.unit)
         """Height and width of a pixel in metres, the same for all units of a grid in degrees."""
         self.halo = HALO[wanted.edges] + clean_halo(wanted, self.pixel_m)
-        self.files = VectorFiles(wanted, self.legend, plan.vectors, Path(lock).parent / "unpacked")
+        self.files = VectorFiles(
+            wanted, self.legend, plan.vectors, root_of(Path(lock)) / "unpacked"
+        )
         self.unknown: dict[str, Counter[float]] = {}
 
     def burnt(self, geobox: GeoBox) -> Burnt:

@@ -24,7 +24,8 @@ from ..legend import NODATA, Legend, load_legend
 from ..mosaic import shard_patches
 from ..places import Places, read_places
 from ..rasters import write_geotiff
-from ..recipe import LabelsSettings, named_files, read_settings
+from ..recipe import read_settings
+from ..sections import LabelsSettings, named_files
 from ..stacks import StackInfo, StackWriter, create_stack
 from ..sums import check_named
 from ..tables import read_lock, unit_geobox

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..grid import pixel_size_m
 from ..legend import NODATA, Legend
-from ..recipe import LabelsSettings
+from ..sections import LabelsSettings
 from ..tables import Lock, unit_geobox
 
 if TYPE_CHECKING:

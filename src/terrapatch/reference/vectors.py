@@ -28,8 +28,7 @@ from numpy.typing import NDArray
 from ..errors import LegendError, SceneError
 from ..grid import GEOGRAPHIC, equal_crs, transformer
 from ..legend import NODATA, Legend
-from ..recipe import LabelsSettings
-from ..sections import VectorSource
+from ..sections import LabelsSettings, VectorSource
 from ..tables import LockedVector
 from ..vectors import (
     IGNORE,

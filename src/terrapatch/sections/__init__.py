@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from .base import Day
+from .area import AreaSettings as AreaSettings
+from .base import Day, read_by
 from .base import Section as Section
 from .cleaning import CleanStep as CleanStep
 from .cleaning import ClosingStep as ClosingStep
@@ -46,37 +47,9 @@ from .sensors import coarse_kernel as coarse_kernel
 from .training import TrainingSettings as TrainingSettings
 from .vectors import NetworkSource as NetworkSource
 from .vectors import VectorSource as VectorSource
-
-
-class AreaSettings(Section):
-    """Where the dataset lies."""
-
-    bbox: tuple[float, float, float, float] | None = None
-    """West, south, east, north in degrees (EPSG:4326); west > east crosses the antimeridian."""
-    file: str | None = None
-    """Polygon file instead of a box (GeoJSON, GeoPackage …, any CRS); relative to where you run."""
-    layer: str | None = None
-    """Layer of the polygon file, where it has several."""
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> AreaSettings:
-        if (self.bbox is None) == (self.file is None):
-            raise ValueError("give either bbox (west, south, east, north) or file")
-        if self.layer is not None and self.file is None:
-            raise ValueError("layer names a layer of area.file, and there is no file")
-        if self.bbox is not None:
-            west, south, east, north = self.bbox
-            # Across the antimeridian a box is narrow; a wide one has its sides mixed up.
-            inside = max(abs(west), abs(east)) <= 180 and -90 <= south < north <= 90
-            if not inside or not (west < east or west - east > 180):
-                # Latitude first is the other custom: such a box is one in that order.
-                other = -90 <= west < east <= 90 and -180 <= south < north <= 180
-                raise ValueError(
-                    f"bbox {self.bbox} is not west < east, south < north in degrees (west > east "
-                    "for a box of less than 180 degrees across the antimeridian)"
-                    + ("; is it south, west, north, east? Longitude stands first" if other else "")
-                )
-        return self
+from .views import narrowed as narrowed
+from .views import section_of
+from .views import seen as seen
 
 
 class SimulateSettings(Section):
@@ -288,29 +261,51 @@ class PublishSettings(Section):
     """Patches shown in the report."""
 
 
+class Sections(Section, Layered):
+    """The registry: one row a section, with its model and which stages read which of its keys.
+
+    A key named in a row makes its changes rebuild that stage. Rows of layers stand at their kinds.
+    """
+
+    name: Annotated[
+        str,
+        Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=100),
+        read_by("plan layouts publish training"),
+    ]
+    """Name of the dataset and of its folder under results/."""
+    mode: Annotated[Literal["published", "corrected"], read_by("publish")] = "corrected"
+    """`published` repeats what the paper's release did, defects included."""
+    area: Annotated[AreaSettings, read_by("simulate plan sampling")]
+    simulate: Annotated[SimulateSettings, read_by("simulate")] = SimulateSettings()
+    catalog: Annotated[CatalogSettings, read_by("plan")] = CatalogSettings()
+    sampling: Annotated[
+        SamplingSettings,
+        read_by(
+            "plan publish",
+            sampling="version kind size_px stride_px area_rule",
+            layouts="kind size_px stride_px",
+        ),
+    ] = SamplingSettings()
+    layers: dict[LayerName, AnyLayer] = Field(default_factory=dict)
+    """The rasters of a sample by name; their order is that of stacks, tables and pages."""
+    patches: Annotated[PatchesSettings, read_by("plan patches publish")] = PatchesSettings()
+    splits: Annotated[SplitsSettings, read_by("splits publish")] = SplitsSettings()
+    layouts: Annotated[LayoutsSettings, read_by("layouts publish", training="name")] = (
+        LayoutsSettings()
+    )
+    publish: Annotated[PublishSettings, read_by("publish")] = PublishSettings()
+    training: Annotated[TrainingSettings, read_by("training")] = TrainingSettings()
+    published: Annotated[dict[str, Any], read_by("publish")] = Field(default_factory=dict)
+    """What `mode: published` changes, in the form of a recipe; each entry is reported."""
+
+
+STAGES = (
+    "simulate", "plan", "sampling", "stack", "patches", "splits", "layouts", "publish", "training",
+)  # fmt: skip
+"""Stages that have settings, in the order of the flow; `stack` has one file a layer, with that
+layer alone."""
+
 SECTIONS: dict[str, type[Section]] = {
-    "area": AreaSettings,
-    "simulate": SimulateSettings,
-    "catalog": CatalogSettings,
-    "sampling": SamplingSettings,
-    "patches": PatchesSettings,
-    "splits": SplitsSettings,
-    "layouts": LayoutsSettings,
-    "publish": PublishSettings,
-    "training": TrainingSettings,
+    name: kind for name in Sections.model_fields if (kind := section_of(Sections, name))
 }
 """All sections by name."""
-
-STAGES: dict[str, tuple[str, ...]] = {
-    "simulate": ("area", "simulate"),
-    "plan": ("area", "catalog", "sampling", "layers", "patches"),
-    "sampling": ("area", "sampling"),
-    "stack": ("sampling", "layers"),
-    "patches": ("patches", "layers"),
-    "splits": ("splits", "layers"),
-    "layouts": ("layouts", "layers"),
-    "publish": ("publish", "splits", "layouts", "sampling", "layers", "patches"),
-    "training": ("training", "layouts", "layers"),
-}
-"""Which sections each stage sees; `stack` has one settings file a layer, with that layer alone.
-Adding one here makes its changes rebuild that stage."""

@@ -3,10 +3,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+ALL = ("*",)
+"""Every key of a section."""
+
+
+@dataclass(frozen=True)
+class Readers:
+    """The stages that read a section, with the keys that each of them reads."""
+
+    keys: Mapping[str, tuple[str, ...]]
+
+
+def read_by(whole: str = "", /, **some: str) -> Readers:
+    """The row of a section.
+
+    Args:
+        whole: stages that read all of it, apart by blanks.
+        some: stage → the keys that it reads, apart by blanks.
+    """
+    return Readers(
+        dict.fromkeys(whole.split(), ALL) | {s: tuple(k.split()) for s, k in some.items()}
+    )
 
 
 class Section(BaseModel):
@@ -15,6 +39,20 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+    readers: ClassVar[Readers] = Readers({})
+    """Which stages read which of its keys, where a model is a kind of layers."""
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Fields that are not there were left out of a stage's settings, see `views`."""
+            if name in type(self).model_fields:
+                raise LookupError(
+                    f"{type(self).__name__}.{name} is not in the settings of this stage; a stage "
+                    "that reads it says so in its row of sections.Sections"
+                )
+            return super().__getattr__(name)
 
 
 def _no_number(value: Any) -> Any:

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from .base import Section
+from .base import Readers, Section, read_by
 from .cleaning import ClassCode, CleanStep, chain_findings
 from .policy import Policy
 from .vectors import NetworkSource, VectorSource
@@ -15,6 +15,17 @@ from .vectors import NetworkSource, VectorSource
 
 class LabelsSettings(Section):
     """A layer of labels: reference maps and polygons in, classes of a legend out."""
+
+    readers: ClassVar[Readers] = read_by(
+        "publish",
+        plan="kind path band vectors networks crosswalk ignore_codes background legend",
+        stack="kind version pixel_m vectors networks crosswalk ignore_codes background legend edges clean "
+        "protect",
+        patches="kind legend",
+        splits="kind legend",
+        layouts="kind legend edges",
+        training="kind legend",
+    )
 
     kind: Literal["labels"] = "labels"
     """Where the pixels of the layer come from."""

@@ -13,7 +13,7 @@ from typing import Any
 
 READS = {
     "simulate": ("area",), "sampling": ("area",), "plan": ("area", "legend", "tables"),
-    "stack": ("legend", "tables"), "patches": ("legend",), "layouts": ("legend",),
+    "stack": ("legend", "tables"), "patches": ("legend",), "splits": ("legend",), "layouts": ("legend",),
     "publish": ("legend",), "training": ("legend",),
 }  # fmt: skip
 """Which of them each stage reads; `tables` are crosswalks and rules of networks."""

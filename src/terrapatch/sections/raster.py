@@ -3,17 +3,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from .base import Section
+from .base import Readers, Section, read_by
 from .policy import Policy
 from .sensors import Coarser, Kernel
 
 
 class RasterSettings(Section):
     """A layer of georeferenced rasters: elevation, aerial images, anything with a CRS."""
+
+    readers: ClassVar[Readers] = read_by(
+        "publish",
+        plan="kind path bands nodata time",
+        stack="kind version pixel_m bands kernel coarser dtype nodata unit",
+        patches="kind",
+        splits="kind",
+        layouts="kind bands dtype time",
+        training="kind",
+    )
 
     kind: Literal["raster"] = "raster"
     """Where the pixels of the layer come from."""

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from .base import Section
+from .base import Readers, Section, read_by
 from .policy import Policy
 
 S2_BANDS = {
@@ -33,6 +33,17 @@ def coarse_kernel(kernel: Kernel, coarser: Coarser) -> Kernel:
 
 class Sentinel2Settings(Section):
     """A layer of Sentinel-2: from products to a stack."""
+
+    readers: ClassVar[Readers] = read_by(
+        "publish",
+        plan="kind level processor bands reflectance time scl mask_scl mask_edg mask_clm mask_mg2",
+        stack="kind version pixel_m bands kernel coarser upsample_first harmonise dtype check_values time "
+        "scl mask_scl mask_edg mask_clm mask_mg2",
+        patches="kind",
+        splits="kind",
+        layouts="kind bands dtype time",
+        training="kind",
+    )
 
     kind: Literal["sentinel2"] = "sentinel2"
     """Where the pixels of the layer come from."""
@@ -158,6 +169,20 @@ class Sentinel2Settings(Section):
 
 class Sentinel1Settings(Section):
     """A layer of Sentinel-1: from backscatter to a stack."""
+
+    readers: ClassVar[Readers] = read_by(
+        "publish",
+        plan="kind orbit polarisations level time directions radiometry denoise geometry dem dem_vertical "
+        "geoid dem_sea orbit_files",
+        stack="kind version pixel_m polarisations kernel coarser scale check_values level radiometry "
+        "denoise geometry dem dem_vertical geoid dem_sea orbit_files border_cut "
+        "border_cut_range_px border_cut_azimuth_px time directions speckle speckle_radius looks "
+        "extras",
+        patches="kind",
+        splits="kind",
+        layouts="kind polarisations extras scale time directions",
+        training="kind",
+    )
 
     kind: Literal["sentinel1"] = "sentinel1"
     """Where the pixels of the layer come from."""

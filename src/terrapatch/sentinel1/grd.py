@@ -51,7 +51,7 @@ from .surroundings import Surroundings
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-    from ..recipe import Sentinel1Settings
+    from ..sections import Sentinel1Settings
 
 NEXT_LINE = 0.05
 """Lines by which the next slice may be off the place of the line after the last."""

@@ -23,7 +23,7 @@ from ..sections import coarse_kernel
 
 if TYPE_CHECKING:
     from ..mosaic import CutPlan, Layer
-    from ..recipe import Sentinel1Settings
+    from ..sections import Sentinel1Settings
     from ..tables import Lock, LockedItem
 
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from shapely.geometry.base import BaseGeometry
 
-    from ..recipe import SimulateSettings
+    from ..sections import SimulateSettings
 
 CRS = "EPSG:2154"
 """RGF93 / Lambert-93, in which both are distributed."""

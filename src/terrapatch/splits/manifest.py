@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from ..dates import join_dates
 from ..errors import IncompleteError, StorageError
 from ..legend import load_legend
-from ..recipe import SplitsSettings, StageSettings, read_settings
+from ..recipe import StageSettings, read_settings
 from ..results import SPLITS
+from ..sections import SplitsSettings
 from ..tables import read_geoparquet, write_geoparquet, write_json
 from .blocks import BlockLayout, block_split, lay_blocks
 from .distance import leakage, metric_outlines, tolerance_m

@@ -27,7 +27,7 @@ from .samples import (
 )
 
 if TYPE_CHECKING:
-    from ..recipe import TrainingSettings
+    from ..sections import TrainingSettings
 
 _CHUNK = 2**16
 """Pixels that one thread classifies at a time."""

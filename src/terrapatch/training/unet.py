@@ -36,7 +36,7 @@ from .samples import Batch, Predictor, Samples, read_batches, shuffled_labels
 from .scaling import Scaling
 
 if TYPE_CHECKING:
-    from ..recipe import TrainingSettings
+    from ..sections import TrainingSettings
 
 log = logging.getLogger(__name__)
 

@@ -50,7 +50,7 @@ from .scaling import class_figures, scaling
 
 if TYPE_CHECKING:
     from ..legend import Level
-    from ..recipe import TrainingSettings
+    from ..sections import TrainingSettings
 
 log = logging.getLogger(__name__)
 

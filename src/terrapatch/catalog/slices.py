@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Slices of the lock: what the job of one unit and layer reads of the plan, and nothing else.
+
+Laws:
+1. A job that reads its slice makes what it would make of the whole lock.
+2. What changes in one unit and layer changes no other slice: steps are named here, where all scenes
+   are known.
+3. A slice whose text is the same keeps its time; slices of units that are gone are removed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..mosaic import Axis
+from ..recipe import StageSettings
+from ..sections import named_files
+from ..tables import Lock, LockedFile, LockedItem, LockedStep, write_lock
+
+
+def write_slices(lock: Lock, settings: StageSettings, folder: Path) -> None:
+    """Write all slices of a lock: `UNIT.json` for the places, `UNIT/LAYER.json` for the layers.
+
+    Args:
+        lock: the lock.
+        settings: of the stage `plan`.
+        folder: where; other files there go.
+
+    Raises:
+        StorageError: they cannot be written.
+    """
+    written = set()
+    for name, part in slices(lock, settings):
+        path = folder / f"{name}.json"
+        written.add(path)
+        write_lock(part, path)
+    for path in sorted(folder.rglob("*.json"), reverse=True):
+        if path not in written:
+            path.unlink()
+    for unit in sorted(folder.iterdir()):
+        if unit.is_dir() and not any(unit.iterdir()):
+            shutil.rmtree(unit)
+
+
+def slices(lock: Lock, settings: StageSettings) -> Iterator[tuple[str, Lock]]:
+    """Slices by their names: `UNIT` and `UNIT/LAYER`, each a lock of one unit."""
+    area = set(named_files(settings, "sampling"))
+    of_area = tuple(file for file in lock.named if file.href in area)
+    of_label = tuple(file for file in lock.named if file.href not in area)
+    items: dict[tuple[str, str], LockedItem] = {(i.sensor, i.id): i for i in lock.items}
+    orbits = {file.href: file for file in lock.orbits}
+    networks = {vector.id for vector in lock.vectors if vector.kind == "networks"}
+    empty = Lock(name=lock.name, source=lock.source, units=(), items=(), latitude=lock.latitude)
+    axes = {name: Axis(lock.scenes_of(name)) for name in settings.images}
+    for unit in lock.units:
+        bare = unit.model_copy(update={"items": {}, "vectors": ()})
+        yield unit.id, empty.model_copy(update={"units": (bare,), "named": of_area})
+        for name in settings.layers:
+            ids = unit.items.get(name, ())
+            here = tuple(items[lock.scenes.get(name, name), each] for each in ids)
+            part: dict[str, object] = {
+                "layer": name,
+                "items": here,
+                "scenes": {name: lock.scenes[name]} if name in lock.scenes else {},
+            }
+            change: dict[str, object] = {"items": {name: ids} if ids else {}}
+            image = settings.images.get(name)
+            if image is None:
+                polygons = networks | set(unit.vectors)
+                part["vectors"] = tuple(v for v in lock.vectors if v.id in polygons)
+                part["named"] = of_label
+                change["vectors"] = unit.vectors
+            else:
+                steps = axes[name].steps(here, series=image.time == "series", apart=image.apart)
+                part["steps"] = tuple(
+                    LockedStep(label=s.label, items=tuple(i.id for i in s.items)) for s in steps
+                )
+                if any(item.level == "GRD" for item in here):
+                    part |= _beside(lock, {orbits[i.orbit_file] for i in here if i.orbit_file})
+            part["units"] = (bare.model_copy(update=change),)
+            yield f"{unit.id}/{name}", empty.model_copy(update=part)
+
+
+def _beside(lock: Lock, used: set[LockedFile]) -> dict[str, object]:
+    """Heights, geoid and orbits, which raw Sentinel-1 scenes need."""
+    return {
+        "heights": lock.heights,
+        "geoid": lock.geoid,
+        "orbits": tuple(file for file in lock.orbits if file in used),
+    }
