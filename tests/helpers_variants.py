@@ -13,6 +13,7 @@ import numpy as np
 
 from helpers_results import Tree, make_tree
 from terrapatch.layers import Values
+from terrapatch.sections import RasterSettings
 from terrapatch.stacks import create_stack, open_stack
 from terrapatch.tables import read_geoparquet, read_lock, write_geoparquet, write_lock
 
@@ -73,7 +74,7 @@ def with_two_labels(folder: Path, recipe: dict | None = None) -> Tree:
 def with_elevation(folder: Path) -> Tree:
     """A dataset with a third layer of images, `dem`, of a kind that has no row in `publish.kinds`."""
     tree = make_tree(folder, recipe=NATIVE | {"publish": {"quicklooks": 2}})
-    layer = {"kind": "raster", "path": "dem.tif", "bands": ["height"], "unit": "metres"}
+    layer = RasterSettings(path="dem.tif", bands=("height",), unit="metres").model_dump(mode="json")
     for path, plain in plain_settings(tree):
         if "layers" in plain:
             labels = {"label": plain["layers"].pop("label")} if "label" in plain["layers"] else {}

@@ -41,7 +41,7 @@ def unit_table(tree, folder, unit):
     write_geoparquet(mine[columns], folder / "footprints.parquet")
     layers = read_settings(tree.settings("patches")).layers
     patches(
-        Path(r.lock), unit, folder / "footprints.parquet",
+        [Path(r.lock)], unit, folder / "footprints.parquet",
         {name: Path(r.stack(unit, name)) for name in layers}, tree.settings("patches"),
         folder / f"{unit}.parquet", folder / f"{unit}_dates.parquet",
     )  # fmt: skip
