@@ -153,7 +153,9 @@ def _asset(scene: Scene, name: str, file: BandFile, files: Files) -> LockedAsset
         band=file.band,
         size=size,
         sha256=digest,
-        beside=() if file.at.local is None else files.beside(file.href, *annotations.values()),
+        beside=()
+        if file.at.local is None
+        else files.beside(file.href, *annotations.values(), header=header),
         crs=header.crs,
         transform=header.transform,
         shape=header.shape,
