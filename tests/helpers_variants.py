@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from helpers_results import Tree, make_tree
+from terrapatch.layers import Values
+from terrapatch.sections import RasterSettings
 from terrapatch.stacks import create_stack, open_stack
-from terrapatch.tables import read_geoparquet, write_geoparquet
+from terrapatch.tables import read_geoparquet, read_lock, write_geoparquet, write_lock
 
 NATIVE = {"layouts": {"name": "native"}}
 
@@ -65,6 +67,42 @@ def with_two_labels(folder: Path, recipe: dict | None = None) -> Tree:
     table = read_geoparquet(tree.results.manifest)
     for name in [n for n in table.columns if "label" in n]:
         table[name.replace("label", "crops")] = table[name]
+    write_geoparquet(table, tree.results.manifest)
+    return replace(tree, table=table)
+
+
+def with_elevation(folder: Path) -> Tree:
+    """A dataset with a third layer of images, `dem`, of a kind that has no row in `publish.kinds`."""
+    tree = make_tree(folder, recipe=NATIVE | {"publish": {"quicklooks": 2}})
+    layer = RasterSettings(path="dem.tif", bands=("height",), unit="metres").model_dump(mode="json")
+    for path, plain in plain_settings(tree):
+        if "layers" in plain:
+            labels = {"label": plain["layers"].pop("label")} if "label" in plain["layers"] else {}
+            plain["layers"] |= {"dem": layer} | labels
+        path.write_text(json.dumps(plain), encoding="utf-8")
+    hashes = {}
+    for unit in units(tree):
+        stack = open_stack(stack_of(tree, unit, "sentinel1"))
+        info, data = stack.info, 100 * stack.read(slice(None))[:, 0, :1]
+        info = replace(
+            info, layer="dem", kind="raster", bands=("height",), values=Values("metres"),
+            items=(("heights",),),
+        )  # fmt: skip
+        source = np.ones((len(data), info.size_px, info.size_px), np.uint8)
+        with create_stack(stack_of(tree, unit, "dem"), info) as writer:
+            for number, part in enumerate(info.shards):
+                where = slice(part.start, part.stop)
+                writer.write(number, 0, np.ascontiguousarray(data[where]), source[where])
+        for patch, pixels in zip(info.patch_ids, data, strict=True):
+            hashes[patch] = hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
+    lock = read_lock(tree.results.lock)
+    item = lock.items[0].model_copy(update={"id": "heights", "sensor": "raster", "datetime": ""})
+    write_lock(lock.model_copy(update={"items": (*lock.items, item)}), tree.results.lock)
+    table = read_geoparquet(tree.results.manifest)
+    table["hash_dem"] = [hashes[name] for name in table["patch_id"]]
+    table["valid_dem"] = 1.0
+    table["dates_dem"] = [[] for _ in hashes]
+    table["sources_dem"] = [["heights"] for _ in hashes]
     write_geoparquet(table, tree.results.manifest)
     return replace(tree, table=table)
 

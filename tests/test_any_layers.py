@@ -10,7 +10,7 @@ import pytest
 import rasterio
 import zarr
 
-from helpers_variants import with_coarse_radar, with_two_labels, without_labels
+from helpers_variants import with_coarse_radar, with_elevation, with_two_labels, without_labels
 from terrapatch.errors import StorageError
 from terrapatch.layouts import layouts
 from terrapatch.patches import patches
@@ -41,7 +41,7 @@ def unit_table(tree, folder, unit):
     write_geoparquet(mine[columns], folder / "footprints.parquet")
     layers = read_settings(tree.settings("patches")).layers
     patches(
-        Path(r.lock), unit, folder / "footprints.parquet",
+        [Path(r.lock)], unit, folder / "footprints.parquet",
         {name: Path(r.stack(unit, name)) for name in layers}, tree.settings("patches"),
         folder / f"{unit}.parquet", folder / f"{unit}_dates.parquet",
     )  # fmt: skip
@@ -118,6 +118,19 @@ def test_a_layer_of_larger_pixels_keeps_them_and_says_so(tmp_path):
     assert "16 px of" in page
     assert metrics["inputs"] == ["sentinel2", "sentinel1"]
     assert metrics["models"]["forest"]["macro_f1"] > 0.2
+
+
+def test_a_kind_without_a_row_is_told_and_shown_by_its_values(tmp_path):
+    tree = with_elevation(tmp_path / "tree")
+    table = unit_table(tree, tmp_path, tree.kept["unit"].iloc[0])
+    assert all(list(days) == [] for days in table["dates_dem"])
+    card, page, metrics = published(tree)
+    assert "| dem | 1 bands: height (metres) |" in card
+    assert "`dem`" in card or "dem" in card.split("## Layout")[0]
+    assert "dem: height" in page
+    assert statistics_of(tree)["layers"]["dem"]["values"]["unit"] == "metres"
+    assert metrics["inputs"] == ["sentinel2", "sentinel1", "dem"]
+    assert zarr.open_group(Path(tree.results.dataset) / "dem.zarr", mode="r")["data"].shape[2] == 1
 
 
 def test_files_of_a_published_layout_have_the_pixel_of_their_own_layer(tmp_path):

@@ -21,9 +21,9 @@ from helpers_scenes import (
 )
 from terrapatch.errors import GridError, RecipeError, SceneError, SourceError
 from terrapatch.grid import geobox_from_dict, snapped_geobox
+from terrapatch.kinds import stack
 from terrapatch.layers import Values
 from terrapatch.rasters import read_header, read_window
-from terrapatch.sentinel2 import sentinel2
 from terrapatch.tables import LockedAsset
 
 UTM = "EPSG:32722"
@@ -204,7 +204,7 @@ def test_scl_is_asked_of_every_scene(tmp_path, unit):
 def test_settings_that_are_no_settings_are_refused(tmp_path):
     (tmp_path / "s.json").write_text('{"name": "t"')
     with pytest.raises(RecipeError):
-        sentinel2(tmp_path / "l", "u", tmp_path / "f", tmp_path / "s.json", tmp_path / "o")
+        stack(tmp_path / "l", "u", "sentinel2", tmp_path / "f", tmp_path / "s.json", tmp_path / "o")
 
 
 def locked(path):

@@ -584,6 +584,12 @@ def test_pystac_opens_the_catalogue_and_every_file_is_there(archive):
     catalogue.validate()
 
 
+def test_heights_are_there_whatever_the_radar_products_are(archive):
+    assert not list(archive.glob("*grd*"))
+    with rasterio.open(archive / "dem" / "heights.tif") as image:
+        assert np.ptp(image.read(1)) > 10
+
+
 def test_items_have_the_fields_of_real_ones(archive, shared_data):
     real = json.loads((shared_data / "stac" / "sentinel-2-l2a-pc.json").read_text())[0]
     known = set(real["properties"])

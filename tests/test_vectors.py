@@ -17,8 +17,8 @@ from terrapatch.errors import GridError, InputError, LegendError, RecipeError, S
 from terrapatch.vectors import (
     network_rules,
     open_layer,
-    read_batches,
     read_boxes,
+    read_portions,
     schema_of,
     schemas,
     source_paths,
@@ -52,7 +52,7 @@ def test_every_format_gives_features_attributes_and_crs(tmp_path, suffix):
     layer = opened(write_vectors(tmp_path / f"v{suffix}", table))
     assert (layer.crs, layer.fields, layer.features) == ("EPSG:32722", ("code", "number"), 200)
     columns = {"c": "code", "n": "number"}
-    batches = list(read_batches(layer, columns, None))
+    batches = list(read_portions(layer, columns, None))
     numbers = np.concatenate([b.columns["n"].to_numpy() for b in batches])
     codes = np.concatenate([b.columns["c"].to_pylist() for b in batches])
     found = np.concatenate([b.geometries for b in batches])
@@ -63,7 +63,7 @@ def test_every_format_gives_features_attributes_and_crs(tmp_path, suffix):
     box = (304_000.0, 9_003_000.0, 313_000.0, 9_012_000.0)
     left, bottom, right, top = shapely.bounds(table.geometry.to_numpy()).T
     meets = (left <= box[2]) & (right >= box[0]) & (bottom <= box[3]) & (top >= box[1])
-    near = np.concatenate([b.columns["n"].to_numpy() for b in read_batches(layer, columns, box)])
+    near = np.concatenate([b.columns["n"].to_numpy() for b in read_portions(layer, columns, box)])
     assert sorted(near) == np.flatnonzero(meets).tolist()
     assert 10 < meets.sum() < 150
     assert len(read_boxes(layer, box)[0]) == meets.sum()
@@ -236,7 +236,7 @@ def test_a_shapefile_that_does_not_say_its_encoding(tmp_path):
         for cpg in (True, False):
             if not cpg:
                 path.with_suffix(".cpg").unlink()
-            (batch,) = read_batches(opened(path), {"n": "nature"}, None)
+            (batch,) = read_portions(opened(path), {"n": "nature"}, None)
             assert batch.columns["n"].to_pylist() == words
 
 
@@ -272,7 +272,7 @@ def test_a_file_that_breaks_off_is_one_clear_error(tmp_path, suffix, part):
     for share in (0, 0.0007, 0.01, 0.03, 0.2, 0.5, 0.9, 0.999):
         path.write_bytes(content[: int(share * len(content))])
         with pytest.raises(SceneError, match=r"fetch it again|fetch all") as caught:
-            list(read_batches(opened(path.with_suffix(suffix)), {"c": "code"}, None))
+            list(read_portions(opened(path.with_suffix(suffix)), {"c": "code"}, None))
         assert path.stem in str(caught.value)
     # Bytes that were changed on the way are found in archives.
     if suffix in (".zip", ".7z"):

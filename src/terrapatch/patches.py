@@ -183,9 +183,9 @@ def look_at_labels(stack: Stack, legend: Legend) -> Labelled:
 
 
 def dates_of(sources: list[list[str]], items: Mapping[str, LockedItem]) -> list[list[str]]:
-    """ISO days of the scenes of each patch, ascending, each once."""
+    """ISO days of the scenes of each patch, ascending, each once; what has no date gives none."""
     days = {name: item.datetime[:10] for name, item in items.items()}
-    return [sorted({days[scene] for scene in scenes}) for scenes in sources]
+    return [sorted({days[scene] for scene in scenes} - {""}) for scenes in sources]
 
 
 def _check_stack(stack: Stack, places: Places) -> None:

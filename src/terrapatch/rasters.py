@@ -293,7 +293,7 @@ def _there(asset: LockedAsset, crs: Any, transform: Sequence[float]) -> bool:
     height, width = asset.shape
     corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]])
     size = abs(asset.transform[0]) + abs(asset.transform[1])
-    near = np.abs(place @ corners.T).max() <= SAME_PX * size
+    near = np.abs((place[:, None] * corners).sum(axis=-1)).max() <= SAME_PX * size
     return bool(near) and (name == asset.crs or same_crs(name, asset.crs))
 
 

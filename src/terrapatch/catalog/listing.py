@@ -17,9 +17,13 @@ def describe(lock: Lock) -> str:
     """The lock as aligned text for people."""
     counts: dict[tuple[str, str], int] = {}
     for unit in lock.units:
-        for sensor, ids in unit.items.items():
-            for item_id in ids:
-                counts[sensor, item_id] = counts.get((sensor, item_id), 0) + 1
+        here = {
+            (lock.scenes.get(layer, layer), item_id)
+            for layer, ids in unit.items.items()
+            for item_id in ids
+        }
+        for key in here:
+            counts[key] = counts.get(key, 0) + 1
     rows = [_row(item, counts.get((item.sensor, item.id), 0)) for item in lock.items]
     lines = [f"{lock.name}: {_count(lock.items, 'scene')} for {_count(lock.units, 'unit')}"]
     lines += ["", *_aligned([_HEAD, *rows])]

@@ -69,9 +69,11 @@ def slices(lock: Lock, settings: StageSettings) -> Iterator[tuple[str, Lock]]:
             image = settings.images.get(name)
             if image is None:
                 polygons = networks | set(unit.vectors)
-                part["vectors"] = tuple(v for v in lock.vectors if v.id in polygons)
+                own = [v for v in lock.vectors if v.id in polygons and v.label in (name, "")]
+                part["vectors"] = tuple(own)
                 part["named"] = of_label
-                change["vectors"] = unit.vectors
+                known = {v.id for v in own}
+                change["vectors"] = tuple(v for v in unit.vectors if v in known)
             else:
                 steps = axes[name].steps(here, series=image.time == "series", apart=image.apart)
                 part["steps"] = tuple(

@@ -72,7 +72,7 @@ class Facts:
         """Years of the acquisitions that gave pixels."""
         days = {row["day"] for row in self.scenes if row["patches"]}
         days = days or {i.datetime[:10] for i in self.lock.items if i.sensor != REFERENCE}
-        return sorted({day[:4] for day in days})
+        return sorted({day[:4] for day in days if day})
 
     @cached_property
     def methods(self) -> list[Step]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..layers import AMPLITUDE, Values
 from . import pictures
 from .methods import labels, optical, radar
-from .methods.words import About, Step, code, codes, scenes_of, terms
+from .methods.words import About, Step, code, codes, count, scenes_of, terms
 
 if TYPE_CHECKING:
     from ..stacks import StackInfo
@@ -69,7 +69,7 @@ def plain_pictures(info: StackInfo, patches: Sequence[NDArray[Any]]) -> list[Dra
 def plain_sentence(about: About) -> Step:
     """How many scenes there are: all that is known of a kind without a row."""
     number = len(scenes_of(about.lock, about.name, about.settings.kind))
-    return Step(about.name, (f"{number:,} scenes, sampled onto the grid of the patches.",))
+    return Step(about.name, (f"{count(number, 'file')}, sampled onto the grid of the patches.",))
 
 
 def plain_credit(about: About) -> list[str]:

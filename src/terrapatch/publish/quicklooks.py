@@ -65,7 +65,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Look:
+class PatchView:
     """All pictures of one patch."""
 
     patch_id: str
@@ -229,7 +229,7 @@ def main_classes(codes: NDArray[np.uint8], level: Level, most: int = 3) -> str:
     return ", ".join(parts) or "no labels"
 
 
-def looks(table: gpd.GeoDataFrame, pixels: Pixels) -> list[Look]:
+def views(table: gpd.GeoDataFrame, pixels: Pixels) -> list[PatchView]:
     """Pictures of all patches of a (small) table."""
     if table.empty:
         return []
@@ -243,13 +243,13 @@ def looks(table: gpd.GeoDataFrame, pixels: Pixels) -> list[Look]:
             captions.append(main_classes(codes[0], legend.finest))
             shown += label_pictures(codes, legend, name, layer if len(pixels.legends) > 1 else "")
         where = split if isinstance(split, str) else "no split"
-        found.append(Look(name, where, " · ".join(captions), tuple(shown)))
+        found.append(PatchView(name, where, " · ".join(captions), tuple(shown)))
     return found
 
 
 def predicted(
     table: gpd.GeoDataFrame, pixels: Pixels, arrays: Mapping[str, NDArray[Any]], level: Level
-) -> list[Look]:
+) -> list[PatchView]:
     """Predictions beside labels.
 
     Args:
@@ -282,5 +282,5 @@ def predicted(
                 f"{model}, errors", f"Where {model} is wrong in patch {name}",
                 pictures.embedded(pictures.error_picture(truth, guess, level)),
             ))  # fmt: skip
-        found.append(Look(name, "test", main_classes(truth, level), tuple(row)))
+        found.append(PatchView(name, "test", main_classes(truth, level), tuple(row)))
     return found

@@ -61,7 +61,7 @@ def report(built: Built, settings: Path, output: Path) -> None:
         dropped_map=_dropped_map(facts),
         provenance=provenance(settings, built.lock, facts.settings.name),
         colors=SPLIT_COLORS | {"none": _UNSPLIT, "dropped": _DROPPED},
-        looks=quicklooks.looks(chosen, pixels),
+        views=quicklooks.views(chosen, pixels),
         bars={level["title"]: _bars(level) for level in facts.classes},
         ranges={layer: _ranges(facts, layer) for layer in images},
         measured=measured,
@@ -234,7 +234,7 @@ def _confusion(matrix: list[list[int]]) -> list[list[dict[str, Any]]]:
 
 def _predicted(
     facts: Facts, measured: Mapping[str, Any] | None, path: Path, pixels: quicklooks.Pixels
-) -> list[quicklooks.Look]:
+) -> list[quicklooks.PatchView]:
     if measured is None or "skipped" in measured or not path.is_file():
         return []
     try:

@@ -30,7 +30,7 @@ from ..radar.doppler import ecef, locate
 from ..radar.orbit import Orbit
 from ..rasters import BlockReader
 from .geometry import Heights, ImageLattice, RangeTable
-from .kernels import heights_of_row, image_row
+from .kernels import heights_of_window, image_window
 from .profiles import LINES, PROFILES, STEP_M
 from .shadow import Masks
 
@@ -108,28 +108,23 @@ class TerrainBands:
         height = np.empty((size + 2, size + 2))
         for number in np.flatnonzero(places[:, 2]):
             row, col = (int(places[number, k]) + self.image.origin[k] for k in (0, 1))
-            self._heights(row - 1, col - 1, height)
+            heights_of_window(self.heights, row - 1, col - 1, height)
             if self.bands[:2].max() >= 0:
                 angles(
                     height, self.sights, (row, col), self.bands,
                     out[number], filled[number], valid[number],
                 )  # fmt: skip
             if self.bands[2] >= 0:
-                self._places(row, col, height[1:-1, 1:-1], line, ground)
+                inner = np.ascontiguousarray(height[1:-1, 1:-1])
+                self._places(row, col, inner, line, ground)
                 self._mark(line, ground, out[number, self.bands[2]], filled[number])
-
-    def _heights(self, row: int, col: int, height: Array) -> None:
-        room = np.empty((2, height.shape[1]))
-        for y in range(height.shape[0]):
-            heights_of_row(self.heights, row + y, col, *room, height[y])
 
     def _places(self, row: int, col: int, height: Array, line: Array, ground: Array) -> None:
         """Line, and slant range on the ellipsoid, by which profiles are found."""
-        room = np.empty(height.shape[1])
         image = self.image._replace(table=RangeTable.none())  # slant ranges stay slant ranges
-        for y in range(height.shape[0]):
-            image_row(image, row + y, col, height[y], line[y], room)
-            image_row(image, row + y, col, 0.0 * height[y], room, ground[y])
+        unused = np.empty(height.shape)
+        image_window(image, row, col, height, line, unused)
+        image_window(image, row, col, 0.0 * height, unused, ground)
 
     def _mark(
         self, line: Array, ground: Array, out: NDArray[Any], filled: NDArray[np.uint8]

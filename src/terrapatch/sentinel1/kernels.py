@@ -67,7 +67,7 @@ class _Spot(NamedTuple):
     """Distance from pixel to pixel there."""
 
 
-class _Axis(NamedTuple):
+class _Side(NamedTuple):
     """An axis of a part: its first pixel, pixels of the whole image, distance in memory."""
 
     first: int
@@ -110,6 +110,14 @@ def heights_of_row(heights, row, col, v, u, height):
         upper = flat[i] + (flat[i + k] - flat[i]) * across
         lower = flat[j] + (flat[j + k] - flat[j]) * across
         height[x] = upper + (lower - upper) * down
+
+
+@kernel
+def heights_of_window(heights, row, col, height):
+    """`heights_of_row` for all rows of a window, into `height` (y, x)."""
+    v, u = np.empty(height.shape[1]), np.empty(height.shape[1])
+    for y in range(height.shape[0]):
+        heights_of_row(heights, row + y, col, v, u, height[y])
 
 
 @kernel
@@ -234,12 +242,12 @@ def image_row(image, row, col, height, line, pixel):
         line: (run,) float64, written; not finite where the height is not.
         pixel: as `line`.
     """
-    cell, shift, ladder = image.cell, image.shift, image.ladder
+    nodes, cell, shift, ladder = image.nodes, image.cell, image.shift, image.ladder
     size = 1 << shift
     part = 1.0 / size
     i = (row >> shift) - cell[0]
     down = (row & (size - 1)) * part
-    top = image.nodes.shape[1] - 3
+    top = nodes.shape[1] - 3
     slant = np.empty(line.size) if image.table.lines.size > 0 else pixel
     x = 0
     while x < line.size:
@@ -254,10 +262,17 @@ def image_row(image, row, col, height, line, pixel):
         last_base = _base((highest - ladder[0]) / ladder[1], top) if lowest <= highest else 0
         spot = _Spot(i, k, down, t * part, part)
         for base in range(first_base, last_base + 1, 2):
-            _cell_row(image, spot, base, height[x:stop], line[x:stop], slant[x:stop])
+            _cell_row(nodes, ladder, spot, base, height[x:stop], line[x:stop], slant[x:stop])
         x = stop
     if image.table.lines.size > 0:
         pixels_at(image.table, line, slant, pixel)
+
+
+@kernel
+def image_window(image, row, col, height, line, pixel):
+    """`image_row` for all rows of a window; arrays are (y, x)."""
+    for y in range(height.shape[0]):
+        image_row(image, row + y, col, height[y], line[y], pixel[y])
 
 
 @kernel
@@ -267,9 +282,9 @@ def _base(t, top):
 
 
 @kernel
-def _cell_row(image, spot, base, height, line, pixel):
+def _cell_row(nodes, ladder, spot, base, height, line, pixel):
     """`image_row` within a cell, for the heights of one parabola."""
-    nodes, ladder, top = image.nodes, image.ladder, image.nodes.shape[1] - 3
+    top = nodes.shape[1] - 3
     i, k, down, across, part = spot
     left, step = np.empty(6), np.empty(6)
     for n in range(6):
@@ -362,7 +377,7 @@ def sample(part, image, heights, target, nearest, last):
         np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64),
         np.empty(size, np.float32), np.empty(size, np.float32),
     )  # fmt: skip
-    rows, cols = _Axis(first[0], shape[0], planes.shape[2]), _Axis(first[1], shape[1], 1)
+    rows, cols = _Side(first[0], shape[0], planes.shape[2]), _Side(first[1], shape[1], 1)
     value = np.empty(size, np.float32)
     good = np.empty(size, np.bool_)
     flat = planes.reshape(planes.shape[0], -1)

@@ -137,7 +137,7 @@ def reflectors(view: View) -> tuple[Floats, Floats, Floats]:
     return line, sample, z
 
 
-class _Relief(NamedTuple):
+class _Terrain(NamedTuple):
     """The relief as pixels meet it."""
 
     lattice: tuple[float, float, float]
@@ -149,7 +149,7 @@ class _Relief(NamedTuple):
 
 @kernel
 def _meet(
-    nodes: Floats, middle: float, first: tuple[int, int], ground: _Relief,
+    nodes: Floats, middle: float, first: tuple[int, int], ground: _Terrain,
     x: Floats, y: Floats, facing: NDArray[np.float32],
 ) -> None:  # fmt: skip
     """Where each pixel meets the relief, and β⁰ per γ⁰ there.
@@ -233,7 +233,7 @@ def ground_of(
     relief = view.landscape.relief
     x, y = np.empty((rows, cols)), np.empty((rows, cols))
     facing = np.empty((rows, cols), np.float32)
-    ground = _Relief(relief.lattice, relief.z, view.slopes)
+    ground = _Terrain(relief.lattice, relief.z, view.slopes)
     _meet(nodes, middle, (line0, sample0), ground, x, y, facing)
     return x, y, facing
 

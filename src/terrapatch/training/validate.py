@@ -320,8 +320,8 @@ def assess(
             "passed": min(f1, miou) > 0 and f1 >= settings.margin_f1
             and miou >= settings.margin_miou,
         }  # fmt: skip
-    passes = [model["passed"] for model in report["models"].values()]
-    report["passed"] = bool(passes) and all(passes)
+    passed = [model["passed"] for model in report["models"].values()]
+    report["passed"] = bool(passed) and all(passed)
     return report
 
 
