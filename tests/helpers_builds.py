@@ -95,7 +95,7 @@ class Builds:
         for other in self.folder.glob("*/results/*/archive/catalog.json"):
             theirs = other.parents[1]
             if (theirs / "settings" / "simulate.json").read_bytes() == wanted:
-                for name in ("archive", "stamps/simulate"):
-                    shutil.copytree(theirs / name, results / name)
+                for part in ("archive", "stamps/simulate"):
+                    shutil.copytree(theirs / part, results / part)
                 (results / "archive" / "catalog.json").touch()
                 return
