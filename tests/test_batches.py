@@ -64,7 +64,7 @@ def test_any_choice_of_patches_is_read_as_it_was_written(tree, wanted, most):
 def test_patches_far_apart_in_a_stack_are_read_too(tree):
     stack = open_stack(tree.results.stack("b000_000", "sentinel2"))
     numbers = np.array([0, 1, 3, 11])
-    batch = Batch("b000_000", numbers, numbers, numbers, numbers, 16)
+    batch = Batch("b000_000", numbers, numbers, 16)
     np.testing.assert_array_equal(stack.read(slice(0, 12))[numbers], read_patches(stack, batch))
 
 

@@ -573,7 +573,7 @@ def test_quick_looks_of_a_series_show_whole_dates_of_middling_brightness(tmp_pat
         items=[[name] for name in levels],
     )  # fmt: skip
     one = np.array([0])
-    batch = Batch("u1", one, one, one, one, 16)
+    batch = Batch("u1", one, one, 16)
     stack = open_stack(tmp_path / "s.zarr")
     data, steps = _best_date(stack, batch, np.ones((1, 4), bool))
     assert (data == 500).all()

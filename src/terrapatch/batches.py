@@ -41,9 +41,6 @@ class Batch:
     """(patch,) positions in the table."""
     numbers: NDArray[np.int64]
     """(patch,) positions in the unit's stacks, ascending."""
-    y_px: NDArray[np.int64]
-    """(patch,) first pixel row inside the unit."""
-    x_px: NDArray[np.int64]
     size_px: int
     hashes: Mapping[str, NDArray[np.object_]] = field(default_factory=dict)
     """Layer → (patch,) SHA-256 of the pixels according to the manifest."""
@@ -52,7 +49,6 @@ class Batch:
         """Some of these patches."""
         return replace(
             self, rows=self.rows[which], numbers=self.numbers[which],
-            y_px=self.y_px[which], x_px=self.x_px[which],
             hashes={name: found[which] for name, found in self.hashes.items()},
         )  # fmt: skip
 
@@ -103,7 +99,7 @@ def group(
         numbers: (row,) positions in the units' stacks, see `locate`.
         keys: one a row.
     """
-    places = {name: table[name].to_numpy(np.int64) for name in ("y_px", "x_px", "size_px")}
+    sizes = table["size_px"].to_numpy(np.int64)
     hashes = {
         str(name).removeprefix("hash_"): table[name].to_numpy(object)
         for name in table.columns
@@ -117,11 +113,8 @@ def group(
         for unit, members in units.items():
             rows = np.array(members, np.int64)
             rows = rows[np.argsort(numbers[rows], kind="stable")]
-            size_px = int(places["size_px"][rows[0]])
-            batch = Batch(
-                unit, rows, numbers[rows], places["y_px"][rows], places["x_px"][rows], size_px,
-                {name: found[rows] for name, found in hashes.items()},
-            )  # fmt: skip
+            mine = {name: digests[rows] for name, digests in hashes.items()}
+            batch = Batch(unit, rows, numbers[rows], int(sizes[rows[0]]), mine)
             found.setdefault(key, []).append(batch)
     return found
 
