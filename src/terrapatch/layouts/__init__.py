@@ -96,8 +96,9 @@ def layouts(
         changed = wanted.layouts.model_copy(update={"folders": folders})
         wanted = wanted.model_copy(update={"layouts": changed})
     sources = open_sources(built, wanted)
-    for layer in sources.images if built.dates is not None else ():
-        check_series(sources.table, built.stacks, layer, built.dates, threads)
+    if built.dates is not None:
+        for layer in sources.images:
+            check_series(sources.table, built.stacks, layer, built.dates, threads)
     with atomic(output, ours=_ours) as folder:
         folder.mkdir(parents=True)
         written = LAYOUTS[wanted.layouts.name].write(sources, folder, threads)
