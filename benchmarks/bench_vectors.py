@@ -24,10 +24,12 @@ def write(folder: Path, shapes: list, codes: list[int], roads: list, side: int) 
     from terrapatch.catalog.files import Files
     from terrapatch.catalog.references import find_vectors
     from terrapatch.grid import Unit, geobox_to_dict
+    from terrapatch.lock import write_lock
     from terrapatch.places import patch_windows
+    from terrapatch.records import Lock, LockedUnit
     from terrapatch.sampling import footprints
     from terrapatch.sections import LabelsSettings
-    from terrapatch.tables import Lock, LockedUnit, write_geoparquet, write_lock
+    from terrapatch.tables import write_geoparquet
 
     def placed(lines: list) -> list:
         return [affinity.affine_transform(line, [10, 0, 0, -10, LEFT, TOP]) for line in lines]

@@ -14,7 +14,8 @@ from helpers_recipes import with_layers
 from terrapatch.catalog.gaps import SERIES, gaps
 from terrapatch.catalog.listing import changes, describe
 from terrapatch.cli import main
-from terrapatch.tables import Lock, LockedItem, LockedUnit, read_lock
+from terrapatch.lock import read_lock
+from terrapatch.records import Lock, LockedItem, LockedUnit
 
 YEAR = (date(2021, 7, 1), date(2022, 6, 30))
 

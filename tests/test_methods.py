@@ -13,6 +13,7 @@ from terrapatch.publish.methods.optical import keeps_offset
 from terrapatch.publish.methods.radar import quantity
 from terrapatch.publish.methods.steps import attribution, methods
 from terrapatch.recipe import StageSettings, load_recipe
+from terrapatch.records import Lock, LockedAsset, LockedFile, LockedItem, LockedVector
 from terrapatch.sections import (
     CleanStep,
     LabelsSettings,
@@ -24,7 +25,6 @@ from terrapatch.sections import (
     SplitsSettings,
     VectorSource,
 )
-from terrapatch.tables import Lock, LockedAsset, LockedFile, LockedItem, LockedVector
 from terrapatch.yamlfiles import merged
 
 BASE = {

@@ -12,9 +12,9 @@ from helpers_recipes import resolve
 from helpers_vectors import table_of, write_vectors
 from terrapatch.catalog import changes, describe, plan
 from terrapatch.errors import IncompleteError, LegendError, RecipeError, SceneError
+from terrapatch.lock import read_lock, unit_geobox
 from terrapatch.reference import reference
 from terrapatch.sections import LabelsSettings
-from terrapatch.tables import read_lock, unit_geobox
 
 CATALOG = {"paths": ["in"], "period": ["2022-01-01", "2022-12-31"]}
 

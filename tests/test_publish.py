@@ -21,6 +21,7 @@ from helpers_patches import utm_geobox, write_stack
 from helpers_results import make_tree
 from terrapatch.batches import Batch
 from terrapatch.errors import IncompleteError, StorageError
+from terrapatch.files import write_json
 from terrapatch.layouts import layouts
 from terrapatch.legend import Level, load_legend
 from terrapatch.publish import charts, drawing, maps, pictures, publish, report
@@ -29,7 +30,7 @@ from terrapatch.publish.facts import reasons_of
 from terrapatch.publish.quicklooks import _best_date, choose
 from terrapatch.publish.statistics import PERCENTILES, class_weights, joined, summarise, tally
 from terrapatch.stacks import open_stack
-from terrapatch.tables import read_geoparquet, write_geoparquet, write_json
+from terrapatch.tables import read_geoparquet, write_geoparquet
 
 PUBLISHED_RECIPE = {
     "publish": {

@@ -27,22 +27,16 @@ from helpers_patches import (
 from terrapatch.errors import GridError, IncompleteError, InputError, LegendError, SceneError
 from terrapatch.grid import geobox_to_dict, snapped_geobox
 from terrapatch.legend import NODATA, Crosswalk, load_crosswalk, load_legend
+from terrapatch.lock import read_lock, unit_geobox, write_lock
 from terrapatch.places.mosaic import mosaic_units
 from terrapatch.recipe import read_settings
+from terrapatch.records import Lock, LockedAsset, LockedUnit
 from terrapatch.reference import label, labels, reference
 from terrapatch.reference.edges import HALO, edges
 from terrapatch.reference.stack import Maker
 from terrapatch.reference.steps import pixel_of
 from terrapatch.stacks import open_stack
-from terrapatch.tables import (
-    Lock,
-    LockedAsset,
-    LockedUnit,
-    read_lock,
-    unit_geobox,
-    write_geoparquet,
-    write_lock,
-)
+from terrapatch.tables import write_geoparquet
 
 TERRACLASS = np.array([1, 2, 9, 11, 12, 13, 14, 15, 16, 17, 20, 21, 22, 23])
 DEGREE = 8.983152841195215e-05

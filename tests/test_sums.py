@@ -16,11 +16,12 @@ from terrapatch import sums
 from terrapatch.access import file_of
 from terrapatch.catalog import changes, plan
 from terrapatch.errors import InputError, SceneError, SourceError
+from terrapatch.lock import read_lock, unit_geobox, write_lock
 from terrapatch.rasterfiles import files_beside
+from terrapatch.records import LockedFile
 from terrapatch.reference import reference
 from terrapatch.sections import LabelsSettings
 from terrapatch.sums import Sums, check_unchanged
-from terrapatch.tables import LockedFile, read_lock, unit_geobox, write_lock
 
 RASTER = {"size": 20, "dtype": "uint8"}
 

@@ -296,7 +296,7 @@ def test_the_table_of_dates_says_how_cloudy_the_scenes_were(tmp_path):
     )
     from terrapatch.legend import load_legend
     from terrapatch.patches import patches
-    from terrapatch.tables import LockedItem
+    from terrapatch.records import LockedItem
 
     geobox = utm_geobox((8, 24))
     clouds = {"a": 3.5, "b": 8.5, "c": None}

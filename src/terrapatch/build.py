@@ -22,6 +22,8 @@ import yaml
 
 from .errors import InputError, RecipeError, StorageError
 from .faults import INTERRUPTED, UNFORESEEN
+from .files import write_json, write_text
+from .lock import read_lock
 from .progress import EVENTS
 from .recipe import (
     NAMELESS,
@@ -33,7 +35,6 @@ from .recipe import (
 )
 from .results import Results
 from .screen import Screen
-from .tables import read_lock, write_json, write_text
 from .yamlfiles import read
 
 _ASKS = re.compile(

@@ -16,7 +16,7 @@ from .sentinel1 import stack as sentinel1
 
 if TYPE_CHECKING:
     from .mosaic import CutPlan
-    from .tables import Lock, LockedItem
+    from .records import Lock, LockedItem
 
 
 @dataclass(frozen=True)

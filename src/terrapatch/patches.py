@@ -24,23 +24,19 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from .batches import hashes_of, plain_bytes
+from .crs import same_crs
 from .dates import write_dates
 from .dropping import drop_reasons, lacking_bands
 from .errors import GridError, IncompleteError, StorageError
-from .grid import same_crs
 from .legend import NODATA, Legend, load_legend
+from .lock import read_slices, unit_geobox
 from .places import Places, read_places
 from .recipe import read_settings
+from .records import LockedItem
 from .sections import named_files
 from .stacks import Stack, StackInfo, open_stack
 from .sums import check_named
-from .tables import (
-    LockedItem,
-    read_geoparquet,
-    read_slices,
-    unit_geobox,
-    write_geoparquet,
-)
+from .tables import read_geoparquet, write_geoparquet
 
 if TYPE_CHECKING:
     import geopandas as gpd

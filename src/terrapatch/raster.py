@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .mosaic import CutPlan
+    from .records import Lock, LockedItem
     from .sections import RasterSettings
-    from .tables import Lock, LockedItem
 
 
 def plan(settings: RasterSettings, _lock: Lock, _items: Sequence[LockedItem]) -> CutPlan:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .mosaic import CutPlan, Layer
+    from .records import Lock, LockedItem
     from .sections import Sentinel2Settings
-    from .tables import Lock, LockedItem
 
 LIMITS = {
     "uint16": (1.0, 65_535.0),

@@ -27,11 +27,11 @@ from typing import Any
 
 from . import progress
 from .errors import RecipeError, StorageError, TerrapatchError
+from .files import write_json
 from .recipe import Recipe, StageSettings
 from .results import Results, remedy
 from .sections import named_files
 from .sums import Sums
-from .tables import write_json
 
 PACKAGE = Path(__file__).parent
 

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from .access import file_of
 from .errors import SourceError, StorageError
+from .files import write_text
+from .records import Lock, LockedAsset, LockedFile
 from .results import root_of
-from .tables import Lock, LockedAsset, LockedFile, write_text
 
 NAME = "sums.jsonl"
 """File beside the lock."""

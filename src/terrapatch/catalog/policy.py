@@ -18,8 +18,8 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from ..grid import share_surface
+from ..records import Exclusion
 from ..sections import CatalogSettings, Policy
-from ..tables import Exclusion
 from .families import uncovered
 from .scene import Scene
 

@@ -14,10 +14,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..lock import write_lock
 from ..mosaic import Axis
 from ..recipe import StageSettings
+from ..records import Lock, LockedFile, LockedItem, LockedStep
 from ..sections import named_files
-from ..tables import Lock, LockedFile, LockedItem, LockedStep, write_lock
 
 
 def write_slices(lock: Lock, settings: StageSettings, folder: Path) -> None:

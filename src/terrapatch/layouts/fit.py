@@ -16,7 +16,7 @@ from ..errors import RecipeError
 from ..legend import Legend, load_legend
 from ..mosaic import steps_of
 from ..recipe import StageSettings
-from ..tables import Lock
+from ..records import Lock
 
 if TYPE_CHECKING:
     from .sources import Sources

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from ..dates import best_of_day, read_dates
 from ..errors import IncompleteError, StorageError
-from ..tables import atomic, read_lock
+from ..files import atomic
+from ..lock import read_lock
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,9 +16,9 @@ from typing import Any
 from ..layers import LayoutRecord
 from ..legend import Legend
 from ..recipe import StageSettings
+from ..records import Lock, LockedItem
 from ..results import SPLITS
 from ..sections import Sentinel1Settings, Sentinel2Settings
-from ..tables import Lock, LockedItem
 from .methods.optical import keeps_offset
 from .methods.radar import quantity
 from .methods.words import scenes_of

@@ -28,13 +28,14 @@ from numpy.typing import NDArray
 from ..errors import IncompleteError, LegendError
 from ..grid import grid_pixel
 from ..legend import NODATA, Crosswalk, Legend, load_crosswalk, load_legend, whole_number
+from ..lock import read_lock, unit_geobox
 from ..places import Places
 from ..rasters import read_masked
+from ..records import LockedAsset, LockedItem
 from ..resample import CELL, SNAP, Lattice, nodes
 from ..results import root_of
 from ..sections import LabelsSettings
 from ..sums import check_unchanged
-from ..tables import LockedAsset, LockedItem, read_lock, unit_geobox
 from .edges import HALO, edges
 from .steps import clean_halo, pixel_of
 from .vectors import VectorFiles

@@ -21,6 +21,7 @@ from ..errors import InputError
 from ..grid import geobox_to_dict, grid_pixel
 from ..layers import Values
 from ..legend import NODATA, Legend, load_legend
+from ..lock import read_lock, unit_geobox
 from ..mosaic import shard_patches
 from ..places import Places, read_places
 from ..rasters import write_geotiff
@@ -28,7 +29,6 @@ from ..recipe import read_settings
 from ..sections import LabelsSettings, named_files
 from ..stacks import StackInfo, StackWriter, create_stack
 from ..sums import check_named
-from ..tables import read_lock, unit_geobox
 from .label import Sources, bands_of, label_layers
 from .steps import bounded, cleaned
 

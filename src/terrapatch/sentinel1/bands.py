@@ -22,8 +22,8 @@ from ..mosaic import Blocks
 from ..places import Places
 from ..radar.annotation import Annotation
 from ..rasters import BlockReader, read_header
+from ..records import LockedAsset
 from ..resample import Target
-from ..tables import LockedAsset
 from . import kernels
 from .flattening import Flattening
 from .footprint import Footprint

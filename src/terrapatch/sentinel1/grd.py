@@ -36,7 +36,7 @@ from ..radar.orbit import Orbit, read_eof, seconds
 from ..radar.orbitfiles import best_orbit, orbit_paths
 from ..radar.product import read_sidecars
 from ..rasters import read_window
-from ..tables import LockedAsset, LockedItem
+from ..records import LockedAsset, LockedItem
 from . import border
 from .averaged import Averaged, Divided, divide, parts_of
 from .bands import GrdBands, NextLine, Polarisation

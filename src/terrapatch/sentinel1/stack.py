@@ -23,8 +23,8 @@ from ..sections import coarse_kernel
 
 if TYPE_CHECKING:
     from ..mosaic import CutPlan, Layer
+    from ..records import Lock, LockedItem
     from ..sections import Sentinel1Settings
-    from ..tables import Lock, LockedItem
 
 
 @dataclass(frozen=True)

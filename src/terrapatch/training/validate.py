@@ -32,11 +32,11 @@ from ..errors import (
     TerrapatchError,
     ValidationError,
 )
+from ..files import atomic, write_json, write_text
 from ..legend import load_legend
 from ..progress import bar, track
 from ..recipe import StageSettings, read_settings
 from ..results import SPLITS, Built, remedy
-from ..tables import atomic, write_json, write_text
 from . import metrics
 from .samples import (
     Predictor,

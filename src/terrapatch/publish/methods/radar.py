@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...records import Lock, LockedItem
 from ...sections import Requirement, Sentinel1Settings
-from ...tables import Lock, LockedItem
 from .words import (
     About,
     Step,

@@ -16,8 +16,8 @@ from typing import Any
 
 from ...legend import Legend
 from ...recipe import StageSettings
+from ...records import Lock
 from ...results import SPLITS
-from ...tables import Lock
 from ..kinds import kind_of
 from .words import About, Step, code, codes, count, metres, percent
 
