@@ -28,7 +28,7 @@ def write(folder: Path, shapes: list, codes: list[int], roads: list, side: int) 
     from terrapatch.places import patch_windows
     from terrapatch.records import Lock, LockedUnit
     from terrapatch.sampling import footprints
-    from terrapatch.sections import LabelsSettings
+    from terrapatch.settings import LabelsSettings
     from terrapatch.tables import write_geoparquet
 
     def placed(lines: list) -> list:
@@ -84,9 +84,9 @@ def write(folder: Path, shapes: list, codes: list[int], roads: list, side: int) 
 
 def stage(folder: Path) -> None:
     """The stage as the workflow calls it."""
-    from terrapatch.reference import reference
+    from terrapatch.labels import labels
 
-    reference(
+    labels(
         folder / "lock.json", "T31TCJ", folder / "footprints.parquet", folder / "settings.json",
         folder / "stage.zarr",
     )  # fmt: skip

@@ -34,7 +34,7 @@ from terrapatch.grid import Unit, geobox_to_dict, mgrs_tile_geobox
 from terrapatch.lock import write_lock
 from terrapatch.places import patch_windows
 from terrapatch.records import Lock, LockedItem, LockedUnit
-from terrapatch.sections import Sentinel1Settings
+from terrapatch.settings import Sentinel1Settings
 from terrapatch.simulate import grd, grd_metadata
 from terrapatch.simulate.grd_tables import AMPLITUDE, luts, noise_plane
 from terrapatch.simulate.noise import fractal_field, hash01

@@ -16,10 +16,10 @@ from terrapatch.layers import Values
 from terrapatch.legend import load_legend
 from terrapatch.lock import write_lock
 from terrapatch.patches import patches
+from terrapatch.paths import Built, Results
 from terrapatch.places import patch_windows
 from terrapatch.recipe import write_settings
 from terrapatch.records import Lock, LockedItem, LockedUnit
-from terrapatch.results import Built, Results
 from terrapatch.sampling import footprints
 from terrapatch.splits import splits
 from terrapatch.stacks import StackInfo, create_stack

@@ -21,12 +21,12 @@ from terrapatch.grid import geobox_to_dict, snapped_geobox
 from terrapatch.layers import Values
 from terrapatch.legend import load_legend
 from terrapatch.lock import write_lock
+from terrapatch.paths import Built, Results
 from terrapatch.places import patch_windows
 from terrapatch.places.mosaic import mosaic_units
 from terrapatch.recipe import write_settings
 from terrapatch.records import Exclusion, Lock, LockedAsset, LockedItem, LockedUnit
-from terrapatch.results import Built, Results
-from terrapatch.sections import L2A_12
+from terrapatch.settings import L2A_12
 from terrapatch.stacks import StackInfo, create_stack
 from terrapatch.tables import write_geoparquet
 

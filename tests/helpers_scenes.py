@@ -16,7 +16,7 @@ from odc.geo.geobox import GeoBox
 from terrapatch.grid import geobox_to_dict
 from terrapatch.lock import write_lock
 from terrapatch.records import Lock, LockedAsset, LockedItem, LockedUnit
-from terrapatch.sections import Sentinel1Settings, Sentinel2Settings
+from terrapatch.settings import Sentinel1Settings, Sentinel2Settings
 from terrapatch.stacks import open_stack
 
 JP2 = {"driver": "JP2OpenJPEG", "QUALITY": 100, "REVERSIBLE": "YES"}

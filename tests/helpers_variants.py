@@ -14,7 +14,7 @@ import numpy as np
 from helpers_results import Tree, make_tree
 from terrapatch.layers import Values
 from terrapatch.lock import read_lock, write_lock
-from terrapatch.sections import RasterSettings
+from terrapatch.settings import RasterSettings
 from terrapatch.stacks import create_stack, open_stack
 from terrapatch.tables import read_geoparquet, write_geoparquet
 

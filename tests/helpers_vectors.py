@@ -12,10 +12,10 @@ from terrapatch.catalog.files import Files
 from terrapatch.catalog.references import find_vectors
 from terrapatch.crs import GEOGRAPHIC
 from terrapatch.grid import geobox_to_dict, reprojected
+from terrapatch.labels.stack import Maker
 from terrapatch.lock import write_lock
 from terrapatch.recipe import read_settings
 from terrapatch.records import Lock, LockedUnit
-from terrapatch.reference.stack import Maker
 
 DRIVERS = {".gpkg": "GPKG", ".shp": "ESRI Shapefile", ".fgb": "FlatGeobuf"}
 

@@ -22,7 +22,7 @@ from terrapatch.heights import read_dem
 from terrapatch.kinds import stack as stack_layer
 from terrapatch.lock import unit_geobox
 from terrapatch.recipe import write_settings
-from terrapatch.sections import AreaSettings
+from terrapatch.settings import AreaSettings
 from terrapatch.simulate import simulate as simulate_archive
 from terrapatch.stacks import open_stack
 from terrapatch.vectors import read_area

@@ -19,7 +19,7 @@ from terrapatch import cli, progress
 from terrapatch.build import workflow_recipe
 from terrapatch.errors import RecipeError
 from terrapatch.faults import verdict
-from terrapatch.results import Results
+from terrapatch.paths import Results
 from terrapatch.screen import Screen
 
 ROOT = Path(__file__).parents[1]

@@ -19,7 +19,7 @@ from terrapatch.catalog.listing import describe
 from terrapatch.errors import InputError, LegendError, RecipeError, SceneError
 from terrapatch.legend import NODATA
 from terrapatch.lock import read_lock
-from terrapatch.sections import NetworkSource, VectorSource
+from terrapatch.settings import NetworkSource, VectorSource
 from terrapatch.vectors import network_rules, open_layer, read_portions, schema_of
 
 CRS = "EPSG:32722"

@@ -17,7 +17,7 @@ from rasterio.warp import Resampling, reproject
 from helpers_recipes import resolve
 from terrapatch.crs import transformer
 from terrapatch.recipe import write_settings
-from terrapatch.sections import SimulateSettings
+from terrapatch.settings import SimulateSettings
 from terrapatch.simulate import french, simulate
 from terrapatch.simulate.facts import covers, rows
 from terrapatch.simulate.french_faults import BOW_TIE_M, lay_faults, with_bow_ties

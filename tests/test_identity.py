@@ -19,7 +19,7 @@ from terrapatch.catalog.scene import Scene
 from terrapatch.errors import RecipeError, SceneError, SourceError
 from terrapatch.rasters import BlockReader
 from terrapatch.records import LockedAsset
-from terrapatch.sections import CatalogSettings, Sentinel1Settings
+from terrapatch.settings import CatalogSettings, Sentinel1Settings
 
 RING = [[2.99, 44.96], [3.04, 44.96], [3.04, 45.0], [2.99, 45.0], [2.99, 44.96]]
 

@@ -18,7 +18,7 @@ from terrapatch.legend import load_legend
 from terrapatch.lock import read_lock
 from terrapatch.recipe import read_settings, write_settings
 from terrapatch.records import Lock, LockedItem, LockedUnit
-from terrapatch.sections import LayoutsSettings
+from terrapatch.settings import LayoutsSettings
 
 WORLD = {"type": "Polygon", "coordinates": [[[-1, -1], [1, -1], [1, 1], [-1, -1]]]}
 TILES = {"kind": "tiles", "size_px": 256}

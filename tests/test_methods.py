@@ -14,7 +14,7 @@ from terrapatch.publish.methods.radar import quantity
 from terrapatch.publish.methods.steps import attribution, methods
 from terrapatch.recipe import StageSettings, load_recipe
 from terrapatch.records import Lock, LockedAsset, LockedFile, LockedItem, LockedVector
-from terrapatch.sections import (
+from terrapatch.settings import (
     CleanStep,
     LabelsSettings,
     NetworkSource,

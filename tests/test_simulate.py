@@ -23,7 +23,7 @@ from terrapatch.crs import GEOGRAPHIC
 from terrapatch.errors import InputError
 from terrapatch.legend import load_crosswalk
 from terrapatch.recipe import write_settings
-from terrapatch.sections import SimulateSettings
+from terrapatch.settings import SimulateSettings
 from terrapatch.simulate import archive as archive_module
 from terrapatch.simulate import landscape as ground
 from terrapatch.simulate import (

@@ -22,11 +22,11 @@ from terrapatch.radar import doppler
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.orbit import Orbit
 from terrapatch.recipe import write_settings
-from terrapatch.sections import SimulateSettings
+from terrapatch.settings import SimulateSettings
 from terrapatch.simulate import grd, passage, references
 from terrapatch.simulate.archive import simulate
 from terrapatch.simulate.facts import covers
-from terrapatch.simulate.landscape import feature_numbers, make_landscape, plane_of, transformer
+from terrapatch.simulate.landscape import feature_numbers, make_landscape, plane_of
 from terrapatch.simulate.schedule import Pass1, passes1
 from terrapatch.simulate.surface import greenness
 

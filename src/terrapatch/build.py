@@ -24,6 +24,7 @@ from .errors import InputError, RecipeError, StorageError
 from .faults import INTERRUPTED, UNFORESEEN
 from .files import write_json, write_text
 from .lock import read_lock
+from .paths import Results
 from .progress import EVENTS
 from .recipe import (
     NAMELESS,
@@ -33,7 +34,6 @@ from .recipe import (
     shipped_recipes,
     write_settings,
 )
-from .results import Results
 from .screen import Screen
 from .yamlfiles import read
 

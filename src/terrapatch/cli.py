@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from . import __version__, progress
 from .errors import InputError
 from .faults import verdict
-from .results import Built, Results
+from .paths import Built, Results
 from .yamlfiles import changes
 
 if TYPE_CHECKING:
@@ -244,8 +244,8 @@ def _stack(args: argparse.Namespace) -> None:
 
 
 def _labels(args: argparse.Namespace) -> None:
+    from .labels import label_raster
     from .recipe import read_settings
-    from .reference import labels
 
     r = Results(args.results)
     names = list(read_settings(r.settings("patches")).labels)
@@ -254,7 +254,7 @@ def _labels(args: argparse.Namespace) -> None:
         raise InputError(f"--layer {label}: the layers of labels are {', '.join(names) or 'none'}")
     output = Path(r.labels(args.unit, ".".join(filter(None, (args.layer, args.band)))))
     part = Path(r.slice(args.unit, label))
-    labels(part, args.unit, Path(r.stack_settings(label)), output, args.band)
+    label_raster(part, args.unit, Path(r.stack_settings(label)), output, args.band)
     _say(output)
 
 

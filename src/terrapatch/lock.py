@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from .errors import StorageError
 from .files import write_text
+from .paths import remedy
 from .records import Lock, LockedUnit
-from .results import remedy
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox

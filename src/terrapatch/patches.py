@@ -23,9 +23,8 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from .batches import hashes_of, plain_bytes
+from .acquisitions import write_dates
 from .crs import same_crs
-from .dates import write_dates
 from .dropping import drop_reasons, lacking_bands
 from .errors import GridError, IncompleteError, StorageError
 from .legend import NODATA, Legend, load_legend
@@ -33,7 +32,8 @@ from .lock import read_slices, unit_geobox
 from .places import Places, read_places
 from .recipe import read_settings
 from .records import LockedItem
-from .sections import named_files
+from .samples import hashes_of, plain_bytes
+from .settings import named_files
 from .stacks import Stack, StackInfo, open_stack
 from .sums import check_named
 from .tables import read_geoparquet, write_geoparquet

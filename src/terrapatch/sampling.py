@@ -14,7 +14,7 @@ from .grid import Unit, reprojected
 from .lock import read_lock, unit_geobox
 from .places import KINDS, Window, windows_of
 from .recipe import read_settings
-from .sections import named_files
+from .settings import named_files
 from .sums import check_named
 from .tables import write_geoparquet
 from .vectors import read_area

@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 from .errors import StorageError
 from .files import atomic
 from .layers import Values
-from .results import remedy
+from .paths import remedy
 
 if TYPE_CHECKING:
     import xarray as xr

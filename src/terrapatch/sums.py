@@ -19,8 +19,8 @@ from pathlib import Path
 from .access import file_of
 from .errors import SourceError, StorageError
 from .files import write_text
+from .paths import root_of
 from .records import Lock, LockedAsset, LockedFile
-from .results import root_of
 
 NAME = "sums.jsonl"
 """File beside the lock."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import StorageError
 from .files import atomic
-from .results import remedy
+from .paths import remedy
 
 if TYPE_CHECKING:
     import geopandas as gpd

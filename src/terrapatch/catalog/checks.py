@@ -29,7 +29,7 @@ from ..radar.orbit import read_eof
 from ..radar.orbitfiles import best_orbit, orbit_paths
 from ..radar.product import read_sidecars
 from ..records import Exclusion, LockedFile, LockedItem
-from ..sections import Sentinel1Settings
+from ..settings import Sentinel1Settings
 from .files import Files
 from .scene import Scene
 

@@ -27,7 +27,7 @@ from ..heights import HeightModel
 from ..lock import write_lock
 from ..recipe import StageSettings, read_settings
 from ..records import Exclusion, Lock, LockedFile, LockedItem, Sensor
-from ..sections import RasterSettings, Sentinel1Settings, Sentinel2Settings, named_files
+from ..settings import RasterSettings, Sentinel1Settings, Sentinel2Settings, named_files
 from ..sums import Sums
 from ..vectors import read_area, source_paths
 from .checks import (

@@ -19,7 +19,7 @@ from shapely.geometry.base import BaseGeometry
 
 from ..grid import share_surface
 from ..records import Exclusion
-from ..sections import CatalogSettings, Policy
+from ..settings import CatalogSettings, Policy
 from .families import uncovered
 from .scene import Scene
 

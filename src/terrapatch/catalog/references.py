@@ -23,7 +23,7 @@ from ..errors import LegendError, TerrapatchError
 from ..grid import reprojected
 from ..legend import load_legend
 from ..records import LockedVector
-from ..sections import LabelsSettings, NetworkSource, VectorSource
+from ..settings import LabelsSettings, NetworkSource, VectorSource
 from ..vectors import (
     IGNORE,
     IN_COLLECTION,

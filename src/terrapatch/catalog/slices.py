@@ -14,11 +14,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..cutting import Axis
 from ..lock import write_lock
-from ..mosaic import Axis
 from ..recipe import StageSettings
 from ..records import Lock, LockedFile, LockedItem, LockedStep
-from ..sections import named_files
+from ..settings import named_files
 
 
 def write_slices(lock: Lock, settings: StageSettings, folder: Path) -> None:

@@ -26,7 +26,7 @@ from ..access import Access, bytes_of, first_bytes, portable
 from ..errors import SceneError, remedy
 from ..grid import split_at_antimeridian
 from ..records import Exclusion, since_offset
-from ..sections import S2_BANDS
+from ..settings import S2_BANDS
 from .bandnames import COMMON_NAMES
 from .product import SENTINEL_LICENCE, iso_utc, platform_name
 from .scene import BandFile, Numbers, Scene, Transform

@@ -27,7 +27,7 @@ from ..grid import (
 from ..places import KINDS, Ground, occupied, windows_of
 from ..recipe import StageSettings
 from ..records import LockedItem, LockedUnit, Sensor
-from ..sections import Policy, SamplingSettings
+from ..settings import Policy, SamplingSettings
 from .references import FoundVectors
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dates import best_of_day, read_dates
+from ..acquisitions import best_of_day, read_dates
 from ..errors import IncompleteError, StorageError
 from ..files import atomic
 from ..lock import read_lock

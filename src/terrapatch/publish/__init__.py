@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..batches import check_series, published
 from ..files import write_json, write_text
-from ..results import Built
-from ..sections import named_files
+from ..paths import Built
+from ..samples import check_series, published
+from ..settings import named_files
 from ..sums import check_named
 from .report import report
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import StorageError
 from ..files import RECORD, files_below, read_record, write_text
-from ..results import PUBLISHED, remedy
+from ..paths import PUBLISHED, remedy
 from ..sums import sha256_of
 
 NAME = "SHA256SUMS"

@@ -22,9 +22,9 @@ from ..errors import StorageError
 from ..layers import LayoutRecord
 from ..legend import Legend, load_legend
 from ..lock import read_lock
+from ..paths import SPLITS, Built, remedy
 from ..recipe import StageSettings, read_settings
 from ..records import Gap, Lock
-from ..results import SPLITS, Built, remedy
 from ..stacks import EXTRAS
 from ..tables import read_geoparquet
 from .kinds import REFERENCE, kind_of

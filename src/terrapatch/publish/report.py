@@ -18,7 +18,7 @@ from ..crs import GEOGRAPHIC
 from ..errors import StorageError
 from ..files import write_text
 from ..grid import geobox_from_dict, reprojected
-from ..results import SPLITS, Built, remedy
+from ..paths import SPLITS, Built, remedy
 from . import charts, maps, quicklooks
 from .drawing import SPLIT_COLORS
 from .facts import Facts, covered, read_facts, read_json

@@ -22,7 +22,7 @@ from .schedule import passes1, passes2, processings
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
-    from ..sections import SimulateSettings
+    from ..settings import SimulateSettings
 
 ZONE_OVERLAP_M = 2_000.0
 """How far crops of Sentinel-2 tiles reach into the next UTM zone."""

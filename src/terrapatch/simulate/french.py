@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from shapely.geometry.base import BaseGeometry
 
-    from ..sections import SimulateSettings
+    from ..settings import SimulateSettings
 
 CRS = "EPSG:2154"
 """RGF93 / Lambert-93, in which both are distributed."""

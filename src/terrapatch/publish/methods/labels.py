@@ -8,7 +8,7 @@ from typing import Any
 
 from ...legend import Level
 from ...records import Lock, LockedVector
-from ...sections import LabelsSettings, NetworkSource, VectorSource
+from ...settings import LabelsSettings, NetworkSource, VectorSource
 from ...vectors.codes import network_rules
 from .words import (
     About,

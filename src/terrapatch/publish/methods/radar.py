@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...records import Lock, LockedItem
-from ...sections import Requirement, Sentinel1Settings
+from ...settings import Requirement, Sentinel1Settings
 from .words import (
     About,
     Step,

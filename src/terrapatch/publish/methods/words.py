@@ -11,8 +11,8 @@ from typing import Any
 
 from ...legend import Legend, Level
 from ...records import Lock, LockedItem
-from ...sections import Kernel, Requirement, SamplingSettings, coarse_kernel
-from ...sections.sensors import Coarser
+from ...settings import Kernel, Requirement, SamplingSettings, coarse_kernel
+from ...settings.sensors import Coarser
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from ..crs import GEOGRAPHIC, equal_crs, transformer
 from ..errors import LegendError, SceneError
 from ..legend import NODATA, Legend
 from ..records import LockedVector
-from ..sections import LabelsSettings, VectorSource
+from ..settings import LabelsSettings, VectorSource
 from ..vectors import (
     IGNORE,
     NULL,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import StorageError
 from .files import atomic
-from .results import remedy
+from .paths import remedy
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,7 +15,7 @@ from ..grid import pixel_size_m
 from ..legend import NODATA, Legend
 from ..lock import unit_geobox
 from ..records import Lock
-from ..sections import LabelsSettings
+from ..settings import LabelsSettings
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .dates import published_steps
+from .acquisitions import published_steps
 from .errors import StorageError
-from .results import remedy
+from .paths import remedy
 from .stacks import Stack, open_stack
 
 if TYPE_CHECKING:
