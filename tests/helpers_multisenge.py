@@ -14,14 +14,16 @@ from helpers_recipes import resolve
 from terrapatch.grid import Unit, geobox_to_dict, mgrs_tile_geobox
 from terrapatch.layers import Values
 from terrapatch.legend import load_legend
+from terrapatch.lock import write_lock
 from terrapatch.patches import patches
+from terrapatch.paths import Built, Results
 from terrapatch.places import patch_windows
 from terrapatch.recipe import write_settings
-from terrapatch.results import Built, Results
+from terrapatch.records import Lock, LockedItem, LockedUnit
 from terrapatch.sampling import footprints
 from terrapatch.splits import splits
 from terrapatch.stacks import StackInfo, create_stack
-from terrapatch.tables import Lock, LockedItem, LockedUnit, write_geoparquet, write_lock
+from terrapatch.tables import write_geoparquet
 
 TEN = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 SIZE, STRIDE = 16, 17

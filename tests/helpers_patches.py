@@ -11,17 +11,12 @@ from odc.geo.geobox import GeoBox
 from helpers_recipes import resolve
 from terrapatch.grid import geobox_to_dict
 from terrapatch.layers import Values
+from terrapatch.lock import write_lock
 from terrapatch.rasters import read_header, write_geotiff
 from terrapatch.recipe import write_settings
+from terrapatch.records import Lock, LockedAsset, LockedItem, LockedUnit
 from terrapatch.stacks import StackInfo, create_stack
-from terrapatch.tables import (
-    Lock,
-    LockedAsset,
-    LockedItem,
-    LockedUnit,
-    write_geoparquet,
-    write_lock,
-)
+from terrapatch.tables import write_geoparquet
 
 WORLD = {"type": "Polygon", "coordinates": [[[-1, -1], [1, -1], [1, 1], [-1, -1]]]}
 

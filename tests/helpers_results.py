@@ -16,25 +16,19 @@ from scipy.ndimage import gaussian_filter
 
 from helpers_patches import write_labels
 from helpers_recipes import resolve
+from terrapatch.files import write_json
 from terrapatch.grid import geobox_to_dict, snapped_geobox
 from terrapatch.layers import Values
 from terrapatch.legend import load_legend
+from terrapatch.lock import write_lock
+from terrapatch.paths import Built, Results
 from terrapatch.places import patch_windows
 from terrapatch.places.mosaic import mosaic_units
 from terrapatch.recipe import write_settings
-from terrapatch.results import Built, Results
-from terrapatch.sections import L2A_12
+from terrapatch.records import Exclusion, Lock, LockedAsset, LockedItem, LockedUnit
+from terrapatch.settings import L2A_12
 from terrapatch.stacks import StackInfo, create_stack
-from terrapatch.tables import (
-    Exclusion,
-    Lock,
-    LockedAsset,
-    LockedItem,
-    LockedUnit,
-    write_geoparquet,
-    write_json,
-    write_lock,
-)
+from terrapatch.tables import write_geoparquet
 
 RESOLUTION = 8.983152838482056e-05
 LAYERS = ("l2", "l1", "edge_l2", "edge_l1")

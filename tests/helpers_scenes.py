@@ -14,9 +14,10 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from terrapatch.grid import geobox_to_dict
-from terrapatch.sections import Sentinel1Settings, Sentinel2Settings
+from terrapatch.lock import write_lock
+from terrapatch.records import Lock, LockedAsset, LockedItem, LockedUnit
+from terrapatch.settings import Sentinel1Settings, Sentinel2Settings
 from terrapatch.stacks import open_stack
-from terrapatch.tables import Lock, LockedAsset, LockedItem, LockedUnit, write_lock
 
 JP2 = {"driver": "JP2OpenJPEG", "QUALITY": 100, "REVERSIBLE": "YES"}
 

@@ -17,8 +17,8 @@ from helpers_recipes import with_layers
 from terrapatch.grid import geobox_to_dict
 from terrapatch.layers import Values
 from terrapatch.legend import load_legend
-from terrapatch.results import Built, Results
-from terrapatch.sections import LabelsSettings, LayoutsSettings, TrainingSettings
+from terrapatch.paths import Built, Results
+from terrapatch.settings import LabelsSettings, LayoutsSettings, TrainingSettings
 from terrapatch.stacks import StackInfo, create_stack
 from terrapatch.tables import write_geoparquet
 

@@ -13,9 +13,10 @@ import numpy as np
 
 from helpers_results import Tree, make_tree
 from terrapatch.layers import Values
-from terrapatch.sections import RasterSettings
+from terrapatch.lock import read_lock, write_lock
+from terrapatch.settings import RasterSettings
 from terrapatch.stacks import create_stack, open_stack
-from terrapatch.tables import read_geoparquet, read_lock, write_geoparquet, write_lock
+from terrapatch.tables import read_geoparquet, write_geoparquet
 
 NATIVE = {"layouts": {"name": "native"}}
 

@@ -10,10 +10,12 @@ import shapely
 from helpers_patches import settings_folder
 from terrapatch.catalog.files import Files
 from terrapatch.catalog.references import find_vectors
-from terrapatch.grid import GEOGRAPHIC, geobox_to_dict, reprojected
+from terrapatch.crs import GEOGRAPHIC
+from terrapatch.grid import geobox_to_dict, reprojected
+from terrapatch.labels.stack import Maker
+from terrapatch.lock import write_lock
 from terrapatch.recipe import read_settings
-from terrapatch.reference.stack import Maker
-from terrapatch.tables import Lock, LockedUnit, write_lock
+from terrapatch.records import Lock, LockedUnit
 
 DRIVERS = {".gpkg": "GPKG", ".shp": "ESRI Shapefile", ".fgb": "FlatGeobuf"}
 

@@ -16,9 +16,9 @@ import pyproj
 import shapely
 from affine import Affine
 
+from terrapatch.cutting.engine import seal
+from terrapatch.cutting.layer import Layer
 from terrapatch.heights.geoid import undulation
-from terrapatch.mosaic.engine import seal
-from terrapatch.mosaic.layer import Layer
 from terrapatch.publish import statistics
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.doppler import image_coordinates, project

@@ -20,11 +20,11 @@ from terrapatch.errors import GridError, IncompleteError, InputError, RecipeErro
 from terrapatch.grid import split_at_antimeridian
 from terrapatch.heights import read_dem
 from terrapatch.kinds import stack as stack_layer
+from terrapatch.lock import unit_geobox
 from terrapatch.recipe import write_settings
-from terrapatch.sections import AreaSettings
+from terrapatch.settings import AreaSettings
 from terrapatch.simulate import simulate as simulate_archive
 from terrapatch.stacks import open_stack
-from terrapatch.tables import unit_geobox
 from terrapatch.vectors import read_area
 
 FIJI = 180.0, -17.0

@@ -8,7 +8,7 @@ import shapely
 
 from helpers_vectors import table_of, write_vectors
 from terrapatch.errors import InputError
-from terrapatch.sections import AreaSettings
+from terrapatch.settings import AreaSettings
 from terrapatch.vectors import read_area
 
 SQUARE = [[0, 0], [4, 0], [4, 4], [0, 4], [0, 0]]

@@ -31,10 +31,10 @@ from terrapatch.catalog.locking import locked_item
 from terrapatch.cli import main
 from terrapatch.errors import GridError, IncompleteError, InputError, SceneError, SourceError
 from terrapatch.kinds import stack
+from terrapatch.lock import read_lock, unit_geobox
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.orbit import read_eof
 from terrapatch.stacks import open_stack
-from terrapatch.tables import read_lock, unit_geobox
 from terrapatch.yamlfiles import merged
 
 

@@ -12,15 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helpers_results import LAYERS, make_tree
-from terrapatch.batches import (
+from terrapatch.acquisitions import DATES, write_dates
+from terrapatch.errors import StorageError
+from terrapatch.samples import (
     Batch,
     batches,
     check_series,
     read_labels,
     read_patches,
 )
-from terrapatch.dates import DATES, write_dates
-from terrapatch.errors import StorageError
 from terrapatch.stacks import create_stack, open_stack
 
 

@@ -13,7 +13,7 @@ from rasterio.features import rasterize
 from helpers_patches import utm_geobox
 from helpers_vectors import stars
 from terrapatch.errors import GridError
-from terrapatch.reference.burn import Anchor, Shapes, burn
+from terrapatch.labels.burn import Anchor, Shapes, burn
 
 DEGREE = 8.983152841195215e-05
 

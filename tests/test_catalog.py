@@ -18,7 +18,7 @@ from terrapatch.errors import (
     SourceError,
 )
 from terrapatch.grid import geobox_from_dict
-from terrapatch.tables import read_lock
+from terrapatch.lock import read_lock
 
 PERIOD = ["2022-01-01", "2022-12-31"]
 RTC = "OPERA_L2_RTC-S1_T137-292322-IW2_20220119T015906Z_20250830T120333Z_S1A_30_v1.0_{}.tif"

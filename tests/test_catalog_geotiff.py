@@ -12,7 +12,7 @@ from terrapatch.catalog.folder import search
 from terrapatch.catalog.geotiff import described_scenes, map_scene
 from terrapatch.catalog.locking import locked_item
 from terrapatch.errors import GridError, InputError, RecipeError, SceneError
-from terrapatch.sections import RasterSource
+from terrapatch.settings import RasterSource
 
 NO_HASH = Files(hash_files=False)
 OPERA = "OPERA_L2_RTC-S1_T137-292322-IW2_20211119T015906Z_{made}Z_S1A_30_v1.0_{band}.tif"

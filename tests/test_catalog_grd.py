@@ -17,7 +17,7 @@ from terrapatch.catalog.grd import read_product
 from terrapatch.catalog.locking import locked_item
 from terrapatch.catalog.policy import newest_versions, of_level, with_polarisations
 from terrapatch.errors import IncompleteError, SceneError
-from terrapatch.tables import LockedAsset
+from terrapatch.records import LockedAsset
 
 NO_HASH = Files(False)
 SAMPLES = "s1_grd_safe"

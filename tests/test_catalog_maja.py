@@ -20,7 +20,7 @@ from terrapatch.catalog.locking import locked_item
 from terrapatch.catalog.plan import plan
 from terrapatch.errors import GridError, RecipeError, SceneError
 from terrapatch.grid import reprojected
-from terrapatch.sections import THEIA_10
+from terrapatch.settings import THEIA_10
 
 NO_HASH = Files(hash_files=False)
 MASKS = ("EDG", "CLM", "MG2")

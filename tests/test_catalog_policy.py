@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from terrapatch.catalog import policy
 from terrapatch.catalog.scene import Scene
-from terrapatch.sections import (
+from terrapatch.settings import (
     CatalogSettings,
     LabelsSettings,
     Sentinel1Settings,

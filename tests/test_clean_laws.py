@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from helpers_labels import NODATA, components, raster, rasters, small_pixels, text
 from helpers_recipes import resolve
-from terrapatch.reference.clean import halo_px, run, trace
-from terrapatch.sections import (
+from terrapatch.labels.clean import halo_px, run, trace
+from terrapatch.settings import (
     ClosingStep,
     FillStep,
     LabelsSettings,

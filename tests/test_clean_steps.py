@@ -24,21 +24,21 @@ from helpers_labels import (
     voted,
 )
 from terrapatch.errors import GridError, LegendError, RecipeError
-from terrapatch.reference.clean import components as runs
-from terrapatch.reference.clean import published, run, strips
-from terrapatch.reference.clean.components import component_sizes, remove_small
-from terrapatch.reference.clean.filling import _rings, fill_nearest, fill_vote
-from terrapatch.reference.clean.majority import majority
-from terrapatch.reference.clean.shapes import (
+from terrapatch.labels.clean import components as runs
+from terrapatch.labels.clean import published, run, strips
+from terrapatch.labels.clean.components import component_sizes, remove_small
+from terrapatch.labels.clean.filling import _rings, fill_nearest, fill_vote
+from terrapatch.labels.clean.majority import majority
+from terrapatch.labels.clean.shapes import (
     close_classes,
     close_grey,
     disc,
     open_classes,
     rectangle,
 )
-from terrapatch.reference.clean.sieve import sieve_border, sieve_size
-from terrapatch.reference.clean.steps import least_pixels
-from terrapatch.sections import (
+from terrapatch.labels.clean.sieve import sieve_border, sieve_size
+from terrapatch.labels.clean.steps import least_pixels
+from terrapatch.settings import (
     ClosingStep,
     FillStep,
     MajorityStep,

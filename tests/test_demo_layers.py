@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 import yaml
 
-from terrapatch.tables import read_lock
+from terrapatch.lock import read_lock
 
 HERE = Path(__file__).parent
 SIZE_M = 640

@@ -17,7 +17,7 @@ from helpers_door import small_recipe
 from terrapatch.cli import VERBS, main
 from terrapatch.errors import RecipeError
 from terrapatch.recipe import load_recipe, resolve
-from terrapatch.sections import L2A_12
+from terrapatch.settings import L2A_12
 from terrapatch.yamlfiles import merged, parse
 
 ROOT = Path(__file__).parents[1]

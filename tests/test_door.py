@@ -19,7 +19,7 @@ from terrapatch import cli, progress
 from terrapatch.build import workflow_recipe
 from terrapatch.errors import RecipeError
 from terrapatch.faults import verdict
-from terrapatch.results import Results
+from terrapatch.paths import Results
 from terrapatch.screen import Screen
 
 ROOT = Path(__file__).parents[1]
@@ -259,7 +259,7 @@ def test_an_output_that_cannot_be_written_is_one_line(verb, output, tmp_path, ca
 
 def test_layouts_into_a_file_is_one_line(tmp_path):
     from terrapatch.errors import StorageError
-    from terrapatch.tables import write_text
+    from terrapatch.files import write_text
 
     (tmp_path / "file").write_text("mine")
     with pytest.raises(StorageError, match="cannot be written"):

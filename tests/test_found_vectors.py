@@ -18,8 +18,8 @@ from helpers_vectors import Unit, table_of, write_vectors
 from terrapatch.catalog.listing import describe
 from terrapatch.errors import InputError, LegendError, RecipeError, SceneError
 from terrapatch.legend import NODATA
-from terrapatch.sections import NetworkSource, VectorSource
-from terrapatch.tables import read_lock
+from terrapatch.lock import read_lock
+from terrapatch.settings import NetworkSource, VectorSource
 from terrapatch.vectors import network_rules, open_layer, read_portions, schema_of
 
 CRS = "EPSG:32722"

@@ -15,8 +15,9 @@ from rasterio.features import rasterize
 from rasterio.warp import Resampling, reproject
 
 from helpers_recipes import resolve
+from terrapatch.crs import transformer
 from terrapatch.recipe import write_settings
-from terrapatch.sections import SimulateSettings
+from terrapatch.settings import SimulateSettings
 from terrapatch.simulate import french, simulate
 from terrapatch.simulate.facts import covers, rows
 from terrapatch.simulate.french_faults import BOW_TIE_M, lay_faults, with_bow_ties
@@ -127,7 +128,7 @@ def test_polygons_are_a_partition_of_the_area(ocsge2, landscape):
     assert strayed == pytest.approx(whole.area, rel=1e-5)
     area = shapely.transform(
         shapely.segmentize(AREA, 1e-3),
-        lambda xy: np.column_stack(french.grid.transformer("EPSG:4326", "EPSG:2154").transform(*xy.T)),
+        lambda xy: np.column_stack(transformer("EPSG:4326", "EPSG:2154").transform(*xy.T)),
     )  # fmt: skip
     assert shapely.symmetric_difference(whole, area).area < 1e-4 * area.area
     left, right = shapely.STRtree(mended[sound]).query(mended[sound], predicate="overlaps")
@@ -224,7 +225,7 @@ def test_ways_have_the_attributes_of_bd_topo(archive, landscape):
     seen = shapely.union_all(
         landscape.features.geometry[landscape.features.cover == covers().number("road")]
     )
-    to = french.grid.transformer("EPSG:2154", landscape.crs)
+    to = transformer("EPSG:2154", landscape.crs)
     for line in [*road.loc[road["nature"] != "Chemin", "geometry"], *rail["geometry"]]:
         there = shapely.transform(shapely.force_2d(line), lambda xy: np.column_stack(to.transform(*xy.T)))  # fmt: skip
         assert shapely.buffer(seen, 0.1).covers(there)
@@ -233,7 +234,7 @@ def test_ways_have_the_attributes_of_bd_topo(archive, landscape):
 def test_heights_of_lines_are_those_of_the_relief(archive, landscape):
     line = ways(archive, "troncon_de_route").geometry.iloc[0]
     x, y, z = shapely.get_coordinates(line, include_z=True).T
-    there = french.grid.transformer("EPSG:2154", landscape.crs).transform(x, y)
+    there = transformer("EPSG:2154", landscape.crs).transform(x, y)
     np.testing.assert_allclose(z, landscape.relief.heights(*map(np.asarray, there)), atol=0.02)
 
 
@@ -264,7 +265,7 @@ def test_the_map_differs_from_the_truth_by_its_faults_and_networks_alone(
     area = french.grid.reprojected(AREA, "EPSG:4326", landscape.crs)
     ground = french.french_ground(landscape, area)
     faults, _ = lay_faults(ground.geometry, ground.code, area, 4)
-    to = french.grid.transformer(landscape.crs, str(crs))
+    to = transformer(landscape.crs, str(crs))
     moved = shapely.transform(faults, lambda xy: np.column_stack(to.transform(*xy.T)))
     faulty = rasterize(list(moved), out_shape=codes.shape, transform=transform, all_touched=True)
     # Roads: networks of the truth, and the surface that the map has there.

@@ -21,11 +21,11 @@ from terrapatch.catalog.grd import read_product
 from terrapatch.catalog.locking import locked_item
 from terrapatch.errors import SceneError
 from terrapatch.kinds import stack as make
+from terrapatch.lock import unit_geobox
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.luts import read_noise
 from terrapatch.radar.product import read_sidecars
 from terrapatch.stacks import open_stack
-from terrapatch.tables import unit_geobox
 
 
 @pytest.fixture(scope="module")

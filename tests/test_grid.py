@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 from shapely.geometry import Point, box
 
+from terrapatch.crs import exact_step
 from terrapatch.errors import GridError
 from terrapatch.grid import (
-    exact_step,
     geobox_from_dict,
     geobox_to_dict,
     mgrs_tile_geobox,

@@ -18,8 +18,8 @@ from terrapatch.catalog.policy import best_first, choose, distinct, newest_versi
 from terrapatch.catalog.scene import Scene
 from terrapatch.errors import RecipeError, SceneError, SourceError
 from terrapatch.rasters import BlockReader
-from terrapatch.sections import CatalogSettings, Sentinel1Settings
-from terrapatch.tables import LockedAsset
+from terrapatch.records import LockedAsset
+from terrapatch.settings import CatalogSettings, Sentinel1Settings
 
 RING = [[2.99, 44.96], [3.04, 44.96], [3.04, 45.0], [2.99, 45.0], [2.99, 44.96]]
 

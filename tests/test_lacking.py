@@ -9,7 +9,7 @@ from helpers_scenes import Unit, all_corners, item, pixels, write_asset
 from terrapatch.dropping import drop_reasons, lacking_bands
 from terrapatch.patches import observe
 from terrapatch.publish.facts import reasons_of
-from terrapatch.sections import PatchesSettings
+from terrapatch.settings import PatchesSettings
 
 CRS = "EPSG:32631"
 TEN = Affine(10, 0, 500_000, 0, -10, 4_982_400)

@@ -18,7 +18,7 @@ from helpers_results import RESOLUTION, make_tree
 from terrapatch.errors import IncompleteError, InputError, RecipeError, StorageError
 from terrapatch.layouts import layouts
 from terrapatch.legend import load_legend
-from terrapatch.sections import L2A_12
+from terrapatch.settings import L2A_12
 from terrapatch.stacks import create_stack, open_stack
 from terrapatch.tables import write_geoparquet
 

@@ -15,9 +15,10 @@ from terrapatch.layouts import LAYOUTS, check_plan
 from terrapatch.layouts.fit import built, planned
 from terrapatch.layouts.sources import open_sources
 from terrapatch.legend import load_legend
+from terrapatch.lock import read_lock
 from terrapatch.recipe import read_settings, write_settings
-from terrapatch.sections import LayoutsSettings
-from terrapatch.tables import Lock, LockedItem, LockedUnit, read_lock
+from terrapatch.records import Lock, LockedItem, LockedUnit
+from terrapatch.settings import LayoutsSettings
 
 WORLD = {"type": "Polygon", "coordinates": [[[-1, -1], [1, -1], [1, 1], [-1, -1]]]}
 TILES = {"kind": "tiles", "size_px": 256}

@@ -10,7 +10,7 @@ from rasterio.enums import ColorInterp
 from terrapatch.catalog.geotiff import described_scenes, map_scene
 from terrapatch.errors import RecipeError, SceneError
 from terrapatch.rasters import read_header
-from terrapatch.sections import LabelsSettings, RasterSource
+from terrapatch.settings import LabelsSettings, RasterSource
 
 YEARS = ("classification_2020", "classification_2021", "classification_2022")
 

@@ -12,9 +12,9 @@ import shapely
 
 from helpers_door import BOX, small_recipe, terrapatch
 from terrapatch.cli import main
+from terrapatch.lock import read_lock
 from terrapatch.recipe import load_recipe
-from terrapatch.sections import named_files
-from terrapatch.tables import read_lock
+from terrapatch.settings import named_files
 
 AREA = "my area {unit} $(x) 'ü'.geojson"
 """A name that neither a shell nor Snakemake may read as anything else."""

@@ -13,7 +13,8 @@ from terrapatch.publish.methods.optical import keeps_offset
 from terrapatch.publish.methods.radar import quantity
 from terrapatch.publish.methods.steps import attribution, methods
 from terrapatch.recipe import StageSettings, load_recipe
-from terrapatch.sections import (
+from terrapatch.records import Lock, LockedAsset, LockedFile, LockedItem, LockedVector
+from terrapatch.settings import (
     CleanStep,
     LabelsSettings,
     NetworkSource,
@@ -24,7 +25,6 @@ from terrapatch.sections import (
     SplitsSettings,
     VectorSource,
 )
-from terrapatch.tables import Lock, LockedAsset, LockedFile, LockedItem, LockedVector
 from terrapatch.yamlfiles import merged
 
 BASE = {

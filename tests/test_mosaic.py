@@ -24,10 +24,10 @@ from helpers_scenes import (
     source_coordinates,
     write_asset,
 )
-from terrapatch import mosaic, rasters, stacks
+from terrapatch import cutting, rasters, stacks
+from terrapatch.cutting import engine, sources
 from terrapatch.errors import GridError, SceneError, SourceError, StorageError
 from terrapatch.grid import snapped_geobox
-from terrapatch.mosaic import engine, sources
 from terrapatch.places import read_places
 from terrapatch.rasters import BlockReader
 from terrapatch.tables import read_columns
@@ -160,7 +160,7 @@ def test_threads_change_no_byte(scene, unit):
 def test_the_size_of_shards_changes_no_pixel(scene, unit, monkeypatch, patches):
     whole = pixels(unit.build([scene], bands=("B02", "B05"), output="whole.zarr"))
     size = patches * 32 * 32 * 2 * 2
-    monkeypatch.setattr("terrapatch.mosaic.unit.SHARD_BYTES", size)
+    monkeypatch.setattr("terrapatch.cutting.unit.SHARD_BYTES", size)
     stack = unit.build([scene], bands=("B02", "B05"), threads=2, output="other.zarr")
     assert stack.info.shard_patches == min(patches, 14)
     np.testing.assert_array_equal(pixels(stack), whole)
@@ -380,7 +380,7 @@ def test_missing_bands_are_listed_for_all_scenes_before_any_work(scene, unit, re
 def test_more_scenes_than_source_can_count_are_refused(scene):
     many = [scene.model_copy(update={"id": f"{n}"}) for n in range(256)]
     with pytest.raises(SceneError, match="255"):
-        mosaic.check_items(many, mosaic.Layer(("B02",), "bilinear", "uint16"))
+        cutting.check_items(many, cutting.Layer(("B02",), "bilinear", "uint16"))
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -25,8 +25,9 @@ from terrapatch.legend import load_legend
 from terrapatch.publish import publish
 from terrapatch.publish.deviations import deviations
 from terrapatch.recipe import read_settings
+from terrapatch.records import Lock
 from terrapatch.stacks import open_stack
-from terrapatch.tables import Lock, read_geoparquet
+from terrapatch.tables import read_geoparquet
 
 NAME = re.compile(r"\d{2}[A-Z]{3}_\d{8}_S[12]_\d+_\d+\.tif")
 """RECIPES §7: names that the release's JSON files hold."""

@@ -23,7 +23,7 @@ from helpers_patches import (
     write_labels,
     write_stack,
 )
-from terrapatch.dates import DATES
+from terrapatch.acquisitions import DATES
 from terrapatch.dropping import drop_reasons
 from terrapatch.errors import IncompleteError, StorageError
 from terrapatch.legend import NODATA, load_legend
@@ -33,7 +33,7 @@ from terrapatch.patches import (
     observe,
     patches,
 )
-from terrapatch.sections import PatchesSettings
+from terrapatch.settings import PatchesSettings
 from terrapatch.stacks import open_stack
 from terrapatch.tables import read_geoparquet
 

@@ -11,8 +11,8 @@ from helpers_patches import write_footprints as write_table
 from helpers_scenes import Unit, all_corners, centres, item, write_asset
 from terrapatch.errors import GridError, RecipeError
 from terrapatch.grid import geobox_from_dict
+from terrapatch.labels import labels
 from terrapatch.recipe import resolve
-from terrapatch.reference import reference
 from terrapatch.stacks import open_stack
 
 CRS = "EPSG:32722"
@@ -117,7 +117,7 @@ def test_labels_of_their_own_pixel_are_those_of_a_unit_at_that_pixel(tmp_path, p
                                sampling={"crs": CRS, "resolution": base, "size_px": round(640 / base)},
                                layouts={"name": "native"})  # fmt: skip
         stage = told / "stack" / "label.json"
-        reference(lock, "u1", folder / "footprints.parquet", stage, folder / "label.zarr")
+        labels(lock, "u1", folder / "footprints.parquet", stage, folder / "label.zarr")
         found.append(open_stack(folder / "label.zarr"))
     assert found[0].info.geobox == found[1].info.geobox
     np.testing.assert_array_equal(*(stack.read(slice(None)) for stack in found))

@@ -12,9 +12,9 @@ from helpers_recipes import resolve
 from helpers_vectors import table_of, write_vectors
 from terrapatch.catalog import changes, describe, plan
 from terrapatch.errors import IncompleteError, LegendError, RecipeError, SceneError
-from terrapatch.reference import reference
-from terrapatch.sections import LabelsSettings
-from terrapatch.tables import read_lock, unit_geobox
+from terrapatch.labels import labels
+from terrapatch.lock import read_lock, unit_geobox
+from terrapatch.settings import LabelsSettings
 
 CATALOG = {"paths": ["in"], "period": ["2022-01-01", "2022-12-31"]}
 
@@ -76,12 +76,12 @@ def test_the_stage_reads_what_the_plan_found(here):
     unit = lock.units[0].id
     footprints, output = here / "footprints.parquet", here / "label.zarr"
     write_footprints(footprints, unit_geobox(lock.units[0]), 16)
-    reference(here / "results" / "lock.json", unit, footprints, stage, output)
+    labels(here / "results" / "lock.json", unit, footprints, stage, output)
     assert (output / "zarr.json").is_file()
     # A file that has changed since is not read.
     parcels(here / "parcels.gpkg", codes=(1, 11, 15, 15, 15, 15, 15, 1, 1, 1) * 40, step=1e-4)
     with pytest.raises(Exception, match="changed since it was planned"):
-        reference(here / "results" / "lock.json", unit, footprints, stage, output)
+        labels(here / "results" / "lock.json", unit, footprints, stage, output)
 
 
 def test_an_area_without_polygons_is_an_error_or_an_empty_plan_with_its_reason(here):

@@ -7,10 +7,10 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from helpers_scenes import Unit, all_corners, item, write_asset
+from terrapatch.cutting import plausible
+from terrapatch.cutting.evidence import Sampler
 from terrapatch.errors import SceneError
-from terrapatch.mosaic import plausible
-from terrapatch.mosaic.evidence import Sampler
-from terrapatch.tables import LockedAsset, LockedItem
+from terrapatch.records import LockedAsset, LockedItem
 
 CRS = "EPSG:32631"
 HERE = Affine(10, 0, 500_000, 0, -10, 4_982_400)

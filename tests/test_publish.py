@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from helpers_patches import utm_geobox, write_stack
 from helpers_results import make_tree
-from terrapatch.batches import Batch
 from terrapatch.errors import IncompleteError, StorageError
+from terrapatch.files import write_json
 from terrapatch.layouts import layouts
 from terrapatch.legend import Level, load_legend
 from terrapatch.publish import charts, drawing, maps, pictures, publish, report
@@ -28,8 +28,9 @@ from terrapatch.publish.deviations import changes
 from terrapatch.publish.facts import reasons_of
 from terrapatch.publish.quicklooks import _best_date, choose
 from terrapatch.publish.statistics import PERCENTILES, class_weights, joined, summarise, tally
+from terrapatch.samples import Batch
 from terrapatch.stacks import open_stack
-from terrapatch.tables import read_geoparquet, write_geoparquet, write_json
+from terrapatch.tables import read_geoparquet, write_geoparquet
 
 PUBLISHED_RECIPE = {
     "publish": {

@@ -18,14 +18,14 @@ import rasterio
 import zarr
 
 from helpers_multisenge import TEN, make_tiles
-from terrapatch.dates import best_of_day, published_steps, read_dates
+from terrapatch.acquisitions import best_of_day, published_steps, read_dates
 from terrapatch.errors import StorageError
 from terrapatch.layouts import layouts
 from terrapatch.legend import load_legend
 from terrapatch.publish import publish
 from terrapatch.publish.statistics import PERCENTILES
 from terrapatch.stacks import open_stack
-from terrapatch.training.samples import Task, composite, open_samples, read_batches
+from terrapatch.training.inputs import Task, composite, open_samples, read_batches
 
 S1_TIMES = ("2020-01-03T05:40:00Z", "2020-01-03T17:30:00Z", "2020-02-02T17:30:00Z")
 

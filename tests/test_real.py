@@ -15,11 +15,12 @@ import yaml
 from helpers_recipes import resolve, with_layers
 from terrapatch.catalog import plan
 from terrapatch.kinds import stack
+from terrapatch.lock import write_lock
+from terrapatch.paths import Results
 from terrapatch.recipe import write_settings
-from terrapatch.results import Results
 from terrapatch.sampling import sampling
 from terrapatch.stacks import open_stack
-from terrapatch.tables import read_geoparquet, write_lock
+from terrapatch.tables import read_geoparquet
 
 
 def stacks(folder, recipe, modalities=("sentinel2",)):

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+import terrapatch as terrapatch_package
 from helpers_builds import TINY, terrapatch
-from terrapatch.legend import load_legend
 
 AFTER_STACKS = {"patches", "splits", "layouts", "publish", "training", "report", "validate"}
 AFTER_SPLITS = AFTER_STACKS - {"patches", "splits"}
@@ -35,10 +35,8 @@ def made(builds, tmp_path_factory):
     # One recipe is enough for all rows: the embedded archive becomes a folder of one's own.
     results = folder / "results" / "tiny"
     shutil.copytree(results / "archive", folder / "scenes", symlinks=True)
-    with (
-        Path(load_legend.__code__.co_filename).parent / "data/legends/cerradata4mm.csv"
-    ).open() as f:
-        (folder / "legend.csv").write_text(f.read())
+    legend = Path(terrapatch_package.__file__).parent / "data" / "legends" / "cerradata4mm.csv"
+    shutil.copy(legend, folder / "legend.csv")
     (folder / "local.yaml").write_text(yaml.safe_dump(LOCAL))
     done = terrapatch("build", "local.yaml", "--cores", "2", cwd=folder)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -104,9 +102,6 @@ SETTINGS = {
         "layers.label.clean=[{step: mmu, area_m2: 2500}, {step: fill}]",
         each(AFTER_STACKS, stack=UNITS, patches=UNITS),
     ),
-    "what is kept": (
-        "patches.require={sentinel2: {valid: 0.5}}", each(AFTER_STACKS, patches=UNITS),
-    ),
     "nothing": ("publish.title=", {}),
 }  # fmt: skip
 
@@ -135,6 +130,12 @@ def test_a_cloud_limit_redoes_the_units_that_lose_a_scene(made, tmp_path):
     stacks, units = touched(before, scenes_of(folder))
     assert 0 < stacks < 3 * UNITS
     assert found == each(AFTER_STACKS, stack=stacks, patches=units)
+
+
+def test_what_is_kept_is_asked_by_the_plan_and_redoes_no_stack(made, tmp_path):
+    folder = Path(shutil.copytree(made, tmp_path / "made", symlinks=True))
+    found, _ = jobs(folder, "--set", "patches.require={sentinel2: {valid: 0.5}}", plan=True)
+    assert found == each(AFTER_STACKS, patches=UNITS)
 
 
 def test_an_orbit_direction_redoes_one_layer(made, tmp_path):

@@ -22,9 +22,9 @@ from terrapatch.recipe import (
     write_settings,
 )
 from terrapatch.recipe import resolve as resolve_plain
-from terrapatch.sections import KINDS, SECTIONS, STAGES, Sections
-from terrapatch.sections.base import ALL
-from terrapatch.sections.views import readers_of, stages_of
+from terrapatch.settings import KINDS, SECTIONS, STAGES, Sections
+from terrapatch.settings.base import ALL
+from terrapatch.settings.views import readers_of, stages_of
 from terrapatch.yamlfiles import merged
 
 SMALL = {

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from helpers_patches import map_item, settings_folder, utm_geobox, write_map
 from helpers_vectors import Unit, stars, table_of, write_vectors
 from terrapatch.errors import LegendError
+from terrapatch.labels import labels
+from terrapatch.labels.stack import Maker
 from terrapatch.places import Places, value
-from terrapatch.reference import reference
-from terrapatch.reference.stack import Maker
 from terrapatch.stacks import open_stack
 from terrapatch.tables import write_geoparquet
 
@@ -124,7 +124,7 @@ def test_a_stack_of_scattered_patches_is_made_in_regions(made, eager, tmp_path, 
     unit, lock, everything, record = made["mmu, fill"]
     corners = [(400, 500), (5, 7), (10, 300), (200, 100), (9, 12), (402, 3), (210, 300)]
     write_corners(tmp_path / "footprints.parquet", unit, corners, 18)
-    reference(
+    labels(
         lock, "u1", tmp_path / "footprints.parquet", unit.settings / "stack" / "label.json",
         tmp_path / "label.zarr", threads=threads,
     )  # fmt: skip
@@ -151,9 +151,7 @@ def test_unknown_codes_of_all_regions_are_told_together(tmp_path, eager):
     write_corners(tmp_path / "footprints.parquet", unit, [(0, 0), (284, 284)], 16)
     stage = settings_folder(tmp_path / "s") / "stack" / "label.json"
     with pytest.raises(LegendError) as caught:
-        reference(
-            unit.lock(), "u1", tmp_path / "footprints.parquet", stage, tmp_path / "label.zarr"
-        )
+        labels(unit.lock(), "u1", tmp_path / "footprints.parquet", stage, tmp_path / "label.zarr")
     assert "code 77 (10 pixels), code 99 (1 pixels)" in str(caught.value)
     assert "88" not in str(caught.value)
     assert not (tmp_path / "label.zarr").exists()

@@ -14,22 +14,16 @@ import pytest
 
 from helpers_results import make_tree
 from terrapatch.errors import StorageError
+from terrapatch.files import write_json
 from terrapatch.layouts import layouts
+from terrapatch.lock import read_lock, write_lock
 from terrapatch.publish import maps, pictures
 from terrapatch.publish.drawing import digits, labels
 from terrapatch.publish.facts import parted
 from terrapatch.publish.pages import plain, prose
 from terrapatch.publish.provenance import provenance
 from terrapatch.recipe import load_recipe, write_settings
-from terrapatch.tables import (
-    Exclusion,
-    Gap,
-    Lock,
-    LockedVector,
-    read_lock,
-    write_json,
-    write_lock,
-)
+from terrapatch.records import Exclusion, Gap, Lock, LockedVector
 from test_publish import Page, make_published, run_publish, run_report, training_files
 
 

@@ -14,11 +14,13 @@ from pyproj import Transformer
 from helpers_recipes import resolve
 from terrapatch.errors import GridError, IncompleteError, InputError
 from terrapatch.grid import Unit, geobox_to_dict, reprojected, snapped_geobox, split_at_antimeridian
+from terrapatch.lock import write_lock
 from terrapatch.places import KINDS, patch_windows, windows_in_area
 from terrapatch.places.mosaic import mosaic_units
 from terrapatch.places.tiles import tile_units
+from terrapatch.records import Lock, LockedUnit
 from terrapatch.sampling import footprints, sampling
-from terrapatch.tables import Lock, LockedUnit, read_geoparquet, write_lock
+from terrapatch.tables import read_geoparquet
 from terrapatch.vectors import read_area
 
 

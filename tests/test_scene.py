@@ -22,7 +22,7 @@ from terrapatch.catalog.scene import BandFile, Numbers, scene_from_dict, scene_t
 from terrapatch.catalog.statements import Statement
 from terrapatch.errors import SourceError
 from terrapatch.rasters import BlockReader
-from terrapatch.sections import RasterSource
+from terrapatch.settings import RasterSource
 
 NO_HASH = Files(hash_files=False)
 

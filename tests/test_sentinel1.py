@@ -21,7 +21,7 @@ from terrapatch.errors import SceneError
 from terrapatch.grid import geobox_from_dict, snapped_geobox
 from terrapatch.layers import Values
 from terrapatch.rasters import read_header, read_window
-from terrapatch.tables import LockedAsset
+from terrapatch.records import LockedAsset
 
 UTM = "EPSG:32722"
 GRID = GeoBox((64, 64), Affine(10, 0, 600_000, 0, -10, 9_000_000), UTM)

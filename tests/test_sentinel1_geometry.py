@@ -25,9 +25,9 @@ from terrapatch.heights import Dem, read_dem
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.doppler import ecef, image_coordinates, locate
 from terrapatch.radar.luts import read_calibration, read_noise
-from terrapatch.sections import Sentinel1Settings
 from terrapatch.sentinel1.geometry import GroundNodes, Heights, coordinates, ground_control, terrain
 from terrapatch.sentinel1.radiometry import Tables, calibrate
+from terrapatch.settings import Sentinel1Settings
 from terrapatch.yamlfiles import merged
 
 ROME = "s1_grd_safe/S1B_IW_GRDH_1SDV_20211223T051122_20211223T051147_030148_039993_5371.SAFE"

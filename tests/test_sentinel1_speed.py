@@ -15,15 +15,15 @@ from helpers_scenes import pixels as placed
 from terrapatch.catalog.files import Files
 from terrapatch.catalog.grd import read_product
 from terrapatch.catalog.locking import locked_item
-from terrapatch.mosaic import Grid, Layer, sources
+from terrapatch.cutting import Grid, Layer, sources
 from terrapatch.places import Places
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.doppler import ecef, image_coordinates, locate
 from terrapatch.radar.orbit import Orbit
-from terrapatch.sections import Sentinel1Settings
 from terrapatch.sentinel1 import kernels
 from terrapatch.sentinel1.geometry import GroundNodes, Heights, RangeTable, coordinates, terrain
 from terrapatch.sentinel1.grd import Raw
+from terrapatch.settings import Sentinel1Settings
 
 ROME = "s1_grd_safe/S1B_IW_GRDH_1SDV_20211223T051122_20211223T051147_030148_039993_5371.SAFE"
 OLD = "002.36"

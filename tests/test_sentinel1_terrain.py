@@ -17,9 +17,9 @@ from terrapatch.catalog.locking import locked_item
 from terrapatch.errors import GridError, SceneError
 from terrapatch.heights import Dem
 from terrapatch.radar.doppler import ecef, image_coordinates, locate
-from terrapatch.sections import Sentinel1Settings
 from terrapatch.sentinel1 import flattening, profiles, shadow
 from terrapatch.sentinel1.geometry import RangeTable
+from terrapatch.settings import Sentinel1Settings
 
 DIRECTIONS = ["descending", "ascending"]
 EXTRAS = ("local_incidence", "ellipsoid_incidence", "layover_shadow")

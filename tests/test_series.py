@@ -8,13 +8,13 @@ from odc.geo.geobox import GeoBox
 
 from helpers_grd import simulate
 from helpers_scenes import Unit, all_corners, item, write_asset
+from terrapatch.cutting import steps_of
 from terrapatch.errors import SceneError
-from terrapatch.mosaic import steps_of
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.doppler import ecef, locate
-from terrapatch.sections import Sentinel1Settings
+from terrapatch.records import LockedItem
 from terrapatch.sentinel1.speckle import despeckle, multitemporal
-from terrapatch.tables import LockedItem
+from terrapatch.settings import Sentinel1Settings
 
 UTM = "EPSG:32722"
 WIDE = GeoBox((192, 160), Affine(10, 0, 600_000, 0, -10, 9_000_000), UTM)

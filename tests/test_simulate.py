@@ -19,10 +19,11 @@ from rasterio.warp import Resampling, reproject
 
 from helpers_recipes import resolve
 from terrapatch import grid
+from terrapatch.crs import GEOGRAPHIC
 from terrapatch.errors import InputError
 from terrapatch.legend import load_crosswalk
 from terrapatch.recipe import write_settings
-from terrapatch.sections import SimulateSettings
+from terrapatch.settings import SimulateSettings
 from terrapatch.simulate import archive as archive_module
 from terrapatch.simulate import landscape as ground
 from terrapatch.simulate import (
@@ -142,7 +143,7 @@ def test_any_crop_of_a_grid_shows_the_same_ground(demo_ground, corner):
 def test_places_on_the_plane_are_those_of_proj(demo_ground):
     for crs, resolution in (("EPSG:32722", 10.0), ("EPSG:4674", 9e-5)):
         box = grid.snapped_geobox(
-            grid.reprojected(shapely.box(*SMALL), grid.GEOGRAPHIC, crs).bounds, crs, resolution
+            grid.reprojected(shapely.box(*SMALL), GEOGRAPHIC, crs).bounds, crs, resolution
         )
         x, y = ground.ground_places(demo_ground, box)
         rows, cols = np.meshgrid(*(np.arange(0, n, 17) for n in box.shape), indexing="ij")
@@ -445,8 +446,8 @@ def test_files_hold_exactly_the_truth_and_coarse_bands_its_block_means(archive):
         box = GeoBox(dataset.shape, dataset.transform, str(dataset.crs))
     plane = ground.plane_of(area)
     outline = grid.reprojected(
-        grid.reprojected(area, grid.GEOGRAPHIC, plane).buffer(300, join_style="mitre"),
-        plane, grid.GEOGRAPHIC,
+        grid.reprojected(area, GEOGRAPHIC, plane).buffer(300, join_style="mitre"),
+        plane, GEOGRAPHIC,
     )  # fmt: skip
     land = ground.make_landscape(area, outline, 4)
     lon, lat = area.centroid.x, area.centroid.y
@@ -623,7 +624,7 @@ def test_footprints_outline_the_valid_pixels(archive):
         with rasterio.open(path.parent / item["assets"]["B02"]["href"]) as dataset:
             valid = dataset.read(1) > 0
             crs = str(dataset.crs)
-            moved = grid.reprojected(outline, grid.GEOGRAPHIC, crs)
+            moved = grid.reprojected(outline, GEOGRAPHIC, crs)
             inside = geometry_mask([moved], valid.shape, dataset.transform, invert=True)
         assert (inside == valid).mean() > 0.99
 
@@ -731,7 +732,7 @@ def test_a_whole_tile_is_a_whole_tile_and_a_crop_keeps_to_its_grid():
     assert [n % 6 for n in crop.shape] == [0, 0]
     assert ((crop.affine.c - whole.affine.c) % 60, (crop.affine.f - whole.affine.f) % 60) == (0, 0)
     assert sentinel2.scene_geobox("T31TCJ", shapely.box(*SMALL)) is None
-    inside = grid.reprojected(shapely.box(*SMALL), grid.GEOGRAPHIC, str(crop.crs))
+    inside = grid.reprojected(shapely.box(*SMALL), GEOGRAPHIC, str(crop.crs))
     assert crop.extent.geom.contains(inside)
     assert inside.area > 0.95 * crop.extent.geom.area
 
@@ -741,7 +742,7 @@ def test_crops_of_two_zones_cover_the_area_only_together():
     parts = []
     for tile in ("T22MHU", "T23MJP"):
         box = sentinel2.scene_geobox(tile, archive_module._zone_part(tile, outline))
-        parts.append(grid.reprojected(box.extent.geom, str(box.crs), grid.GEOGRAPHIC))
+        parts.append(grid.reprojected(box.extent.geom, str(box.crs), GEOGRAPHIC))
     assert shapely.union_all(parts).buffer(1e-9).covers(shapely.box(*DEMO))
     assert not any(part.covers(shapely.box(*DEMO)) for part in parts)
     assert parts[0].intersection(parts[1]).area > 0.1 * outline.area

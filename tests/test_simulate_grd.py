@@ -16,16 +16,17 @@ from scipy.interpolate import RegularGridInterpolator
 
 from helpers_recipes import resolve
 from terrapatch import grid
+from terrapatch.crs import GEOGRAPHIC, transformer
 from terrapatch.errors import InputError
 from terrapatch.radar import doppler
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.orbit import Orbit
 from terrapatch.recipe import write_settings
-from terrapatch.sections import SimulateSettings
+from terrapatch.settings import SimulateSettings
 from terrapatch.simulate import grd, passage, references
 from terrapatch.simulate.archive import simulate
 from terrapatch.simulate.facts import covers
-from terrapatch.simulate.landscape import feature_numbers, make_landscape, plane_of, transformer
+from terrapatch.simulate.landscape import feature_numbers, make_landscape, plane_of
 from terrapatch.simulate.schedule import Pass1, passes1
 from terrapatch.simulate.surface import greenness
 
@@ -37,8 +38,8 @@ DIRECTIONS = ("descending", "ascending")
 @pytest.fixture(scope="module")
 def land():
     plane = plane_of(AREA)
-    there = grid.reprojected(AREA, grid.GEOGRAPHIC, plane).buffer(500, join_style="mitre")
-    outline = grid.reprojected(there, plane, grid.GEOGRAPHIC)
+    there = grid.reprojected(AREA, GEOGRAPHIC, plane).buffer(500, join_style="mitre")
+    outline = grid.reprojected(there, plane, GEOGRAPHIC)
     return make_landscape(AREA, outline, 4, TARGETS), outline
 
 
@@ -280,7 +281,7 @@ def test_pixels_see_the_ground_that_the_terrain_corrector_finds_there(view, prod
             sample0 = int(rng.integers(0, view.passage.samples - 40))
             x, y, _ = grd.ground_of(view, line0, sample0, 5, 7)
             z = view.landscape.relief.heights(x, y)
-            lon, lat = transformer(view.landscape.crs, grid.GEOGRAPHIC).transform(x, y)
+            lon, lat = transformer(view.landscape.crs, GEOGRAPHIC).transform(x, y)
             t, slant = doppler.locate(annotation.orbit, doppler.ecef(lon, lat, z))
             line, pixel = doppler.image_coordinates(annotation, t, slant)
             rows, cols = np.mgrid[0:5, 0:7]
@@ -341,7 +342,7 @@ def test_slopes_towards_the_radar_are_brighter_as_their_lit_area_says(view):
     """Lit area of a facet over its area in time and range, by finite differences."""
     flat = grd.View(view.landscape, view.passage, view.green, slopes=False)
     relief, track = view.landscape.relief, view.passage
-    to_degrees = transformer(view.landscape.crs, grid.GEOGRAPHIC)
+    to_degrees = transformer(view.landscape.crs, GEOGRAPHIC)
     rng = np.random.default_rng(8)
     ratios = []
     for _ in range(40):
@@ -577,7 +578,7 @@ def test_heights_are_those_that_the_radar_saw(land, tmp_path):
     references.write_heights(tmp_path / "heights.tif", landscape)
     rng = np.random.default_rng(3)
     x, y = rng.uniform(-2_500, 2_500, (2, 300))
-    lon, lat = transformer(landscape.crs, grid.GEOGRAPHIC).transform(x, y)
+    lon, lat = transformer(landscape.crs, GEOGRAPHIC).transform(x, y)
     with rasterio.open(tmp_path / "heights.tif") as image:
         assert image.crs == rasterio.CRS.from_epsg(4979)
         heights = image.read(1).astype(float)

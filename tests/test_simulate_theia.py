@@ -16,7 +16,7 @@ from terrapatch.grid import mgrs_tile_geobox
 from terrapatch.kinds import stack as make
 from terrapatch.recipe import write_settings
 from terrapatch.sampling import sampling
-from terrapatch.sections import THEIA_10
+from terrapatch.settings import THEIA_10
 from terrapatch.simulate import simulate, theia
 from terrapatch.stacks import open_stack
 from test_simulate import settings_file

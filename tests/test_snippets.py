@@ -20,10 +20,10 @@ import rasterio
 import helpers_terratorch
 from helpers_multisenge import SIZE, make_tiles
 from helpers_results import make_tree
-from terrapatch.dates import DATES, write_dates
+from terrapatch.acquisitions import DATES, write_dates
 from terrapatch.layouts import layouts
+from terrapatch.paths import Built
 from terrapatch.publish import publish
-from terrapatch.results import Built
 
 
 def finish(results, **given):

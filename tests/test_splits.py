@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from helpers_patches import settings_folder
 from terrapatch.errors import IncompleteError, StorageError
-from terrapatch.results import SPLITS
+from terrapatch.paths import SPLITS
 from terrapatch.splits import splits
 from terrapatch.splits.blocks import (
     Criteria,

@@ -358,7 +358,7 @@ def test_a_stack_of_another_version_of_the_record_says_so_and_what_to_do(tmp_pat
     if version is None:  # before there was one
         del plain["attributes"]["terrapatch"]["version"]
     node.write_text(json.dumps(plain), encoding="utf-8")
-    with pytest.raises(StorageError, match=r"another version.*run `terrapatch sentinel2 .*demo u"):
+    with pytest.raises(StorageError, match=r"another version.*run `terrapatch stack .*demo u sentinel2"):
         open_stack(path)
 
 

@@ -17,7 +17,7 @@ from terrapatch.catalog.plan import plan
 from terrapatch.catalog.policy import distinct
 from terrapatch.errors import RecipeError, SceneError
 from terrapatch.records import baseline_number, since_offset
-from terrapatch.sections import RasterSource
+from terrapatch.settings import RasterSource
 
 NO_HASH = Files(hash_files=False)
 

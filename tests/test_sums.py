@@ -16,11 +16,12 @@ from terrapatch import sums
 from terrapatch.access import file_of
 from terrapatch.catalog import changes, plan
 from terrapatch.errors import InputError, SceneError, SourceError
+from terrapatch.labels import labels
+from terrapatch.lock import read_lock, unit_geobox, write_lock
 from terrapatch.rasterfiles import files_beside
-from terrapatch.reference import reference
-from terrapatch.sections import LabelsSettings
+from terrapatch.records import LockedFile
+from terrapatch.settings import LabelsSettings
 from terrapatch.sums import Sums, check_unchanged
-from terrapatch.tables import LockedFile, read_lock, unit_geobox, write_lock
 
 RASTER = {"size": 20, "dtype": "uint8"}
 
@@ -230,7 +231,7 @@ def make_labels(here):
     stage.write_text(json.dumps({"layers": {"label": label}}))
     lock = here / "results" / "lock.json"
     write_footprints(here / "footprints.parquet", unit_geobox(read_lock(lock).units[0]), 16)
-    reference(lock, "b000_000", here / "footprints.parquet", stage, here / "label.zarr")
+    labels(lock, "b000_000", here / "footprints.parquet", stage, here / "label.zarr")
 
 
 def test_a_map_that_is_a_vrt_is_refused_when_its_source_changed(here):

@@ -15,20 +15,10 @@ from pydantic import ValidationError
 
 from helpers_patches import map_item, scene_item, small_lock, utm_geobox, write_map
 from terrapatch.errors import IncompleteError, StorageError
-from terrapatch.tables import (
-    Lock,
-    LockedAsset,
-    atomic,
-    read_geoparquet,
-    read_lock,
-    read_table_metadata,
-    storage_error,
-    unit_geobox,
-    write_geoparquet,
-    write_json,
-    write_lock,
-    write_text,
-)
+from terrapatch.files import atomic, storage_error, write_json, write_text
+from terrapatch.lock import read_lock, unit_geobox, write_lock
+from terrapatch.records import Lock, LockedAsset
+from terrapatch.tables import read_geoparquet, read_table_metadata, write_geoparquet
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

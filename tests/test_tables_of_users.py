@@ -4,9 +4,9 @@
 import pytest
 
 from terrapatch.errors import LegendError
+from terrapatch.labels.label import _with_ignored
 from terrapatch.legend import NODATA, load_crosswalk, load_legend, table_rows
-from terrapatch.reference.label import _with_ignored
-from terrapatch.sections import LabelsSettings
+from terrapatch.settings import LabelsSettings
 from terrapatch.vectors import FieldCrosswalk, network_rules
 
 WALK = "source_code;source_name;code\n11;Forêt, dense;1\n12;Eau;\n"

@@ -11,11 +11,11 @@ import pytest
 from helpers_results import Tree, make_tree
 from terrapatch.cli import main
 from terrapatch.errors import InputError, StorageError
+from terrapatch.files import RECORD, atomic, files_below, read_record, recorded, write_record
 from terrapatch.layouts import layouts
+from terrapatch.paths import Results, remedy
 from terrapatch.publish import publish
-from terrapatch.results import Results, remedy
 from terrapatch.stacks import create_stack, open_stack
-from terrapatch.tables import RECORD, atomic, files_below, read_record, recorded, write_record
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from terrapatch.catalog.files import Files
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.geotiff import described_scenes
 from terrapatch.catalog.locking import locked_item
-from terrapatch.sections import THEIA_10, RasterSource
 from terrapatch.sentinel2 import with_bits
+from terrapatch.settings import THEIA_10, RasterSource
 
 NO_HASH = Files(hash_files=False)
 EVERYTHING = (*THEIA_10, "EDG", "CLM", "MG2")
@@ -296,7 +296,7 @@ def test_the_table_of_dates_says_how_cloudy_the_scenes_were(tmp_path):
     )
     from terrapatch.legend import load_legend
     from terrapatch.patches import patches
-    from terrapatch.tables import LockedItem
+    from terrapatch.records import LockedItem
 
     geobox = utm_geobox((8, 24))
     clouds = {"a": 3.5, "b": 8.5, "c": None}
@@ -341,7 +341,7 @@ def test_the_table_of_dates_says_how_cloudy_the_scenes_were(tmp_path):
 def test_radar_dates_above_95_percent_zeros_are_dropped(tmp_path, zeros, kept):
     """MultiSenGE's rule is `require: {sentinel1: {valid: 0.05}}`: 5 % of pixels are enough."""
     from terrapatch.patches import observe
-    from terrapatch.sections import PatchesSettings
+    from terrapatch.settings import PatchesSettings
 
     geobox = GeoBox((20, 20), Affine(10, 0, 300_000, 0, -10, 9_100_000), "EPSG:32722")
     values = np.random.default_rng(0).gamma(4, 0.02, (20, 20)).astype(np.float32)

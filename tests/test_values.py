@@ -10,8 +10,8 @@ from odc.geo.geobox import GeoBox
 from helpers_scenes import Unit, all_corners, item, pixels, write_asset
 from terrapatch.heights import HeightModel
 from terrapatch.heights.geoid import geoid_raster
+from terrapatch.labels.label import CodeTable, fill_labels
 from terrapatch.legend import Crosswalk, load_legend
-from terrapatch.reference.label import CodeTable, fill_labels
 
 CRS = "EPSG:32631"
 HERE = Affine(10, 0, 500_000, 0, -10, 4_982_400)

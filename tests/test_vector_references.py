@@ -18,9 +18,9 @@ from helpers_patches import map_item, utm_geobox, write_footprints, write_map
 from helpers_vectors import Unit, stars, table_of, write_vectors
 from terrapatch.errors import LegendError, SceneError
 from terrapatch.grid import snapped_geobox
+from terrapatch.labels import labels
+from terrapatch.labels import vectors as burning
 from terrapatch.legend import NODATA, load_legend
-from terrapatch.reference import reference
-from terrapatch.reference import vectors as burning
 from terrapatch.stacks import open_stack
 
 FORMATS = [".gpkg", ".shp", ".fgb", ".parquet", ".zip", ".7z"]
@@ -538,7 +538,7 @@ def test_the_record_is_the_same_each_time_and_absent_without_vectors(tmp_path, p
     unit = Unit(tmp_path, geobox, vectors=[vector(tmp_path / "v.gpkg")], **plain)
     _, before = unit.build()
     write_footprints(tmp_path / "footprints.parquet", geobox, min(geobox.shape))
-    reference(
+    labels(
         unit.lock(), "u1", tmp_path / "footprints.parquet", unit.settings / "stack" / "label.json",
         tmp_path / "label.zarr",
     )  # fmt: skip

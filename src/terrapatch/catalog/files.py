@@ -11,8 +11,8 @@ from ..archives import members, open_archive, read_member
 from ..errors import SceneError, remedy
 from ..rasterfiles import files_beside
 from ..rasters import Header
+from ..records import LockedFile
 from ..sums import Sums
-from ..tables import LockedFile
 
 
 class Files:

@@ -15,19 +15,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ..batches import check_series
 from ..errors import InputError
+from ..files import RECORD, atomic, files_below, read_record, write_json, write_record
 from ..layers import LayoutRecord
+from ..paths import PUBLISHED, Built
 from ..recipe import read_settings
-from ..results import PUBLISHED, Built
+from ..samples import check_series
 from ..sums import sha256_of
-from ..tables import RECORD, atomic, files_below, read_record, write_json, write_record
 from . import cerradata4mm, multisenge, native
 from .fit import Form, planned, refuse
 from .sources import Sources, open_sources
 
 if TYPE_CHECKING:
-    from ..tables import Lock
+    from ..records import Lock
 
 
 class Layout(Protocol):
@@ -96,8 +96,9 @@ def layouts(
         changed = wanted.layouts.model_copy(update={"folders": folders})
         wanted = wanted.model_copy(update={"layouts": changed})
     sources = open_sources(built, wanted)
-    for layer in sources.images if built.dates is not None else ():
-        check_series(sources.table, built.stacks, layer, built.dates, threads)
+    if built.dates is not None:
+        for layer in sources.images:
+            check_series(sources.table, built.stacks, layer, built.dates, threads)
     with atomic(output, ours=_ours) as folder:
         folder.mkdir(parents=True)
         written = LAYOUTS[wanted.layouts.name].write(sources, folder, threads)

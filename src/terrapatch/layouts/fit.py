@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..cutting import steps_of
 from ..errors import RecipeError
 from ..legend import Legend, load_legend
-from ..mosaic import steps_of
 from ..recipe import StageSettings
-from ..tables import Lock
+from ..records import Lock
 
 if TYPE_CHECKING:
     from .sources import Sources
@@ -27,7 +27,7 @@ TILE = re.compile(r"\d{2}[C-HJ-NP-X][A-Z]{2}")
 
 
 @dataclass(frozen=True)
-class Images:
+class ImageForm:
     """The images of one layer."""
 
     bands: tuple[str, ...]
@@ -54,7 +54,7 @@ class Form:
     """Their ids; empty where no scene is known yet."""
     last: tuple[int, int]
     """Largest row and column of a patch."""
-    images: Mapping[str, Images]
+    images: Mapping[str, ImageForm]
     """By layer."""
 
     @property
@@ -84,7 +84,7 @@ def planned(settings: StageSettings, lock: Lock | None) -> Form:
     sampling = settings.sampling
     units = () if lock is None else lock.units
     images = {
-        name: Images(
+        name: ImageForm(
             bands=layer.stack_bands,
             dtype=layer.stack_dtype,
             decibel=layer.decibel,
@@ -137,7 +137,7 @@ def built(sources: Sources) -> Form:
     for name in sources.images:
         infos = [sources.stack(unit, name).info for unit in units]
         first = infos[0]
-        images[name] = Images(
+        images[name] = ImageForm(
             bands=first.bands, dtype=first.dtype,
             decibel=any(info.values.decibel for info in infos),
             series=first.series, times=tuple(info.times for info in infos),

@@ -32,12 +32,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batches import Batch, batches, read_labels, read_patches
 from ..layers import REFLECTANCE, LayoutRecord
 from ..legend import NODATA, Legend
 from ..patchfiles import PatchForm, patch_form
 from ..progress import track
-from ..sections import S2_BANDS
+from ..samples import Batch, batches, read_labels, read_patches
+from ..settings import S2_BANDS
 from ..stacks import Stack, StackInfo
 from .fit import TILE, Form, built, label_findings, refuse
 from .images import Images, choose_images
@@ -52,7 +52,7 @@ PIECE = 16
 
 
 @dataclass(frozen=True)
-class _Kind:
+class _Folder:
     """One folder of GeoTIFFs."""
 
     folder: str
@@ -71,7 +71,7 @@ class _Writer:
 
     folder: Path
     sources: Sources
-    kinds: dict[str, _Kind]
+    kinds: dict[str, _Folder]
     images: Images
     crs: list[str] = field(init=False)
     corners: list[tuple[float, float]] = field(init=False)
@@ -240,13 +240,13 @@ def _image_jobs(writer: _Writer, layer: str) -> Iterator[_ImageJob]:
                 yield _ImageJob(writer, stack, batch, layer, step, chosen)
 
 
-def _kinds(infos: dict[str, StackInfo], labels: StackInfo) -> dict[str, _Kind]:
+def _kinds(infos: dict[str, StackInfo], labels: StackInfo) -> dict[str, _Folder]:
     """Folder by layer; reflectance is Int16 with −10000 for missing, all else Float32 with 0."""
-    kinds = {REFERENCE: _Kind(REFERENCE, "uint8", (REFERENCE,), NO_CLASS, pixel_of(labels))}
+    kinds = {REFERENCE: _Folder(REFERENCE, "uint8", (REFERENCE,), NO_CLASS, pixel_of(labels))}
     for name, info in infos.items():
         optical = info.values.unit == REFLECTANCE
         natural = sorted(info.bands, key=list(S2_BANDS).index) if optical else info.bands
-        kinds[name] = _Kind(
+        kinds[name] = _Folder(
             SENSORS[name][0], "int16" if optical else "float32", tuple(natural),
             S2_NODATA if optical else 0, pixel_of(info),
             tuple(info.bands.index(band) for band in natural),

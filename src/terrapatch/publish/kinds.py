@@ -79,7 +79,7 @@ def plain_credit(about: About) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Kind:
+class Portrait:
     """What is said of a kind and shown of its layers."""
 
     title: str
@@ -101,15 +101,15 @@ class Kind:
 
 
 KINDS = {
-    "sentinel2": Kind(
+    "sentinel2": Portrait(
         "Sentinel-2", optical.optical, optical.credit, optical_pictures, tag="sentinel-2", offsets=True,
         hints=optical.loaders,
     ),
-    "sentinel1": Kind(
+    "sentinel1": Portrait(
         "Sentinel-1", radar.radar, radar.credit, radar_pictures, tag="sentinel-1",
         quantity=lambda settings, _: radar.quantity(settings),
     ),
-    "labels": Kind("Reference map", labels.labels, labels.credit),
+    "labels": Portrait("Reference map", labels.labels, labels.credit),
 }  # fmt: skip
 """Kinds with a row of their own."""
 
@@ -117,6 +117,6 @@ REFERENCE = "reference"
 """What the lock calls the scenes of labels."""
 
 
-def kind_of(name: str) -> Kind:
+def kind_of(name: str) -> Portrait:
     """The row of a kind, or of what the lock calls the scenes of one."""
-    return KINDS.get("labels" if name == REFERENCE else name) or Kind(name)
+    return KINDS.get("labels" if name == REFERENCE else name) or Portrait(name)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import exact
-from ..tables import LockedAsset
+from ..records import LockedAsset
 
 if TYPE_CHECKING:
     from .layer import Layer

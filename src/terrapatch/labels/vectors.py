@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..crs import GEOGRAPHIC, equal_crs, transformer
 from ..errors import LegendError, SceneError
-from ..grid import GEOGRAPHIC, equal_crs, transformer
 from ..legend import NODATA, Legend
-from ..sections import LabelsSettings, VectorSource
-from ..tables import LockedVector
+from ..records import LockedVector
+from ..settings import LabelsSettings, VectorSource
 from ..vectors import (
     IGNORE,
     NULL,

@@ -26,23 +26,17 @@ from helpers_patches import (
 )
 from terrapatch.errors import GridError, IncompleteError, InputError, LegendError, SceneError
 from terrapatch.grid import geobox_to_dict, snapped_geobox
+from terrapatch.labels import label, label_raster, labels
+from terrapatch.labels.edges import HALO, edges
+from terrapatch.labels.stack import Maker
+from terrapatch.labels.steps import pixel_of
 from terrapatch.legend import NODATA, Crosswalk, load_crosswalk, load_legend
+from terrapatch.lock import read_lock, unit_geobox, write_lock
 from terrapatch.places.mosaic import mosaic_units
 from terrapatch.recipe import read_settings
-from terrapatch.reference import label, labels, reference
-from terrapatch.reference.edges import HALO, edges
-from terrapatch.reference.stack import Maker
-from terrapatch.reference.steps import pixel_of
+from terrapatch.records import Lock, LockedAsset, LockedUnit
 from terrapatch.stacks import open_stack
-from terrapatch.tables import (
-    Lock,
-    LockedAsset,
-    LockedUnit,
-    read_lock,
-    unit_geobox,
-    write_geoparquet,
-    write_lock,
-)
+from terrapatch.tables import write_geoparquet
 
 TERRACLASS = np.array([1, 2, 9, 11, 12, 13, 14, 15, 16, 17, 20, 21, 22, 23])
 DEGREE = 8.983152841195215e-05
@@ -382,7 +376,7 @@ def test_the_same_lock_gives_the_same_bytes(tmp_path, sirgas_map):
     write_footprints(tmp_path / "footprints.parquet", geobox, 100)
     seen = []
     for name in ("first.zarr", "second.zarr"):
-        reference(lock, "u1", tmp_path / "footprints.parquet", stage, tmp_path / name)
+        labels(lock, "u1", tmp_path / "footprints.parquet", stage, tmp_path / name)
         files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
         seen.append({str(f.relative_to(tmp_path / name)): f.read_bytes() for f in files})
     assert seen[0] == seen[1]
@@ -394,7 +388,7 @@ def test_the_stack_holds_the_labels_of_each_patch(tmp_path, sirgas_map, stride):
     geobox = utm_geobox((300, 210))
     whole, bands = build(tmp_path, geobox, [map_item(path)])
     table = write_footprints(tmp_path / "footprints.parquet", geobox, 64, stride)
-    reference(
+    labels(
         tmp_path / "lock.json", "u1", tmp_path / "footprints.parquet",
         tmp_path / "settings" / "stack" / "label.json", tmp_path / "label.zarr",
     )  # fmt: skip
@@ -414,7 +408,7 @@ def test_a_unit_without_patches_has_an_empty_stack(tmp_path, sirgas_map):
     stage = settings_folder(tmp_path / "settings") / "stack" / "label.json"
     none = write_footprints(tmp_path / "some.parquet", geobox, 64).iloc[:0]
     write_geoparquet(none, tmp_path / "footprints.parquet")
-    reference(lock, "u1", tmp_path / "footprints.parquet", stage, tmp_path / "label.zarr")
+    labels(lock, "u1", tmp_path / "footprints.parquet", stage, tmp_path / "label.zarr")
     assert open_stack(tmp_path / "label.zarr").info.patch_ids == ()
 
 
@@ -426,7 +420,7 @@ def test_labels_to_look_at_have_the_colours_of_the_legend(tmp_path, sirgas_map):
     legend = load_legend("cerradata4mm")
     for band, level in (("", legend.levels[0]), ("l1", legend.levels[1]), ("edge_l2", None)):
         output = tmp_path / "look.tif"
-        labels(tmp_path / "lock.json", "u1", stage, output, band)
+        label_raster(tmp_path / "lock.json", "u1", stage, output, band)
         with rasterio.open(output) as dataset:
             assert (dataset.nodata, dataset.count, dataset.transform) == (NODATA, 1, geobox.affine)
             assert dataset.descriptions == (band or "l2",)
@@ -435,7 +429,7 @@ def test_labels_to_look_at_have_the_colours_of_the_legend(tmp_path, sirgas_map):
         for entry in level.classes if level else ():
             assert "#{:02x}{:02x}{:02x}".format(*colours[entry.code][:3]) == entry.color.lower()
     with pytest.raises(InputError, match="--band l9: the labels have the bands l2, l1, edge_l2"):
-        labels(tmp_path / "lock.json", "u1", stage, tmp_path / "none.tif", "l9")
+        label_raster(tmp_path / "lock.json", "u1", stage, tmp_path / "none.tif", "l9")
 
 
 # Real samples -----------------------------------------------------------------------------------
@@ -534,7 +528,7 @@ def test_cleaned_labels_of_a_grid_in_degrees_do_not_depend_on_units(tmp_path, st
     settings_ = settings_folder(tmp_path / "settings", label={"clean": steps})
     wanted = read_settings(settings_ / "stack" / "label.json").label
 
-    def labels(unit_patches):
+    def labels_of(unit_patches):
         units = mosaic_units(grid, size_px=10, stride_px=10, unit_patches=unit_patches)
         lock = Lock(
             name="small", source="local", items=(item,), latitude=latitude,
@@ -554,9 +548,9 @@ def test_cleaned_labels_of_a_grid_in_degrees_do_not_depend_on_units(tmp_path, st
             whole[top : top + part.shape[0], left : left + part.shape[1]] = part
         return whole
 
-    whole = labels(1000)
+    whole = labels_of(1000)
     assert len(np.unique(whole)) > 5
-    np.testing.assert_array_equal(labels(64), whole)
+    np.testing.assert_array_equal(labels_of(64), whole)
 
 
 def test_sizes_in_metres_are_those_of_the_datasets_latitude(tmp_path):

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ...errors import GridError, LegendError
 from ...legend import NODATA
-from ...sections import CleanStep, FillStep, MmuStep, SettleStep, SieveStep
+from ...settings import CleanStep, FillStep, MmuStep, SettleStep, SieveStep
 from .steps import STEPS, Area, Labels, Result, ShapeStep, histogram, reach_of, replace
 
 

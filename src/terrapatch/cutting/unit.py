@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 
 from ..grid import geobox_to_dict, grid_pixel
 from ..layers import POWER, Values
+from ..lock import read_lock, unit_geobox
 from ..places import Places, read_places
 from ..progress import bar, track
+from ..records import Lock, LockedFile, LockedItem
 from ..stacks import Stack, StackInfo, StackWriter, create_stack, open_stack
 from ..sums import check_unchanged
-from ..tables import Lock, LockedFile, LockedItem, read_lock, unit_geobox
 from .engine import (
     ImageFilter,
     OpenScene,

@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cutting import shard_patches
 from ..errors import InputError
 from ..grid import geobox_to_dict, grid_pixel
 from ..layers import Values
 from ..legend import NODATA, Legend, load_legend
-from ..mosaic import shard_patches
+from ..lock import read_lock, unit_geobox
 from ..places import Places, read_places
 from ..rasters import write_geotiff
 from ..recipe import read_settings
-from ..sections import LabelsSettings, named_files
+from ..settings import LabelsSettings, named_files
 from ..stacks import StackInfo, StackWriter, create_stack
 from ..sums import check_named
-from ..tables import read_lock, unit_geobox
 from .label import Sources, bands_of, label_layers
 from .steps import bounded, cleaned
 
@@ -54,7 +54,7 @@ class Maker:
     """
 
     def __init__(self, lock: Path, unit: str, wanted: LabelsSettings) -> None:
-        """Open the sources. Raises: see `reference`."""
+        """Open the sources. Raises: see `labels`."""
         self.sources, self.wanted = Sources(lock, unit, wanted), wanted
         self.legend, self.unit = self.sources.legend, self.sources.unit
         self._pixels = self._bare = 0
@@ -81,7 +81,7 @@ class Maker:
         return Made(*label_layers(clean, self.legend, wanted.edges, halo))
 
     def whole(self) -> Made:
-        """Labels of the whole unit. Raises: see `reference`."""
+        """Labels of the whole unit. Raises: see `labels`."""
         found = self.made(self.unit)
         self.sources.check()
         assert found is not None, "else the check has raised"
@@ -100,7 +100,7 @@ class Maker:
         return self.sources.files.record(self._bare / max(1, self._pixels))
 
 
-def reference(
+def labels(
     lock: Path, unit: str, footprints: Path, settings: Path, output: Path, threads: int = 1
 ) -> None:
     """Make the label stack of a unit: `stacks/UNIT/label.zarr`.
@@ -145,7 +145,7 @@ def reference(
         writer.record(maker.record())
 
 
-def labels(lock: Path, unit: str, settings: Path, output: Path, band: str = "") -> None:
+def label_raster(lock: Path, unit: str, settings: Path, output: Path, band: str = "") -> None:
     """Write labels of a whole unit as a raster to look at, its classes in the legend's colours.
 
     Args:
@@ -157,7 +157,7 @@ def labels(lock: Path, unit: str, settings: Path, output: Path, band: str = "") 
 
     Raises:
         InputError: no such band.
-        Error: else as `reference`.
+        Error: else as `labels`.
     """
     told, plan = read_settings(settings), read_lock(lock)
     check_named(named_files(told, "stack"), plan, lock)

@@ -23,7 +23,7 @@ from .. import resample
 from ..errors import GridError
 from ..places import Places
 from ..rasters import BlockReader, read_header
-from ..tables import LockedAsset
+from ..records import LockedAsset
 from .evidence import Sampler
 from .layer import Layer
 from .values import Values

@@ -28,13 +28,14 @@ from numpy.typing import NDArray
 from ..errors import IncompleteError, LegendError
 from ..grid import grid_pixel
 from ..legend import NODATA, Crosswalk, Legend, load_crosswalk, load_legend, whole_number
+from ..lock import read_lock, unit_geobox
+from ..paths import root_of
 from ..places import Places
 from ..rasters import read_masked
+from ..records import LockedAsset, LockedItem
 from ..resample import CELL, SNAP, Lattice, nodes
-from ..results import root_of
-from ..sections import LabelsSettings
+from ..settings import LabelsSettings
 from ..sums import check_unchanged
-from ..tables import LockedAsset, LockedItem, read_lock, unit_geobox
 from .edges import HALO, edges
 from .steps import clean_halo, pixel_of
 from .vectors import VectorFiles
@@ -297,7 +298,7 @@ class Sources:
             unit: id of the unit.
             wanted: the recipe's section.
 
-        Raises: see `stack.reference`.
+        Raises: see `stack.labels`.
         """
         plan = read_lock(lock)
         self.items, self.polygons = plan.maps_of(unit), plan.vectors_of(unit)
@@ -325,7 +326,7 @@ class Sources:
 
         Codes that no crosswalk lists are gathered; `check` tells of them.
 
-        Raises: see `stack.reference`.
+        Raises: see `stack.labels`.
         """
         wanted = self.wanted
         around = geobox.pad(self.halo) if self.halo else geobox

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batches import Batch as Where
-from ..batches import batches, published, read_labels, read_patches
 from ..errors import IncompleteError, StorageError
 from ..layers import Values
+from ..paths import SPLITS, Built
 from ..progress import bar
-from ..results import SPLITS, Built
+from ..samples import Batch as Where
+from ..samples import batches, published, read_labels, read_patches
 from ..stacks import Stack, open_stack
 from ..tables import read_geoparquet
 from .grids import onto, power_to_decibel

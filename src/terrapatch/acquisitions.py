@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import StorageError
-from .results import remedy
-from .tables import atomic
+from .files import atomic
+from .paths import remedy
 
 if TYPE_CHECKING:
     import numpy as np

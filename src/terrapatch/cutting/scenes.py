@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .. import resample
 from ..rasters import BlockReader
-from ..tables import LockedAsset, LockedItem
+from ..records import LockedAsset, LockedItem
 from .sources import Group
 from .values import Values
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from ..grid import pixel_size_m
 from ..legend import NODATA, Legend
-from ..sections import LabelsSettings
-from ..tables import Lock, unit_geobox
+from ..lock import unit_geobox
+from ..records import Lock
+from ..settings import LabelsSettings
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..tables import LockedAsset, LockedItem
+from ..records import LockedAsset, LockedItem
 
 _ACROSS = 128
 """At least so many sampled pixels along the shorter side of a file …"""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ...compiled import kernel
 from ...errors import RecipeError
 from ...legend import NODATA
-from ...sections import (
+from ...settings import (
     CleanStep,
     ClosingStep,
     FillStep,

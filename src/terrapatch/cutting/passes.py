@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import SceneError
-from ..tables import LockedItem
+from ..records import LockedItem
 
 SAME_PASS = np.timedelta64(30, "m")
 """Longest break within a pass: a third of an orbit; the same track comes back after days."""

@@ -17,9 +17,9 @@ from ..errors import SceneError
 from ..places import Places
 from ..progress import bar
 from ..rasters import BlockReader
+from ..records import LockedAsset, LockedItem
 from ..resample import kernels
 from ..stacks import StackWriter
-from ..tables import LockedAsset, LockedItem
 from .lacking import count_missing, last_reaching
 from .layer import Layer
 from .scenes import Scene

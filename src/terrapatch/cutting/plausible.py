@@ -13,8 +13,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..records import since_offset
-from ..tables import LockedItem
+from ..records import LockedItem, since_offset
 from .evidence import Sample
 
 _UNTESTED = ("B09", "B10")

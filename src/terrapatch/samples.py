@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .dates import published_steps
-from .errors import IncompleteError, StorageError
-from .results import remedy
+from .acquisitions import published_steps
+from .errors import StorageError
+from .paths import remedy
 from .stacks import Stack, open_stack
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def batches(table: gpd.GeoDataFrame, stacks: Path, layer: str) -> list[Batch]:
 
 
 def published(
-    table: gpd.GeoDataFrame, stacks: Path, layer: str, dates: Path | None, *, one_a_day: bool
+    table: gpd.GeoDataFrame, stacks: Path, layer: str, dates: Path, *, one_a_day: bool
 ) -> NDArray[np.bool_]:
     """Which images of the patches are published: (row, step in the stack of its unit) bool.
 
@@ -146,11 +146,10 @@ def published(
         table: kept rows of a manifest.
         stacks: folder with UNIT/LAYER.zarr.
         layer: of images.
-        dates: table of dates; not needed where patches have one image alone, which is published.
+        dates: table of dates; not read where patches have one image alone, which is published.
         one_a_day: whether the layout publishes only one image of a day.
 
     Raises:
-        IncompleteError: several images a patch, and no table of dates.
         StorageError: a stack or the table is missing, or lacks a patch.
     """
     units = dict.fromkeys(table["unit"])
@@ -159,11 +158,6 @@ def published(
     )  # fmt: skip
     if steps <= 1:
         return np.ones((len(table), steps), bool)
-    if dates is None:
-        raise IncompleteError(
-            f"{layer} has {steps} images a patch, and the table of dates says which of them are "
-            "complete; run `terrapatch splits` and give its dates.parquet"
-        )
     found = np.zeros((len(table), steps), bool)
     chosen = published_steps(dates, table["patch_id"].tolist(), layer, one_a_day=one_a_day)
     found[:, : chosen.shape[1]] = chosen
@@ -197,7 +191,7 @@ def read_patches(
 
 
 def check_series(
-    table: gpd.GeoDataFrame, stacks: Path, layer: str, dates: Path | None, threads: int = 1
+    table: gpd.GeoDataFrame, stacks: Path, layer: str, dates: Path, threads: int = 1
 ) -> None:
     """Hold the kept dates of series against the manifest; stacks of one step are as they are read.
 
@@ -209,7 +203,6 @@ def check_series(
         threads: batches read at a time.
 
     Raises:
-        IncompleteError: see `published`.
         StorageError: a stack is damaged, or holds other pixels than the manifest describes.
     """
     kept = published(table, stacks, layer, dates, one_a_day=False)
