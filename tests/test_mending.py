@@ -220,6 +220,5 @@ def test_which_stage_reads_which_file(here):
     assert named_files(recipe, "plan") == ("a.shp", "a.dbf", *tables)
     assert named_files(recipe, "stack") == tables
     assert named_files(recipe, "sampling") == named_files(recipe, "simulate") == ("a.shp", "a.dbf")
-    for stage in ("patches", "layouts", "publish", "training"):
+    for stage in ("patches", "splits", "layouts", "publish", "training"):
         assert named_files(recipe, stage) == ("legend.csv",)
-    assert named_files(recipe, "splits") == ()

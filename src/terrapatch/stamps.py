@@ -11,7 +11,6 @@ Laws:
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
@@ -27,6 +26,7 @@ from typing import Any
 
 from . import progress
 from .errors import RecipeError, StorageError, TerrapatchError
+from .legend import table_rows
 from .recipe import Recipe, StageSettings
 from .results import Results, remedy
 from .sections import named_files
@@ -395,11 +395,13 @@ def _placeless(value: Any, known: bool = False) -> Any:
 
 def _codes_of(path: Path) -> str:
     """Hash of a legend's codes and of what becomes of what: names and colours change no pixel."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = [
-            [row.get(key) for key in ("level", "code", "parent")] for row in csv.DictReader(file)
-        ]
-    return _hash(json.dumps(rows).encode())
+    try:
+        rows = table_rows("legends", str(path), ("code", "name", "color"))
+    except TerrapatchError:  # no legend: the stage will say so
+        return _hash(path.read_bytes())
+    return _hash(
+        json.dumps([[row.get(k) for k in ("level", "code", "parent")] for row in rows]).encode()
+    )
 
 
 def _flat(plain: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
