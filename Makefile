@@ -25,7 +25,7 @@ test: $(VENV)/.installed-test
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest $(ARGS)
 
 golden: $(VENV)/.installed-test
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -n 0 -m "slow or not slow" tests/test_golden.py $(ARGS)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -n 0 -m "slow or not slow" tests/50_workflow/test_golden.py $(ARGS)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check src tests benchmarks

@@ -85,14 +85,14 @@ def draw(side: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def steps(settled: bool):
-    from terrapatch.sections import ClosingStep, FillStep, MmuStep, NetworksStep, SettleStep
+    from terrapatch.settings import ClosingStep, FillStep, MmuStep, NetworksStep, SettleStep
 
     body = [MmuStep(area_m2=LEAST_PX * 100), FillStep(), ClosingStep(size_m=(40, 50))]
     return [*body, *([SettleStep()] if settled else []), NetworksStep()]
 
 
 def clean_ours(labels, roads, settled=False):
-    from terrapatch.reference.clean import run as clean
+    from terrapatch.labels.clean import run as clean
 
     codes = range(1, CLASSES + 1)
     return clean(labels, steps(settled), pixel_m=(10, 10), codes=codes, protect=(5,), network=roads)
@@ -241,7 +241,7 @@ def picture(folder: Path, file: Path) -> None:
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    from terrapatch.reference.clean import trace
+    from terrapatch.labels.clean import trace
 
     where = (slice(700, 900), slice(1400, 1600))
     labels, roads = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("labels", "roads"))

@@ -13,7 +13,7 @@ from terrapatch.kinds import stack
 def main() -> None:
     lock, footprints, settings, unit, output, threads, *rest = sys.argv[1:]
     if rest:
-        from terrapatch.mosaic import engine
+        from terrapatch.cutting import engine
 
         engine.SHARD_BYTES = int(rest[0]) * 2**20
     stack(

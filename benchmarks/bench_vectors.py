@@ -24,10 +24,12 @@ def write(folder: Path, shapes: list, codes: list[int], roads: list, side: int) 
     from terrapatch.catalog.files import Files
     from terrapatch.catalog.references import find_vectors
     from terrapatch.grid import Unit, geobox_to_dict
+    from terrapatch.lock import write_lock
     from terrapatch.places import patch_windows
+    from terrapatch.records import Lock, LockedUnit
     from terrapatch.sampling import footprints
-    from terrapatch.sections import LabelsSettings
-    from terrapatch.tables import Lock, LockedUnit, write_geoparquet, write_lock
+    from terrapatch.settings import LabelsSettings
+    from terrapatch.tables import write_geoparquet
 
     def placed(lines: list) -> list:
         return [affinity.affine_transform(line, [10, 0, 0, -10, LEFT, TOP]) for line in lines]
@@ -82,9 +84,9 @@ def write(folder: Path, shapes: list, codes: list[int], roads: list, side: int) 
 
 def stage(folder: Path) -> None:
     """The stage as the workflow calls it."""
-    from terrapatch.reference import reference
+    from terrapatch.labels import labels
 
-    reference(
+    labels(
         folder / "lock.json", "T31TCJ", folder / "footprints.parquet", folder / "settings.json",
         folder / "stage.zarr",
     )  # fmt: skip

@@ -19,11 +19,11 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from terrapatch.grid import pixel_size_m
+from terrapatch.labels.clean import trace
+from terrapatch.labels.label import Sources
 from terrapatch.legend import NODATA
+from terrapatch.paths import Results
 from terrapatch.recipe import load_recipe, read_settings
-from terrapatch.reference.clean import trace
-from terrapatch.reference.label import Sources
-from terrapatch.results import Results
 
 SHOWN_PX = 300
 

@@ -31,15 +31,16 @@ from terrapatch.catalog.grd import read_product
 from terrapatch.catalog.locking import locked_item
 from terrapatch.compiled import kernel
 from terrapatch.grid import Unit, geobox_to_dict, mgrs_tile_geobox
+from terrapatch.lock import write_lock
 from terrapatch.places import patch_windows
-from terrapatch.sections import Sentinel1Settings
+from terrapatch.records import Lock, LockedItem, LockedUnit
+from terrapatch.settings import Sentinel1Settings
 from terrapatch.simulate import grd, grd_metadata
 from terrapatch.simulate.grd_tables import AMPLITUDE, luts, noise_plane
 from terrapatch.simulate.noise import fractal_field, hash01
 from terrapatch.simulate.passage import Passage, earth_fixed, make_passage
 from terrapatch.simulate.schedule import Pass1
 from terrapatch.simulate.sentinel1 import POLARISATIONS, speckle
-from terrapatch.tables import Lock, LockedItem, LockedUnit, write_lock
 
 TILE = "T31TCJ"
 SIZE_PX = 256

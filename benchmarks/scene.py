@@ -18,8 +18,9 @@ from odc.geo.geobox import GeoBox
 
 from measure import SMALL
 from terrapatch.grid import Unit, geobox_to_dict, snapped_geobox
+from terrapatch.lock import read_lock, write_lock
 from terrapatch.places import patch_windows
-from terrapatch.tables import Lock, LockedAsset, LockedItem, LockedUnit, read_lock, write_lock
+from terrapatch.records import Lock, LockedAsset, LockedItem, LockedUnit
 
 HERE = Path(__file__).parent
 SIZE_PX = 128

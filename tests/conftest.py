@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from helpers_builds import Builds
+from made.builds import Builds
 
 # A busy machine is slow, and that is no finding.
 settings.register_profile("terrapatch", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -22,6 +22,9 @@ import yaml
 
 from .errors import InputError, RecipeError, StorageError
 from .faults import INTERRUPTED, UNFORESEEN
+from .files import write_json, write_text
+from .lock import read_lock
+from .paths import Results
 from .progress import EVENTS
 from .recipe import (
     NAMELESS,
@@ -31,9 +34,7 @@ from .recipe import (
     shipped_recipes,
     write_settings,
 )
-from .results import Results
 from .screen import Screen
-from .tables import read_lock, write_json, write_text
 from .yamlfiles import read
 
 _ASKS = re.compile(

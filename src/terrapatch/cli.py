@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 from . import __version__, progress
 from .errors import InputError
 from .faults import verdict
-from .results import Built, Results
+from .paths import Built, Results
 from .yamlfiles import changes
 
 if TYPE_CHECKING:
-    from .tables import Lock
+    from .records import Lock
 
 CHANGED = 10
 """Exit code of `plan --check` when the archive offers something else than the lock."""
@@ -178,8 +178,8 @@ def _home(r: Results, aside: Results) -> Path | None:
 
 def _write_plan(r: Results) -> int:
     from .catalog import describe, write_slices
+    from .lock import write_lock
     from .recipe import read_settings
-    from .tables import write_lock
 
     lock = _planned(r, r)
     write_lock(lock, r.lock)
@@ -191,7 +191,7 @@ def _write_plan(r: Results) -> int:
 def _look(r: Results, aside: Results, args: argparse.Namespace) -> int:
     from .catalog import changes as changes_of
     from .catalog import describe
-    from .tables import read_lock
+    from .lock import read_lock
 
     lock = _planned(r, aside)
     old = read_lock(r.lock) if Path(r.lock).is_file() else None
@@ -244,8 +244,8 @@ def _stack(args: argparse.Namespace) -> None:
 
 
 def _labels(args: argparse.Namespace) -> None:
+    from .labels import label_raster
     from .recipe import read_settings
-    from .reference import labels
 
     r = Results(args.results)
     names = list(read_settings(r.settings("patches")).labels)
@@ -254,7 +254,7 @@ def _labels(args: argparse.Namespace) -> None:
         raise InputError(f"--layer {label}: the layers of labels are {', '.join(names) or 'none'}")
     output = Path(r.labels(args.unit, ".".join(filter(None, (args.layer, args.band)))))
     part = Path(r.slice(args.unit, label))
-    labels(part, args.unit, Path(r.stack_settings(label)), output, args.band)
+    label_raster(part, args.unit, Path(r.stack_settings(label)), output, args.band)
     _say(output)
 
 
@@ -275,8 +275,8 @@ def _patches(args: argparse.Namespace) -> None:
 
 
 def _splits(args: argparse.Namespace) -> None:
+    from .lock import read_lock
     from .splits import splits
-    from .tables import read_lock
 
     r = Results(args.results)
     units = [unit.id for unit in read_lock(r.lock).units]

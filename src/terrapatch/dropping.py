@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .sections import PatchesSettings
+from .settings import PatchesSettings
 
 if TYPE_CHECKING:
     from .stacks import StackInfo

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from . import __version__
 from .errors import TerrapatchError
-from .results import Results
+from .paths import Results
 
 UNFORESEEN = 1
 """Exit code of a fault of terrapatch itself."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from .errors import GridError
 from .grid import TILE_PIXEL_M, TILE_SIZE_M, grid_pixel, pixels_along
-from .sections import (
+from .settings import (
     AnyLayer,
     CatalogSettings,
     ImageLayer,

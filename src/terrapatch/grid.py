@@ -18,12 +18,7 @@ from affine import Affine
 from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 
-from .crs import GEOGRAPHIC as GEOGRAPHIC
-from .crs import crs_name as crs_name
-from .crs import equal_crs as equal_crs
-from .crs import exact_step as exact_step
-from .crs import same_crs as same_crs
-from .crs import transformer as transformer
+from .crs import GEOGRAPHIC, crs_name, equal_crs, exact_step, transformer
 from .errors import GridError
 
 if TYPE_CHECKING:

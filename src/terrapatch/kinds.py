@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import raster, sentinel2
+from .labels import labels
 from .recipe import read_settings
-from .reference import reference
 from .sentinel1 import stack as sentinel1
 
 if TYPE_CHECKING:
-    from .mosaic import CutPlan
-    from .tables import Lock, LockedItem
+    from .cutting import CutPlan
+    from .records import Lock, LockedItem
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ def stack(
         GridError: grids do not fit together.
         StorageError: the stack cannot be written, or lock or footprints cannot be read.
     """
-    from . import mosaic
+    from . import cutting
 
     wanted = read_settings(settings).layers[layer]
     if wanted.kind == "labels":
-        reference(lock, unit, footprints, settings, output, threads)
+        labels(lock, unit, footprints, settings, output, threads)
         return
-    job = mosaic.Job(lock, unit, layer, footprints, output, wanted.pixel_m)
-    mosaic.build(job, partial(KINDS[wanted.kind].plan, wanted), threads)
+    job = cutting.Job(lock, unit, layer, footprints, output, wanted.pixel_m)
+    cutting.build(job, partial(KINDS[wanted.kind].plan, wanted), threads)

@@ -23,24 +23,20 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from .batches import hashes_of, plain_bytes
-from .dates import write_dates
+from .acquisitions import write_dates
+from .crs import same_crs
 from .dropping import drop_reasons, lacking_bands
 from .errors import GridError, IncompleteError, StorageError
-from .grid import same_crs
 from .legend import NODATA, Legend, load_legend
+from .lock import read_slices, unit_geobox
 from .places import Places, read_places
 from .recipe import read_settings
-from .sections import named_files
+from .records import LockedItem
+from .samples import hashes_of, plain_bytes
+from .settings import named_files
 from .stacks import Stack, StackInfo, open_stack
 from .sums import check_named
-from .tables import (
-    LockedItem,
-    read_geoparquet,
-    read_slices,
-    unit_geobox,
-    write_geoparquet,
-)
+from .tables import read_geoparquet, write_geoparquet
 
 if TYPE_CHECKING:
     import geopandas as gpd

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .layers import Values
-from .sections import coarse_kernel
+from .settings import coarse_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .mosaic import CutPlan
-    from .sections import RasterSettings
-    from .tables import Lock, LockedItem
+    from .cutting import CutPlan
+    from .records import Lock, LockedItem
+    from .settings import RasterSettings
 
 
 def plan(settings: RasterSettings, _lock: Lock, _items: Sequence[LockedItem]) -> CutPlan:
@@ -28,7 +28,7 @@ def plan(settings: RasterSettings, _lock: Lock, _items: Sequence[LockedItem]) ->
     Args:
         settings: of the layer; nothing else is asked for.
     """
-    from .mosaic import CutPlan, Layer
+    from .cutting import CutPlan, Layer
 
     whole = np.issubdtype(np.dtype(settings.dtype), np.integer)
     info = np.iinfo(settings.dtype) if whole else None

@@ -26,7 +26,8 @@ from rasterio.windows import Window
 from .access import file_of, opened, shown
 from .crs import crs_name, same_crs
 from .errors import SceneError, SourceError, remedy
-from .tables import LockedAsset, atomic, storage_error
+from .files import atomic, storage_error
+from .records import LockedAsset
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox

@@ -21,8 +21,8 @@ from pydantic import ValidationError, model_validator
 
 from .errors import InputError, RecipeError
 from .findings import findings
-from .results import remedy
-from .sections import (
+from .paths import remedy
+from .settings import (
     KINDS,
     SECTIONS,
     STAGES,

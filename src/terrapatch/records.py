@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the lock records: files, scenes, units, what was left out, and why.
 
-Everything after the plan reads these alone; `tables` writes and reads them.
+Everything after the plan reads these alone; `lock` writes and reads them.
 """
 
 from __future__ import annotations

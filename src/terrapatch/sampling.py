@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .grid import Unit, reprojected
+from .lock import read_lock, unit_geobox
 from .places import KINDS, Window, windows_of
 from .recipe import read_settings
-from .sections import named_files
+from .settings import named_files
 from .sums import check_named
-from .tables import read_lock, unit_geobox, write_geoparquet
+from .tables import write_geoparquet
 from .vectors import read_area
 
 if TYPE_CHECKING:

@@ -18,14 +18,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .layers import REFLECTANCE, Values
-from .sections import coarse_kernel
+from .settings import coarse_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .mosaic import CutPlan, Layer
-    from .sections import Sentinel2Settings
-    from .tables import Lock, LockedItem
+    from .cutting import CutPlan, Layer
+    from .records import Lock, LockedItem
+    from .settings import Sentinel2Settings
 
 LIMITS = {
     "uint16": (1.0, 65_535.0),
@@ -37,7 +37,7 @@ LIMITS = {
 
 def layer(settings: Sentinel2Settings) -> Layer:
     """What the settings want of each scene."""
-    from .mosaic import Layer, plausible
+    from .cutting import Layer, plausible
 
     return Layer(
         bands=settings.bands,
@@ -85,7 +85,7 @@ def plan(settings: Sentinel2Settings, _lock: Lock, _items: Sequence[LockedItem])
     Args:
         settings: of the layer; nothing else is asked for.
     """
-    from .mosaic import CutPlan, Times
+    from .cutting import CutPlan, Times
 
     times = Times(settings.time == "series")
     return CutPlan("sentinel2", layer(settings), values(settings), times, scl=settings.scl)

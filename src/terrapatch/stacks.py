@@ -36,9 +36,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import StorageError
+from .files import atomic
 from .layers import Values
-from .results import remedy
-from .tables import atomic
+from .paths import remedy
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -26,12 +26,12 @@ from typing import Any
 
 from . import progress
 from .errors import RecipeError, StorageError, TerrapatchError
+from .files import write_json
 from .legend import table_rows
+from .paths import Results, remedy
 from .recipe import Recipe, StageSettings
-from .results import Results, remedy
-from .sections import named_files
+from .settings import named_files
 from .sums import Sums
-from .tables import write_json
 
 PACKAGE = Path(__file__).parent
 
@@ -49,11 +49,8 @@ _CODE = {
 }  # fmt: skip
 """Rooms or files that hold the code of a stage; what they import goes with them."""
 
-_KINDS = {"labels": "reference"}
-"""Kinds of layers whose room has another name."""
-
 _NO_CODE = {
-    "cli", "build", "stamps", "recipe", "sections", "findings", "results", "errors", "progress",
+    "cli", "build", "stamps", "recipe", "settings", "findings", "paths", "errors", "progress",
     "screen", "faults", "yamlfiles",
 }  # fmt: skip
 """Rooms that change no result but by what settings and slices say."""
@@ -228,7 +225,7 @@ class Stamps:
                 settings=dict(_flat(plain)),
                 plan={name: digest_of(Path(self.results.root) / name) for name in _reads(job)},
                 files=self._files(job, plain),
-                code=code_of(*(_CODE.get(job.stage) or ("mosaic", _KINDS.get(kind, kind)))),
+                code=code_of(*(_CODE.get(job.stage) or ("cutting", kind))),
                 inputs={i.name: self.wanted(i).digest for i in self.inputs(job)},
             )
         return self._wanted[job]

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from .access import file_of
 from .errors import SourceError, StorageError
-from .results import root_of
-from .tables import Lock, LockedAsset, LockedFile, write_text
+from .files import write_text
+from .paths import root_of
+from .records import Lock, LockedAsset, LockedFile
 
 NAME = "sums.jsonl"
 """File beside the lock."""

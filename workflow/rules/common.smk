@@ -4,7 +4,7 @@ from pathlib import Path
 
 from terrapatch.build import begin, workflow_recipe
 from terrapatch.recipe import write_settings
-from terrapatch.results import Results
+from terrapatch.paths import Results
 from terrapatch.stamps import EARLY, Job, Stamps
 
 recipe, output_folder = workflow_recipe(config, workflow.configfiles)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from ..rasters import Header
-from ..sections import S2_BANDS, RasterSource
+from ..settings import S2_BANDS, RasterSource
 from .traits import TRAITS
 
 COMMON_NAMES = {

@@ -20,15 +20,16 @@ from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
 
 from ..access import portable
+from ..crs import GEOGRAPHIC
 from ..errors import IncompleteError, InputError, SceneError, TerrapatchError
-from ..grid import GEOGRAPHIC, reprojected, share_surface
+from ..grid import reprojected, share_surface
 from ..heights import HeightModel
 from ..radar.annotation import Annotation
 from ..radar.orbit import read_eof
 from ..radar.orbitfiles import best_orbit, orbit_paths
 from ..radar.product import read_sidecars
-from ..sections import Sentinel1Settings
-from ..tables import Exclusion, LockedFile, LockedItem
+from ..records import Exclusion, LockedFile, LockedItem
+from ..settings import Sentinel1Settings
 from .files import Files
 from .scene import Scene
 

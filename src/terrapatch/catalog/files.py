@@ -10,8 +10,8 @@ from ..access import file_of, portable
 from ..archives import members, open_archive, read_member
 from ..errors import SceneError, remedy
 from ..rasterfiles import files_beside
+from ..records import LockedFile
 from ..sums import Sums
-from ..tables import LockedFile
 
 
 class Files:

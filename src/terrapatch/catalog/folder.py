@@ -19,7 +19,7 @@ from pathlib import Path
 from ..access import portable
 from ..archives import members, open_archive
 from ..errors import SceneError
-from ..tables import Exclusion
+from ..records import Exclusion
 from . import geotiff, grd, maja, safe, stac, walk
 from .scene import Scene
 from .traits import TRAITS

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
 
-from ..tables import Gap, LockedItem, LockedUnit, Sensor
+from ..records import Gap, LockedItem, LockedUnit, Sensor
 
 CYCLE_DAYS = 12
 """Repeat cycle of one Sentinel-1: 175 orbits in 12 days. Source: SentiWiki, S1 Mission, orbit."""

@@ -19,7 +19,7 @@ from typing import Literal
 from ..access import Access, bytes_of, portable
 from ..errors import InputError, RecipeError
 from ..rasters import Header
-from ..sections import RasterSource
+from ..settings import RasterSource
 from .bandnames import ALSO, band_name, chosen_bands, in_decibel
 from .mapbands import map_band, named_band
 from .product import (

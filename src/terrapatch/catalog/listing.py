@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..crs import short_name
-from ..tables import Lock, LockedFile, LockedItem, LockedVector
+from ..records import Lock, LockedFile, LockedItem, LockedVector
 
 _REASONS = 4
 """Reasons for left-out features that a line names."""

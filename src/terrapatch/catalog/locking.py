@@ -24,10 +24,11 @@ from rasterio.errors import NotGeoreferencedWarning
 from shapely.geometry.base import BaseGeometry
 
 from ..access import Access
+from ..crs import same_crs
 from ..errors import GridError, SceneError, SourceError
-from ..grid import geobox_from_dict, same_crs
+from ..grid import geobox_from_dict
 from ..rasters import Header, read_window
-from ..tables import LockedAsset, LockedItem
+from ..records import LockedAsset, LockedItem
 from .families import lacking
 from .files import Files
 from .product import footprint_of, header_of, missing_bands, no_crs

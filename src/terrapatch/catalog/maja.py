@@ -25,10 +25,11 @@ import numpy as np
 from rasterio.features import geometry_mask
 from shapely.geometry.base import BaseGeometry
 
+from ..crs import GEOGRAPHIC
 from ..errors import SceneError
-from ..grid import GEOGRAPHIC, geobox_from_dict, reprojected
+from ..grid import geobox_from_dict, reprojected
 from ..rasters import read_bands
-from ..sections import S2_BANDS
+from ..settings import S2_BANDS
 from .product import file_geobox, footprint_of, iso_utc, missing_bands, platform_name
 from .scene import BandFile, Grid, Numbers, Scene
 from .statements import Statement

@@ -24,17 +24,11 @@ from ..errors import (
     TerrapatchError,
 )
 from ..heights import HeightModel
+from ..lock import write_lock
 from ..recipe import StageSettings, read_settings
-from ..sections import RasterSettings, Sentinel1Settings, Sentinel2Settings, named_files
+from ..records import Exclusion, Lock, LockedFile, LockedItem, Sensor
+from ..settings import RasterSettings, Sentinel1Settings, Sentinel2Settings, named_files
 from ..sums import Sums
-from ..tables import (
-    Exclusion,
-    Lock,
-    LockedFile,
-    LockedItem,
-    Sensor,
-    write_lock,
-)
 from ..vectors import read_area, source_paths
 from .checks import (
     check_heights,

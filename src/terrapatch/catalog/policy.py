@@ -18,8 +18,8 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from ..grid import share_surface
-from ..sections import CatalogSettings, Policy
-from ..tables import Exclusion
+from ..records import Exclusion
+from ..settings import CatalogSettings, Policy
 from .families import uncovered
 from .scene import Scene
 

@@ -13,8 +13,9 @@ from odc.geo.geobox import GeoBox
 from rasterio.errors import NotGeoreferencedWarning
 from shapely.geometry.base import BaseGeometry
 
+from ..crs import GEOGRAPHIC, equal_crs
 from ..errors import GridError, SceneError
-from ..grid import GEOGRAPHIC, equal_crs, geobox_from_dict, reprojected
+from ..grid import geobox_from_dict, reprojected
 from ..rasters import Header, read_header
 
 SENTINEL_LICENCE = "Legal notice on the use of Copernicus Sentinel Data and Service Information"

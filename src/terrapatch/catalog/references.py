@@ -22,8 +22,8 @@ from ..crs import short_name
 from ..errors import LegendError, TerrapatchError
 from ..grid import reprojected
 from ..legend import load_legend
-from ..sections import LabelsSettings, NetworkSource, VectorSource
-from ..tables import LockedVector
+from ..records import LockedVector
+from ..settings import LabelsSettings, NetworkSource, VectorSource
 from ..vectors import (
     IGNORE,
     IN_COLLECTION,

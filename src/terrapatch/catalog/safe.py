@@ -26,7 +26,7 @@ from shapely.geometry.base import BaseGeometry
 from ..errors import SceneError
 from ..grid import geobox_from_dict, split_at_antimeridian
 from ..records import since_offset
-from ..sections import S2_BANDS
+from ..settings import S2_BANDS
 from .product import SENTINEL_LICENCE, footprint_of, iso_utc, platform_name
 from .scene import BandFile, Grid, Numbers, Scene, Transform
 from .statements import Statement

@@ -22,7 +22,7 @@ from shapely.geometry.base import BaseGeometry
 
 from ..access import Access
 from ..grid import one_name
-from ..tables import Sensor
+from ..records import Sensor
 from .statements import SILENT, Statement
 
 Transform = tuple[float, float, float, float, float, float]

@@ -14,10 +14,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..mosaic import Axis
+from ..cutting import Axis
+from ..lock import write_lock
 from ..recipe import StageSettings
-from ..sections import named_files
-from ..tables import Lock, LockedFile, LockedItem, LockedStep, write_lock
+from ..records import Lock, LockedFile, LockedItem, LockedStep
+from ..settings import named_files
 
 
 def write_slices(lock: Lock, settings: StageSettings, folder: Path) -> None:

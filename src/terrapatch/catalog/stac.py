@@ -25,9 +25,8 @@ from shapely.geometry.base import BaseGeometry
 from ..access import Access, bytes_of, first_bytes, portable
 from ..errors import SceneError, remedy
 from ..grid import split_at_antimeridian
-from ..records import since_offset
-from ..sections import S2_BANDS
-from ..tables import Exclusion
+from ..records import Exclusion, since_offset
+from ..settings import S2_BANDS
 from .bandnames import COMMON_NAMES
 from .product import SENTINEL_LICENCE, iso_utc, platform_name
 from .scene import BandFile, Numbers, Scene, Transform

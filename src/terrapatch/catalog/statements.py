@@ -21,7 +21,7 @@ from pydantic import PlainSerializer
 from ..errors import SceneError, TerrapatchError
 from ..legend import NODATA, load_crosswalk
 from ..rasters import Header
-from ..tables import LockedItem
+from ..records import LockedItem
 
 Unit = Literal["linear", "db"]
 T = TypeVar("T")

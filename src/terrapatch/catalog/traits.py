@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..sections import S2_BANDS
+from ..settings import S2_BANDS
 from .statements import Statement
 
 POLARISATIONS = ("VV", "VH", "HH", "HV")

@@ -14,21 +14,20 @@ from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
 
+from ..crs import GEOGRAPHIC, same_crs
 from ..grid import (
-    GEOGRAPHIC,
     Unit,
     geobox_to_dict,
     mgrs_tile_geobox,
     mgrs_tiles,
     one_name,
     reprojected,
-    same_crs,
     share_surface,
 )
 from ..places import KINDS, Ground, occupied, windows_of
 from ..recipe import StageSettings
-from ..sections import Policy, SamplingSettings
-from ..tables import LockedItem, LockedUnit, Sensor
+from ..records import LockedItem, LockedUnit, Sensor
+from ..settings import Policy, SamplingSettings
 from .references import FoundVectors
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from ..access import portable
-from ..tables import Exclusion
+from ..records import Exclusion
 from .folder import Found
 from .walk import AMAZON
 

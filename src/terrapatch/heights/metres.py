@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..rasters import Header, read_masked
-from ..tables import LockedAsset
+from ..records import LockedAsset
 
 
 def read_metres(path: str, header: Header, rows: slice, cols: slice) -> NDArray[np.float32]:

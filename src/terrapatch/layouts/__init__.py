@@ -15,19 +15,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ..batches import check_series
 from ..errors import InputError
+from ..files import RECORD, atomic, files_below, read_record, write_json, write_record
 from ..layers import LayoutRecord
+from ..paths import PUBLISHED, Built
 from ..recipe import read_settings
-from ..results import PUBLISHED, Built
+from ..samples import check_series
 from ..sums import sha256_of
-from ..tables import RECORD, atomic, files_below, read_record, write_json, write_record
 from . import cerradata4mm, multisenge, native
 from .fit import Form, planned, refuse
 from .sources import Sources, open_sources
 
 if TYPE_CHECKING:
-    from ..tables import Lock
+    from ..records import Lock
 
 
 class Layout(Protocol):

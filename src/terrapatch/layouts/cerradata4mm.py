@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from ..batches import Batch, batches, read_labels, read_patches
 from ..layers import LayoutRecord
 from ..legend import NODATA
 from ..patchfiles import PatchForm, patch_form
 from ..progress import track
+from ..samples import Batch, batches, read_labels, read_patches
 from ..stacks import StackInfo
 from .fit import Form, built, label_findings, refuse
 from .sources import (

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..cutting import steps_of
 from ..errors import RecipeError
 from ..legend import Legend, load_legend
-from ..mosaic import steps_of
 from ..recipe import StageSettings
-from ..tables import Lock
+from ..records import Lock
 
 if TYPE_CHECKING:
     from .sources import Sources

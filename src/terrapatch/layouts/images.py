@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dates import best_of_day, read_dates
+from ..acquisitions import best_of_day, read_dates
 from ..errors import IncompleteError, StorageError
-from ..tables import atomic, read_lock
+from ..files import atomic
+from ..lock import read_lock
 
 if TYPE_CHECKING:
     import pyarrow as pa

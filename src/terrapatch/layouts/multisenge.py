@@ -32,12 +32,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batches import Batch, batches, read_labels, read_patches
 from ..layers import REFLECTANCE, LayoutRecord
 from ..legend import NODATA, Legend
 from ..patchfiles import PatchForm, patch_form
 from ..progress import track
-from ..sections import S2_BANDS
+from ..samples import Batch, batches, read_labels, read_patches
+from ..settings import S2_BANDS
 from ..stacks import Stack, StackInfo
 from .fit import TILE, Form, built, label_findings, refuse
 from .images import Images, choose_images

@@ -30,9 +30,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batches import Batch, group, locate, read_patches
 from ..layers import LayoutRecord
 from ..progress import track
+from ..samples import Batch, group, locate, read_patches
 from ..stacks import StackInfo, create_stack
 from .fit import Form, built, refuse
 from .sources import (

@@ -11,14 +11,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..dates import join_dates
+from ..acquisitions import join_dates
 from ..errors import IncompleteError, StorageError
+from ..files import write_text
 from ..layers import LayerRecord
 from ..legend import Legend, load_legend
+from ..paths import SPLITS, Built
 from ..recipe import StageSettings
-from ..results import SPLITS, Built
 from ..stacks import Stack, StackInfo, open_stack
-from ..tables import read_geoparquet, write_geoparquet, write_text
+from ..tables import read_geoparquet, write_geoparquet
 
 if TYPE_CHECKING:
     import geopandas as gpd

@@ -10,7 +10,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from ..sections import SamplingSettings
+from ..settings import SamplingSettings
 from . import mosaic, tiles
 from .value import Places, read_places
 from .windows import Ground, Window, occupied, patch_windows, windows_in_area

@@ -11,7 +11,7 @@ from odc.geo.geobox import GeoBox
 
 from ..errors import GridError, RecipeError
 from ..grid import Unit, reprojected, snapped_geobox
-from ..sections import SamplingSettings
+from ..settings import SamplingSettings
 from .windows import Ground, Window, patches_along
 
 if TYPE_CHECKING:

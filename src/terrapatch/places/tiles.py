@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..grid import Unit, mgrs_tile_geobox, one_name
-from ..sections import SamplingSettings
+from ..settings import SamplingSettings
 from .windows import Ground, Window
 
 

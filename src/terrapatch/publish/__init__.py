@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..batches import check_series, published
-from ..results import Built
-from ..sections import named_files
+from ..files import write_json, write_text
+from ..paths import Built
+from ..samples import check_series, published
+from ..settings import named_files
 from ..sums import check_named
-from ..tables import write_json, write_text
 from .report import report
 
 __all__ = ["publish", "report"]

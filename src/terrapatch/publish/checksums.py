@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ..errors import StorageError
-from ..results import PUBLISHED, remedy
+from ..files import RECORD, files_below, read_record, write_text
+from ..paths import PUBLISHED, remedy
 from ..sums import sha256_of
-from ..tables import RECORD, files_below, read_record, write_text
 
 NAME = "SHA256SUMS"
 

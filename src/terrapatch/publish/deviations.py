@@ -15,10 +15,10 @@ from typing import Any
 
 from ..layers import LayoutRecord
 from ..legend import Legend
+from ..paths import SPLITS
 from ..recipe import StageSettings
-from ..results import SPLITS
-from ..sections import Sentinel1Settings, Sentinel2Settings
-from ..tables import Lock, LockedItem
+from ..records import Lock, LockedItem
+from ..settings import Sentinel1Settings, Sentinel2Settings
 from .methods.optical import keeps_offset
 from .methods.radar import quantity
 from .methods.words import scenes_of

@@ -21,10 +21,12 @@ from ..crs import short_name
 from ..errors import StorageError
 from ..layers import LayoutRecord
 from ..legend import Legend, load_legend
+from ..lock import read_lock
+from ..paths import SPLITS, Built, remedy
 from ..recipe import StageSettings, read_settings
-from ..results import SPLITS, Built, remedy
+from ..records import Gap, Lock
 from ..stacks import EXTRAS
-from ..tables import Gap, Lock, read_geoparquet, read_lock
+from ..tables import read_geoparquet
 from .kinds import REFERENCE, kind_of
 from .methods.steps import attribution, methods
 from .methods.words import Step

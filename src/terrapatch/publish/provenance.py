@@ -14,9 +14,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ..errors import RecipeError, StorageError
+from ..paths import remedy
 from ..recipe import Recipe, load_recipe
-from ..results import remedy
-from ..sections import STAGES
+from ..settings import STAGES
 
 LIBRARIES = (
     "numpy", "numba", "scipy", "rasterio", "pyproj", "shapely", "geopandas", "pyogrio", "odc-geo",

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batches import Batch, group, locate, published, read_labels, read_patches
 from ..legend import Legend, Level
+from ..samples import Batch, group, locate, published, read_labels, read_patches
 from ..stacks import Stack, open_stack
 from . import pictures
 from .kinds import kind_of

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
+from ..crs import GEOGRAPHIC
 from ..errors import StorageError
-from ..grid import GEOGRAPHIC, geobox_from_dict, reprojected
-from ..results import SPLITS, Built, remedy
-from ..tables import write_text
+from ..files import write_text
+from ..grid import geobox_from_dict, reprojected
+from ..paths import SPLITS, Built, remedy
 from . import charts, maps, quicklooks
 from .drawing import SPLIT_COLORS
 from .facts import Facts, covered, read_facts, read_json

@@ -25,11 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import exact
-from ..batches import Batch, batches, read_patches
 from ..compiled import kernel
 from ..errors import IncompleteError
 from ..legend import Legend
-from ..results import SPLITS
+from ..paths import SPLITS
+from ..samples import Batch, batches, read_patches
 from ..stacks import open_stack
 
 if TYPE_CHECKING:

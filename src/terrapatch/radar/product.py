@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..access import read_bytes
 from ..errors import SceneError
-from ..tables import LockedAsset
+from ..records import LockedAsset
 from .annotation import Annotation, read_annotation
 from .luts import CalibrationLut, NoiseLut, read_calibration, read_noise
 

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cutting import Blocks
 from ..errors import SceneError
-from ..mosaic import Blocks
 from ..places import Places
 from ..radar.annotation import Annotation
 from ..rasters import BlockReader, read_header
+from ..records import LockedAsset
 from ..resample import Target
-from ..tables import LockedAsset
 from . import kernels
 from .flattening import Flattening
 from .footprint import Footprint

@@ -24,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
+from ..cutting import Grid, Layer, SceneLike, Step
+from ..cutting import Scene as GeocodedScene
 from ..errors import SceneError
 from ..heights import read_dem
-from ..mosaic import Grid, Layer, SceneLike, Step
-from ..mosaic import Scene as GeocodedScene
 from ..places import Places, occupied
 from ..radar.annotation import Annotation, with_ground_range_of
 from ..radar.doppler import image_coordinates, sensing_coordinates
@@ -36,7 +36,7 @@ from ..radar.orbit import Orbit, read_eof, seconds
 from ..radar.orbitfiles import best_orbit, orbit_paths
 from ..radar.product import read_sidecars
 from ..rasters import read_window
-from ..tables import LockedAsset, LockedItem
+from ..records import LockedAsset, LockedItem
 from . import border
 from .averaged import Averaged, Divided, divide, parts_of
 from .bands import GrdBands, NextLine, Polarisation
@@ -51,7 +51,7 @@ from .surroundings import Surroundings
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-    from ..sections import Sentinel1Settings
+    from ..settings import Sentinel1Settings
 
 NEXT_LINE = 0.05
 """Lines by which the next slice may be off the place of the line after the last."""

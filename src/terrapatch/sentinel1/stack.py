@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..layers import AMPLITUDE, DECIBEL, POWER, Values
-from ..sections import coarse_kernel
+from ..settings import coarse_kernel
 
 if TYPE_CHECKING:
-    from ..mosaic import CutPlan, Layer
-    from ..sections import Sentinel1Settings
-    from ..tables import Lock, LockedItem
+    from ..cutting import CutPlan, Layer
+    from ..records import Lock, LockedItem
+    from ..settings import Sentinel1Settings
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Speckle:
 
 def layer(settings: Sentinel1Settings) -> Layer:
     """What the settings want of each scene."""
-    from ..mosaic import Layer, plausible
+    from ..cutting import Layer, plausible
 
     return Layer(
         bands=settings.polarisations,
@@ -106,7 +106,7 @@ def plan(settings: Sentinel1Settings, lock: Lock, items: Sequence[LockedItem]) -
         lock: what was planned; names the height model of raw scenes.
         items: scenes of the unit, best first.
     """
-    from ..mosaic import CutPlan, Times
+    from ..cutting import CutPlan, Times
 
     cuts = CutPlan(
         "sentinel1", layer(settings), values(settings),

@@ -19,7 +19,7 @@ from .profiles import Profiles, Strips, profiles
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-    from ..sections import Sentinel1Settings
+    from ..settings import Sentinel1Settings
 
 HIGHER_M = 500.0
 """By how much ground just outside may be higher than all ground that is looked at."""

@@ -8,8 +8,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import grid, recipe, tables
+from .. import grid, recipe
+from ..crs import GEOGRAPHIC
 from ..errors import InputError
+from ..files import atomic, files_below, recorded, write_record
 from ..progress import bar, track
 from ..vectors import read_area
 from . import french, grd, references, sentinel1, sentinel2, stac, theia
@@ -20,7 +22,7 @@ from .schedule import passes1, passes2, processings
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
-    from ..sections import SimulateSettings
+    from ..settings import SimulateSettings
 
 ZONE_OVERLAP_M = 2_000.0
 """How far crops of Sentinel-2 tiles reach into the next UTM zone."""
@@ -44,7 +46,7 @@ def simulate(
     """
     given = recipe.read_settings(settings)
     geometry, crs = read_area(given.area)
-    area = grid.reprojected(geometry, crs, grid.GEOGRAPHIC)
+    area = grid.reprojected(geometry, crs, GEOGRAPHIC)
     tiles = grid.mgrs_tiles(area)
     if not tiles:
         raise InputError(f"{settings}: no Sentinel-2 tile meets the area {area.bounds}")
@@ -57,7 +59,7 @@ def simulate(
     landscape = make_landscape(area, outline, given.simulate.seed, given.simulate.impulses)
     wanted = given.simulate
     kinds = (True, wanted.s1_format != "grd", wanted.s1_format != "rtc", True)
-    made = tables.atomic(output, ours=tables.recorded)
+    made = atomic(output, ours=recorded)
     with made as folder, bar("archive", sum(kinds), "kind") as advance:
         items = _sentinel2(folder, landscape, area, outline, tiles, wanted, threads)
         advance(1)
@@ -72,7 +74,7 @@ def simulate(
         if wanted.references == "french":
             french.write(folder, landscape, outline, tiles, wanted)
         stac.write_catalogue(folder, items)
-        tables.write_record(folder, (("-", name) for name in tables.files_below(folder)))
+        write_record(folder, (("-", name) for name in files_below(folder)))
 
 
 def _outline(area: BaseGeometry, tiles: list[str], settings: SimulateSettings) -> BaseGeometry:
@@ -82,10 +84,10 @@ def _outline(area: BaseGeometry, tiles: list[str], settings: SimulateSettings) -
     if settings.whole_tiles:
         return shapely.union_all([grid.tile_footprint(tile) for tile in tiles])
     plane = plane_of(area)
-    there = grid.reprojected(area, grid.GEOGRAPHIC, plane)
+    there = grid.reprojected(area, GEOGRAPHIC, plane)
     # Mitred: the margin of a box is a box again.
     wider = there.buffer(settings.margin_m, join_style="mitre") if settings.margin_m else there
-    return grid.reprojected(wider, plane, grid.GEOGRAPHIC)
+    return grid.reprojected(wider, plane, GEOGRAPHIC)
 
 
 def _sentinel2(

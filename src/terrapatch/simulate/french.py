@@ -31,6 +31,7 @@ import shapely
 from numpy.typing import NDArray
 
 from .. import grid, rasters
+from ..crs import GEOGRAPHIC, transformer
 from .facts import covers, rows
 from .french_faults import lay_faults, place_rng, with_bow_ties
 from .geopackage import write_layers
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from shapely.geometry.base import BaseGeometry
 
-    from ..sections import SimulateSettings
+    from ..settings import SimulateSettings
 
 CRS = "EPSG:2154"
 """RGF93 / Lambert-93, in which both are distributed."""
@@ -109,7 +110,7 @@ def write(
     Raises:
         StorageError: a file cannot be written.
     """
-    area = grid.reprojected(outline, grid.GEOGRAPHIC, landscape.crs)
+    area = grid.reprojected(outline, GEOGRAPHIC, landscape.crs)
     ground = french_ground(landscape, area)
     reference = folder / "reference"
     write_ocsge2(
@@ -235,7 +236,7 @@ def write_ocsge2(
     geometry = np.concatenate([ground.geometry, faults])
     code = np.concatenate([ground.code, codes])
     seen, number = shapely.get_parts(partition(geometry, area), return_index=True)
-    to = grid.transformer(landscape.crs, CRS)
+    to = transformer(landscape.crs, CRS)
     there = shapely.transform(seen, lambda xy: np.column_stack(to.transform(*xy.T)))
     there, part = shapely.get_parts(shapely.set_precision(there, GRAIN_M), return_index=True)
     number = number[part]
@@ -272,7 +273,7 @@ def write_bdtopo(path: Path, landscape: Landscape, area: BaseGeometry) -> None:
         lines += [(way_of(rank), shapely.LineString(points[a : b + 1])) for a, b in pairwise(cuts)]
     lines += [(TRACK, line) for line in landscape.ways.tracks]
     lines = [(way, line) for way, line in lines if line.intersects(area)]
-    to = grid.transformer(landscape.crs, CRS)
+    to = transformer(landscape.crs, CRS)
     layers: dict[str, Any] = {}
     for layer, mark in (("troncon_de_route", "TRONROUT"), ("troncon_de_voie_ferree", "TRONVFER")):
         members = [(way, line) for way, line in lines if way.layer == layer]
@@ -316,7 +317,7 @@ def truth(
 
     from .landscape import _RASTERIZE
 
-    to = grid.transformer(landscape.crs, str(geobox.crs))
+    to = transformer(landscape.crs, str(geobox.crs))
 
     def moved(geometry: Any) -> Any:
         return shapely.transform(geometry, lambda xy: np.column_stack(to.transform(*xy.T)))

@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 
 from .. import exact, grid
 from ..compiled import kernel
+from ..crs import GEOGRAPHIC, transformer
+from ..files import storage_error
 from ..progress import track
-from ..tables import storage_error
 from . import grd_metadata
 from .grd_metadata import RawProduct
 from .grd_tables import AMPLITUDE, Luts, luts, noise_plane
@@ -79,7 +80,7 @@ def passage_over(landscape: Landscape, item: Pass1, outline: BaseGeometry, whole
     import shapely
 
     relief = landscape.relief
-    lon, lat = grid.transformer(landscape.crs, grid.GEOGRAPHIC).transform(0.0, 0.0)
+    lon, lat = transformer(landscape.crs, GEOGRAPHIC).transform(0.0, 0.0)
     height = float(np.round(relief.z.mean()))
     shown = None
     if not whole:
@@ -132,7 +133,7 @@ def reflectors(view: View) -> tuple[Floats, Floats, Floats]:
     landscape = view.landscape
     x, y = landscape.impulses.T
     z = landscape.relief.heights(x, y)
-    lon, lat = grid.transformer(landscape.crs, grid.GEOGRAPHIC).transform(x, y)
+    lon, lat = transformer(landscape.crs, GEOGRAPHIC).transform(x, y)
     line, sample = view.passage.image_place(earth_fixed(np.array(lon), np.array(lat), z))
     return line, sample, z
 
@@ -209,9 +210,7 @@ def _nodes(view: View, line0: int, sample0: int, rows: int, cols: int) -> tuple[
     level = []
     for height in (low, middle, high):
         lon, lat, _ = geodetic(passage.orbit.project(t, slant, height))
-        level.append(
-            np.stack(grid.transformer(grid.GEOGRAPHIC, view.landscape.crs).transform(lon, lat), -1)
-        )
+        level.append(np.stack(transformer(GEOGRAPHIC, view.landscape.crs).transform(lon, lat), -1))
     first, second = (level[2] - level[0]) / (2 * half), level[2] - 2 * level[1] + level[0]
     parabola = np.stack([level[1], first, second / (2 * half**2)], axis=-1)
     return parabola.reshape(lines.size, samples.size, 6), middle
@@ -369,7 +368,7 @@ def _write_images(
     ]
     profile: dict[str, Any] = {
         "driver": "GTiff", "dtype": "uint16", "count": 1, "width": passage.samples,
-        "height": part.lines, "gcps": points, "crs": grid.GEOGRAPHIC, "blockysize": 1,
+        "height": part.lines, "gcps": points, "crs": GEOGRAPHIC, "blockysize": 1,
     }  # fmt: skip
     totals = np.zeros((2, 3))
     starts = [(c, min(BLOCK, passage.samples - c)) for c in range(0, passage.samples, BLOCK)]

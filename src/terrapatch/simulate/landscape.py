@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compiled import kernel
-from ..grid import GEOGRAPHIC, transformer
+from ..crs import GEOGRAPHIC, transformer
 from .facts import covers
 from .parcels import LandFeatures, Ways, blob, lay_out
 from .relief import MainRiver, Relief, main_river, make_relief

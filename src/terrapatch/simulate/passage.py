@@ -148,14 +148,14 @@ def _unit(a: Floats) -> Floats:
 
 def geodetic(place: Floats) -> tuple[Floats, Floats, Floats]:
     """Longitude, latitude (degrees) and height of Earth-fixed places (..., 3)."""
-    from ..grid import transformer
+    from ..crs import transformer
 
     return transformer("EPSG:4978", "EPSG:4979").transform(*np.moveaxis(place, -1, 0))
 
 
 def earth_fixed(lon: Floats, lat: Floats, height: Floats) -> Floats:
     """Earth-fixed places (..., 3) of longitudes, latitudes (degrees) and heights."""
-    from ..grid import transformer
+    from ..crs import transformer
 
     return np.stack(transformer("EPSG:4979", "EPSG:4978").transform(lon, lat, height), axis=-1)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import grid, rasters
+from ..crs import GEOGRAPHIC, transformer
 from .landscape import Landscape, ground_places, map_codes
 
 if TYPE_CHECKING:
@@ -71,9 +72,9 @@ def write_heights(path: Path, landscape: Landscape) -> None:
         relief.x0 + np.linspace(0, far[0], 33) * relief.step,
         relief.y0 + np.linspace(0, far[1], 33) * relief.step,
     )
-    lon, lat = grid.transformer(landscape.crs, grid.GEOGRAPHIC).transform(x, y)
+    lon, lat = transformer(landscape.crs, GEOGRAPHIC).transform(x, y)
     geobox = grid.snapped_geobox(
-        (lon.min(), lat.min(), lon.max(), lat.max()), grid.GEOGRAPHIC, relief.step / 432_000
+        (lon.min(), lat.min(), lon.max(), lat.max()), GEOGRAPHIC, relief.step / 432_000
     )
     heights = np.empty(geobox.shape, np.float32)
     for top in range(0, geobox.shape[0], STRIP_PX):

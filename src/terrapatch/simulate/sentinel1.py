@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .. import grid, rasters
 from ..compiled import kernel
+from ..crs import GEOGRAPHIC
 from .landscape import Landscape, feature_numbers, ground_places, in_swath, swath_part
 from .noise import hash01
 from .schedule import Pass1
@@ -74,7 +75,7 @@ class GeocodedPass:
 
 def scene_geobox(outline: BaseGeometry, crs: str) -> GeoBox:
     """10 m grid around an outline given in EPSG:4326."""
-    bounds = grid.reprojected(outline, grid.GEOGRAPHIC, crs).bounds
+    bounds = grid.reprojected(outline, GEOGRAPHIC, crs).bounds
     return grid.snapped_geobox(bounds, crs, 10.0)
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from .. import grid, rasters
 from ..compiled import kernel
+from ..crs import GEOGRAPHIC
 from ..progress import track
 from .facts import FILE_BANDS
 from .landscape import (
@@ -67,7 +68,7 @@ def scene_geobox(tile: str, outline: BaseGeometry | None) -> GeoBox | None:
         return whole
     if outline.is_empty or not grid.tile_footprint(tile).intersects(outline):
         return None
-    moved = grid.reprojected(outline, grid.GEOGRAPHIC, str(whole.crs))
+    moved = grid.reprojected(outline, GEOGRAPHIC, str(whole.crs))
     part = moved.intersection(whole.extent.geom)
     if part.area == 0:
         return None

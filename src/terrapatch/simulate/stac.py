@@ -14,7 +14,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..tables import write_json
+from ..files import write_json
 from .facts import rows
 from .grd_metadata import RawProduct
 from .safe_metadata import CONTENT, Content, Product

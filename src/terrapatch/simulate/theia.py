@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import rasters
-from ..grid import GEOGRAPHIC
+from ..crs import GEOGRAPHIC
 from .facts import rows
 from .safe_metadata import Product, sun_angles, template
 from .sentinel2 import RESOLUTIONS, Rendered, percent_of

@@ -21,7 +21,7 @@ import shapely
 from numpy.typing import NDArray
 
 from ..errors import IncompleteError
-from ..results import SPLITS
+from ..paths import SPLITS
 from .distance import pairs_within
 
 TRIALS = 3_000

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dates import join_dates
+from ..acquisitions import join_dates
 from ..errors import IncompleteError, StorageError
+from ..files import write_json
 from ..legend import load_legend
+from ..paths import SPLITS
 from ..recipe import StageSettings, read_settings
-from ..results import SPLITS
-from ..sections import SplitsSettings
-from ..tables import read_geoparquet, write_geoparquet, write_json
+from ..settings import SplitsSettings
+from ..tables import read_geoparquet, write_geoparquet
 from .blocks import BlockLayout, block_split, lay_blocks
 from .distance import leakage, metric_outlines, tolerance_m
 from .overlap import drop_overlaps

@@ -21,7 +21,8 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from ..grid import GEOGRAPHIC, one_name, transformer
+from ..crs import GEOGRAPHIC, transformer
+from ..grid import one_name
 from .distance import metric_outlines
 
 if TYPE_CHECKING:

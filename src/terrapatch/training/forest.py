@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..layers import REFLECTANCE
 from ..progress import track
 from .grids import power_to_decibel
-from .samples import (
+from .inputs import (
     Batch,
     Channel,
     Predictor,
@@ -27,7 +27,7 @@ from .samples import (
 )
 
 if TYPE_CHECKING:
-    from ..sections import TrainingSettings
+    from ..settings import TrainingSettings
 
 _CHUNK = 2**16
 """Pixels that one thread classifies at a time."""

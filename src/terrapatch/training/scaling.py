@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import StorageError
-from ..results import remedy
-from .samples import Channel, Task
+from ..paths import remedy
+from .inputs import Channel, Task
 
 _CLIP = 1e-6
 """Smallest value whose logarithm is taken. Source: RECIPES 1.3, loader option `1to1`."""

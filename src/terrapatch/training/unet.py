@@ -31,12 +31,12 @@ from torch import nn
 from torch.nn import functional
 
 from ..progress import bar
+from .inputs import Batch, Predictor, Samples, read_batches, shuffled_labels
 from .metrics import IGNORE, confusion_matrix, scores
-from .samples import Batch, Predictor, Samples, read_batches, shuffled_labels
 from .scaling import Scaling
 
 if TYPE_CHECKING:
-    from ..sections import TrainingSettings
+    from ..settings import TrainingSettings
 
 log = logging.getLogger(__name__)
 

@@ -32,13 +32,13 @@ from ..errors import (
     TerrapatchError,
     ValidationError,
 )
+from ..files import atomic, write_json, write_text
 from ..legend import load_legend
+from ..paths import SPLITS, Built, remedy
 from ..progress import bar, track
 from ..recipe import StageSettings, read_settings
-from ..results import SPLITS, Built, remedy
-from ..tables import atomic, write_json, write_text
 from . import metrics
-from .samples import (
+from .inputs import (
     Predictor,
     Samples,
     Task,
@@ -50,7 +50,7 @@ from .scaling import class_figures, scaling
 
 if TYPE_CHECKING:
     from ..legend import Level
-    from ..sections import TrainingSettings
+    from ..settings import TrainingSettings
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from ..errors import InputError, SceneError, remedy
-from ..tables import storage_error
+from ..files import storage_error
 
 ARCHIVES = (".zip", ".7z")
 """Suffixes of archives, in lower case."""

@@ -21,7 +21,7 @@ from .schema import schema_of
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
-    from ..sections import AreaSettings
+    from ..settings import AreaSettings
 
 
 def read_area(area: AreaSettings, notes: list[str] | None = None) -> tuple[BaseGeometry, str]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, LegendError, RecipeError, SceneError
 from ..legend import Legend
-from ..sections import LabelsSettings, NetworkSource, VectorSource
+from ..settings import LabelsSettings, NetworkSource, VectorSource
 from .codes import (
     DISCARD,
     IGNORE,

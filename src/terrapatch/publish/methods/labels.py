@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...legend import Level
-from ...sections import LabelsSettings, NetworkSource, VectorSource
-from ...tables import Lock, LockedVector
+from ...records import Lock, LockedVector
+from ...settings import LabelsSettings, NetworkSource, VectorSource
 from ...vectors.codes import network_rules
 from .words import (
     About,

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...sections import S2_BANDS, Requirement, SamplingSettings, Sentinel2Settings
-from ...tables import LockedItem
+from ...records import LockedItem
+from ...settings import S2_BANDS, Requirement, SamplingSettings, Sentinel2Settings
 from .words import About, Step, coarser, copernicus, count, percent, scenes_of, too_few, unchecked
 
 _PROCESSORS = {"esa": "ESA (Sen2Cor)", "theia": "Theia (MAJA)"}

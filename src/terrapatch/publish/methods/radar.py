@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...sections import Requirement, Sentinel1Settings
-from ...tables import Lock, LockedItem
+from ...records import Lock, LockedItem
+from ...settings import Requirement, Sentinel1Settings
 from .words import (
     About,
     Step,

@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...legend import Legend
+from ...paths import SPLITS
 from ...recipe import StageSettings
-from ...results import SPLITS
-from ...tables import Lock
+from ...records import Lock
 from ..kinds import kind_of
 from .words import About, Step, code, codes, count, metres, percent
 

@@ -10,9 +10,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ...legend import Legend, Level
-from ...sections import Kernel, Requirement, SamplingSettings, coarse_kernel
-from ...sections.sensors import Coarser
-from ...tables import Lock, LockedItem
+from ...records import Lock, LockedItem
+from ...settings import Kernel, Requirement, SamplingSettings, coarse_kernel
+from ...settings.sensors import Coarser
 
 
 @dataclass(frozen=True)
