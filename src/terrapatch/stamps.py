@@ -11,7 +11,6 @@ Laws:
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
@@ -28,6 +27,7 @@ from typing import Any
 from . import progress
 from .errors import RecipeError, StorageError, TerrapatchError
 from .files import write_json
+from .legend import table_rows
 from .paths import Results, remedy
 from .recipe import Recipe, StageSettings
 from .settings import named_files
@@ -403,11 +403,13 @@ def _placeless(value: Any, known: bool = False) -> Any:
 
 def _codes_of(path: Path) -> str:
     """Hash of a legend's codes and of what becomes of what: names and colours change no pixel."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = [
-            [row.get(key) for key in ("level", "code", "parent")] for row in csv.DictReader(file)
-        ]
-    return _hash(json.dumps(rows).encode())
+    try:
+        rows = table_rows("legends", str(path), ("code", "name", "color"))
+    except TerrapatchError:  # no legend: the stage will say so
+        return _hash(path.read_bytes())
+    return _hash(
+        json.dumps([[row.get(k) for k in ("level", "code", "parent")] for row in rows]).encode()
+    )
 
 
 def _flat(plain: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
