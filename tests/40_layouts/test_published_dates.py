@@ -261,6 +261,16 @@ def test_of_a_day_the_most_complete_image_is_published_then_the_earliest(tmp_pat
         published_dates(path, ["nowhere"], "sentinel1", one_a_day=True)
 
 
+def test_a_date_that_the_stack_does_not_know_is_refused(tmp_path):
+    tiles = make_tiles(tmp_path / "tree")
+    dates = pd.read_parquet(tiles.results.dates)
+    dates.replace({"time": {S1_TIMES[1]: "2020-01-04"}}).to_parquet(tmp_path / "dates.parquet")
+    table, stacks = gpd.read_parquet(tiles.results.manifest), Path(tiles.results.stacks)
+    kept = table[table["kept"]]
+    with pytest.raises(StorageError, match="image '2020-01-04' of layer sentinel1 in unit 3"):
+        published(kept, stacks, "sentinel1", tmp_path / "dates.parquet", one_a_day=False)
+
+
 def test_the_mean_of_decibels_is_that_of_powers_of_published_dates_alone():
     power = np.array([0.1, 0.4, 100.0], np.float32)
     data = (10 * np.log10(power)).reshape(1, 3, 1, 1, 1).astype(np.float32)
