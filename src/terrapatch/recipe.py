@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
 from .errors import InputError, RecipeError
 from .findings import findings
@@ -28,8 +28,6 @@ from .settings import (
     STAGES,
     Section,
     Sections,
-    hashes_of,
-    named_files,
     narrowed,
     seen,
 )
@@ -216,10 +214,9 @@ def load_recipe(name: str | os.PathLike[str], changes: Mapping[str, Any] | None 
 
 
 def write_settings(recipe: Recipe, folder: Path) -> list[Path]:
-    """Write one settings file a stage (and layer, for `stack`); a file whose text is unchanged keeps its time.
+    """Write one settings file a stage (and layer, for `stack`): the keys that it reads.
 
-    Snakemake compares times: an untouched file means that its stage need not run again. Files that
-    the recipe names stand in it with their hashes, so an edit of one is a change of settings.
+    A file whose text is unchanged keeps its time.
 
     Raises:
         InputError: the folder of results cannot be written.
@@ -235,8 +232,6 @@ def write_settings(recipe: Recipe, folder: Path) -> list[Path]:
         for path, stage, layer in views:
             path.parent.mkdir(parents=True, exist_ok=True)
             plain = recipe.stage_settings(stage, layer)
-            if named := named_files(recipe, stage):
-                plain["files"] = hashes_of(named)
             text = json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
             if not path.is_file() or path.read_text(encoding="utf-8") != text:
                 temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -252,9 +247,6 @@ def write_settings(recipe: Recipe, folder: Path) -> list[Path]:
 
 class StageSettings(Sections):
     """What a stage reads back: the keys of its rows in `Sections`; touching others is an error."""
-
-    files: dict[str, str | None] = Field(default_factory=dict)
-    """Hashes of `named_files` when the settings were written."""
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> StageSettings:

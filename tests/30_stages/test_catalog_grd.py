@@ -122,8 +122,8 @@ def test_raw_products_are_read_only_where_the_recipe_asks_for_them(product):
     assert "radar geometry" in found.excluded[0].reason
     (scene,) = search([product.parent], raw=True).scenes
     assert scene.id == product.name.removesuffix(".SAFE")
-    assert of_level([scene], "L2A", "GRD")[0] == [scene]
-    (excluded,) = of_level([scene], "L2A", "RTC")[1]
+    assert of_level([scene], "GRD")[0] == [scene]
+    (excluded,) = of_level([scene], "RTC")[1]
     assert excluded.reason == "product of the wrong level: GRD, the recipe asks for RTC"
 
 

@@ -178,7 +178,7 @@ def test_a_class_that_the_map_calls_missing_is_refused_by_the_plan(tmp_path):
                                                ("0,pasture,0\n7,wood,1\n", 255)])  # fmt: skip
 def test_a_crosswalk_that_agrees_with_the_map_passes(tmp_path, codes, nodata):
     lock = _planned(tmp_path, codes, nodata)
-    assert lock.items_of(lock.units[0].id, "reference")[0].assets["map"].nodata == nodata
+    assert lock.items_of(lock.units[0].id, "label")[0].assets["map"].nodata == nodata
 
 
 # --- scale and offset ----------------------------------------------------------------------------

@@ -23,7 +23,10 @@ LOCAL = {
     **TINY,
     "name": "local",
     "catalog": {"source": "local", "paths": ["scenes"], "period": ["2022-01-01", "2022-12-31"]},
-    "layers": {"label": {"path": "scenes/reference/terraclass_2022.tif", "legend": "legend.csv"}},
+    "layers": {
+        "sentinel1": {"dem": ["scenes/dem/heights.tif"]},
+        "label": {"path": "scenes/reference/terraclass_2022.tif", "legend": "legend.csv"},
+    },
 }
 """The tiny dataset from folders of its own, with a legend of one's own."""
 
@@ -102,7 +105,7 @@ SETTINGS = {
         "layers.label.clean=[{step: mmu, area_m2: 2500}, {step: fill}]",
         each(AFTER_STACKS, stack=UNITS, patches=UNITS),
     ),
-    "nothing": ("publish.title=", {}),
+    "nothing": ("splits.seed=42", {}),
 }  # fmt: skip
 
 
@@ -170,7 +173,7 @@ def test_a_new_date_of_one_tile_redoes_the_units_in_it(made, tmp_path):
 
 def test_a_class_name_changes_no_label(made, tmp_path):
     folder = Path(shutil.copytree(made, tmp_path / "made", symlinks=True))
-    rows = list(csv.DictReader((folder / "legend.csv").open(newline="")))
+    rows = list(csv.DictReader((folder / "legend.csv").read_text("utf-8").splitlines()))
     rows[0]["name"] = "Something else"
     with (folder / "legend.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
@@ -185,6 +188,7 @@ def test_an_archive_that_moved_makes_a_new_plan_and_no_pixel(made, tmp_path):
     folder = Path(shutil.copytree(made, tmp_path / "made", symlinks=True))
     (folder / "scenes").rename(folder / "elsewhere")
     change = ("--set", "catalog.paths=[elsewhere]",
+              "--set", "layers.sentinel1.dem=[elsewhere/dem/heights.tif]",
               "--set", "layers.label.path=elsewhere/reference/terraclass_2022.tif")  # fmt: skip
     found, _ = jobs(folder, *change, plan=True)
     assert found == {"publish": 1, "report": 1}  # they say the lock's hash

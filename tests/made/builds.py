@@ -78,7 +78,7 @@ class Builds:
 
     def _make(self, folder, recipe, name, words):
         if isinstance(recipe, dict):
-            (folder / f"{name}.yaml").write_text(yaml.safe_dump(recipe))
+            (folder / f"{name}.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
             recipe = f"{name}.yaml"
         self._take_archive(folder, recipe, name, words)
         done = terrapatch("build", recipe, "--cores", "2", *words, cwd=folder)

@@ -139,9 +139,11 @@ def compare(first, second):
         (two.keys() - one.keys(), "only in the second"),
         ({n for n in one.keys() & two.keys() if one[n] != two[n]}, "other bytes"),
     ):
-        for name in sorted(names)[:20]:
+        # Pixels of all are looked at, and those that differ are told first.
+        found = [(pixels(name, first, second), name) for name in sorted(names)]
+        for said, name in sorted(found, key=lambda pair: "OTHER" not in pair[0])[:20]:
             many = f" (one of {len(names)})" if len(names) > 20 else ""
-            yield f"dataset/{name}: {words}{many}{pixels(name, first, second)}"
+            yield f"dataset/{name}: {words}{many}{said}"
     for table in TABLES:
         left, right = (columns(Path(root) / table) for root in (first, second))
         for name in left.keys() & right.keys():

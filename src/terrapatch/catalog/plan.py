@@ -97,7 +97,7 @@ def plan(
         kind = layers[name].policy.scenes
         candidates = maps.get(name, found.scenes)
         hints = [] if chosen[name] else swapped(outline, candidates, kind)
-        _require(name, chosen[name], excluded, hints)
+        _require(name, kind, chosen[name], excluded, hints)
     items, errors = _locked(resolved, chosen, files)
     errors += shared_pixels(items)
     for name, label in resolved.labels.items():
@@ -359,11 +359,13 @@ def _locked(
 
 
 def _require(
-    layer: str, chosen: Sequence[Scene], excluded: Sequence[Exclusion], hints: Sequence[str]
-) -> None:
+    layer: str, kind: str, chosen: Sequence[Scene], excluded: Sequence[Exclusion],
+    hints: Sequence[str],
+) -> None:  # fmt: skip
     if chosen:
         return
-    out = [e for e in excluded if e.layer == layer]
+    # What the search left out, it left out for all layers.
+    out = [e for e in excluded if e.layer == layer or (not e.layer and e.sensor == kind)]
     if out and all("wrong level" in e.reason for e in out):
         raise SceneError(
             f"no product of {layer} of the level that the recipe asks for; set layers.{layer}.level "

@@ -31,7 +31,6 @@ from .layers import AnyLayer as AnyLayer
 from .layers import ImageLayer as ImageLayer
 from .layers import Layered as Layered
 from .layers import LayerName as LayerName
-from .named import hashes_of as hashes_of
 from .named import named_files as named_files
 from .patches import PatchesSettings as PatchesSettings
 from .patches import Requirement as Requirement

@@ -6,8 +6,6 @@ Scenes, maps, vectors and heights are the lock's.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +40,3 @@ def named_files(found: Any, stage: str) -> tuple[str, ...]:
             tables += [source.rules or "" for source in layer.networks]
     # Tables without this ending are packaged ones, see `legend.table_rows`.
     return tuple(dict.fromkeys([*area, *(name for name in tables if name.endswith(".csv"))]))
-
-
-def hashes_of(names: Sequence[str]) -> dict[str, str | None]:
-    """SHA-256 of files; None for what is not there, which the stage will say."""
-    return {
-        name: hashlib.sha256(Path(name).read_bytes()).hexdigest() if Path(name).is_file() else None
-        for name in names
-    }
