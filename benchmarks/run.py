@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make bench`: both sensors' paths on a full tile beside the floor and other tools.
+"""`make bench`: all paths on a full tile beside the floor and other tools, and a plan of many scenes.
 
 Usage: run.py [--folder FOLDER] [--repeats N] [--only NAME,…] [--output docs/benchmarks.md] [--small]
 
@@ -162,7 +162,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("results/benchmarks"))
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--only", default="sentinel2,sentinel1,labels")
+    parser.add_argument("--only", default="sentinel2,sentinel1,labels,plan")
     parser.add_argument("--output", type=Path, default=HERE.parent / "docs" / "benchmarks.md")
     parser.add_argument(
         "--small", action="store_true", help="a scene so small that nothing is measured; no docs"
@@ -171,10 +171,11 @@ def main() -> None:
     if SMALL:
         args.folder = args.folder.with_name(f"{args.folder.name}-small")
     only = args.only.split(",")
-    if "labels" in only:
-        more = ["--small"] if SMALL else []
-        more += ["--folder", args.folder, "--repeats", str(args.repeats), "--output", args.output]
-        subprocess.run([sys.executable, HERE / "bench_labels.py", *more], check=True)
+    more = ["--small"] if SMALL else []
+    more += ["--folder", args.folder, "--repeats", str(args.repeats), "--output", args.output]
+    for name in ("labels", "plan"):
+        if name in only:
+            subprocess.run([sys.executable, HERE / f"bench_{name}.py", *more], check=True)
     args.folder.mkdir(parents=True, exist_ok=True)
     folder = args.folder.resolve()
     texts = {}

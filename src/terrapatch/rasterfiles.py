@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -36,7 +36,7 @@ _ELSEWHERE = {
 """Drivers whose files name pixels that they do not hold, and do not tell us where these are."""
 
 
-def files_beside(address: str) -> tuple[Path, ...]:
+def files_beside(address: str, driver: str = "", files: Sequence[str] = ()) -> tuple[Path, ...]:
     """Files that pixels come from besides the one at the address, in the order of their names.
 
     Sidecars (`.msk`, `.hdr`, `.aux.xml`, world files) and, of a VRT, its sources with theirs.
@@ -44,6 +44,8 @@ def files_beside(address: str) -> tuple[Path, ...]:
 
     Args:
         address: what GDAL opens.
+        driver: what its header says, where it has been read: opening a file takes most of the time.
+        files: the same.
 
     Raises:
         InputError: a source is missing or lies elsewhere than on this machine.
@@ -52,7 +54,7 @@ def files_beside(address: str) -> tuple[Path, ...]:
     found: dict[Path, None] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        for file in _walk(address, address, set()):
+        for file in _walk(address, address, set(), driver, files):
             found[file] = None
     found.pop(_absolute(file_of(address)), None)
     return tuple(sorted(found))
@@ -62,14 +64,14 @@ def _absolute(path: Path | None) -> Path:
     return Path(os.path.abspath(path or ""))
 
 
-def _walk(address: str, top: str, seen: set[str]) -> Iterator[Path]:
+def _walk(
+    address: str, top: str, seen: set[str], driver: str = "", names: Sequence[str] = ()
+) -> Iterator[Path]:
     """Files of a raster and of all that it is made from."""
     seen.add(address)
     try:
-        with opened(address) as dataset:
-            driver, names = dataset.driver, list(dataset.files)
-            if driver == "VRT":
-                names += _masks(dataset, address)
+        if driver in ("", "VRT"):
+            driver, names = _listed(address)
     except RasterioError as error:
         file = file_of(address)
         if address != top and file is not None and file.is_file():
@@ -105,6 +107,13 @@ def _walk(address: str, top: str, seen: set[str]) -> Iterator[Path]:
             yield from _walk(name, top, seen)
         elif file.is_file() and (address != top or file.suffix.lower() != ".ovr"):
             yield _absolute(file)
+
+
+def _listed(address: str) -> tuple[str, list[str]]:
+    """GDAL's driver for a raster, and the files that it reads."""
+    with opened(address) as dataset:
+        more = _masks(dataset, address) if dataset.driver == "VRT" else ()
+        return dataset.driver, [*dataset.files, *more]
 
 
 def _masks(dataset: rasterio.DatasetReader, address: str) -> Iterator[str]:

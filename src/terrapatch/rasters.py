@@ -65,6 +65,10 @@ class Header:
     units: tuple[str | None, ...]
     interpretations: tuple[str, ...]
     """Colour interpretations: gray, red, alpha, undefined …"""
+    driver: str = ""
+    """GDAL's driver; empty where no file was opened."""
+    files: tuple[str, ...] = ()
+    """What GDAL reads for it: the file itself, its sidecars, the sources of a VRT."""
 
     @property
     def dtype(self) -> str:
@@ -126,6 +130,8 @@ def read_header(href: str) -> Header:
                 offsets=dataset.offsets,
                 units=dataset.units,
                 interpretations=tuple(kind.name for kind in dataset.colorinterp),
+                driver=dataset.driver,
+                files=tuple(dataset.files),
             )
     except RasterioError as error:
         raise SceneError(unreadable(href, error)) from error

@@ -19,8 +19,8 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, fields, replace
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +93,10 @@ class Stamp:
     @property
     def plain(self) -> dict[str, Any]:
         """As it is written."""
-        return {name: value for name, value in vars(self).items() if value}
+        found = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: value for name, value in found.items() if value}
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """One hash of it all."""
         return _hash(json.dumps(self.plain, sort_keys=True).encode())
@@ -136,6 +137,7 @@ class Stamps:
         self.results, self._settings = results, settings
         self._sums = Sums(Path(results.root))
         self._wanted: dict[Job, Stamp] = {}
+        self._shared: dict[tuple[str, str], Stamp] = {}
         self._units: list[str] | None = None
         self._told: set[bool] = set()
 
@@ -219,16 +221,25 @@ class Stamps:
             StorageError: its slice cannot be read.
         """
         if job not in self._wanted:
-            plain = self._plain(job)
-            kind = plain["layers"][job.layer]["kind"] if job.layer else ""
-            self._wanted[job] = Stamp(
-                settings=dict(_flat(plain)),
+            self._wanted[job] = replace(
+                self._of_all_units(job),
                 plan={name: digest_of(Path(self.results.root) / name) for name in _reads(job)},
-                files=self._files(job, plain),
-                code=code_of(*(_CODE.get(job.stage) or ("cutting", kind))),
                 inputs={i.name: self.wanted(i).digest for i in self.inputs(job)},
             )
         return self._wanted[job]
+
+    def _of_all_units(self, job: Job) -> Stamp:
+        """What the stamps of a stage and layer have in common, looked up once for all units."""
+        key = job.stage, job.layer
+        if key not in self._shared:
+            plain = self._plain(job)
+            kind = plain["layers"][job.layer]["kind"] if job.layer else ""
+            self._shared[key] = Stamp(
+                settings=dict(_flat(plain)),
+                files=self._files(job, plain),
+                code=code_of(*(_CODE.get(job.stage) or ("cutting", kind))),
+            )
+        return self._shared[key]
 
     def due(self, job: Job) -> bool:
         """Whether a result is to be made; says once, for all jobs, why those that were are again."""

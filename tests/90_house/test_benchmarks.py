@@ -21,6 +21,7 @@ LABELS = ["floor", "ours", "quarter", "settled", "sieve", "stage"]
     [
         ("floor,ours,plain", ["floor", "ours", "plain"]),
         ("s1,s1-quarter", ["s1", "s1-quarter"]),
+        ("plan", ["plan", "again", "dry"]),
         pytest.param("sentinel2", SENTINEL2, marks=pytest.mark.slow),
         pytest.param("sentinel1", SENTINEL1, marks=pytest.mark.slow),
         pytest.param("labels", LABELS, marks=pytest.mark.slow),

@@ -10,6 +10,7 @@ from ..access import file_of, portable
 from ..archives import members, open_archive, read_member
 from ..errors import SceneError, remedy
 from ..rasterfiles import files_beside
+from ..rasters import Header
 from ..records import LockedFile
 from ..sums import Sums
 
@@ -50,13 +51,18 @@ class Files:
         size, digest = self.record(path)
         return LockedFile(href=href or portable(path), size=size, sha256=digest)
 
-    def beside(self, address: str, *others: str) -> tuple[LockedFile, ...]:
+    def beside(
+        self, address: str, *others: str, header: Header | None = None
+    ) -> tuple[LockedFile, ...]:
         """What is read with a raster, see `files_beside`, and further files named by address.
 
         Raises: see `files_beside`.
         """
         if address not in self._beside:
-            self._beside[address] = tuple(self.locked(path) for path in files_beside(address))
+            known = ("", ()) if header is None else (header.driver, header.files)
+            self._beside[address] = tuple(
+                self.locked(path) for path in files_beside(address, *known)
+            )
         own = file_of(address)
         more = [path for path in map(file_of, others) if path is not None and path != own]
         return (*self._beside[address], *(self.locked(path) for path in more))

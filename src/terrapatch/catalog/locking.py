@@ -16,6 +16,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ from ..records import LockedAsset, LockedItem
 from .families import lacking
 from .files import Files
 from .product import footprint_of, header_of, missing_bands, no_crs
-from .scene import BandFile, Numbers, Scene
+from .scene import BandFile, Numbers, Scene, Transform
 from .statements import CODES, FULL_SCALE, Statement, check_tags, of_header, settled
 from .traits import TRAITS, Traits
 
@@ -154,7 +155,9 @@ def _asset(scene: Scene, name: str, file: BandFile, files: Files) -> LockedAsset
         band=file.band,
         size=size,
         sha256=digest,
-        beside=() if file.at.local is None else files.beside(file.href, *annotations.values()),
+        beside=()
+        if file.at.local is None
+        else files.beside(file.href, *annotations.values(), header=header),
         crs=header.crs,
         transform=header.transform,
         shape=header.shape,
@@ -231,10 +234,8 @@ def _trimmed(scene: Scene, assets: Mapping[str, LockedAsset]) -> BaseGeometry:
     asset = next(iter(assets.values()))
     if not asset.crs:
         return scene.footprint
-    geobox = geobox_from_dict(
-        {"crs": asset.crs, "transform": asset.transform, "shape": asset.shape}
-    )
-    shared = scene.footprint.intersection(footprint_of(geobox))
+    outline = _outline(asset.crs, asset.transform, asset.shape)
+    shared = scene.footprint.intersection(outline)
     inside = shapely.union_all([p for p in shapely.get_parts(shared) if p.area > 0])
     if inside.area == 0:
         raise GridError(
@@ -242,6 +243,12 @@ def _trimmed(scene: Scene, assets: Mapping[str, LockedAsset]) -> BaseGeometry:
             f"the metadata of {scene.id} give; fetch the product again"
         )
     return inside if inside.area < 0.99 * scene.footprint.area else scene.footprint
+
+
+@lru_cache(maxsize=4096)
+def _outline(crs: str, transform: Transform, shape: tuple[int, int]) -> BaseGeometry:
+    """Outline of a file in EPSG:4326; that of a tile is one for all its dates."""
+    return footprint_of(geobox_from_dict({"crs": crs, "transform": transform, "shape": shape}))
 
 
 def _rounded(geometry: BaseGeometry) -> BaseGeometry:

@@ -54,6 +54,8 @@ def locked_units(
     """
     sampling = settings.sampling
     footprints = {(i.sensor, i.id): shapely.geometry.shape(i.footprint) for i in items}
+    keys = list(footprints)
+    around = shapely.STRtree(list(footprints.values()))
     policies = (layer.policy for layer in settings.layers.values())
     tiled = {policy.scenes for policy in policies if policy.own_tile}
     tiles_of = {(i.sensor, i.id): i.tile for i in items}
@@ -71,9 +73,9 @@ def locked_units(
         box = occupied(unit.geobox, [(w.y_px, w.x_px) for w in inside], sampling.size_px)
         outline = reprojected(box.extent.geom, crs, GEOGRAPHIC)
         here = {
-            (item.sensor, item.id)
-            for item in items
-            if share_surface(footprints[item.sensor, item.id], outline)
+            keys[number]
+            for number in around.query(outline).tolist()
+            if share_surface(footprints[keys[number]], outline)
         }
         by_layer = {
             name: tuple(
