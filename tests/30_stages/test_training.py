@@ -22,6 +22,7 @@ from terrapatch.settings import TrainingSettings
 from terrapatch.stacks import create_stack, open_stack
 from terrapatch.tables import read_geoparquet
 from terrapatch.training import forest, require_passed, training, validate
+from terrapatch.training import inputs as rows
 
 DN = Values("reflectance", scale=1e-4, nodata=0.0)
 
@@ -151,9 +152,9 @@ def test_metrics_say_which_classes_their_means_are_over(dataset, tmp_path):
 
 def test_forest_features_are_bands_decibels_and_differences():
     inputs = np.array([[400.0, 800.0, 0.1], [0.0, 0.0, 0.0]], np.float32)
-    channels = (inputs.Channel("sentinel2", "B04", DN),
-                inputs.Channel("sentinel2", "B08", DN),
-                inputs.Channel("sentinel1", "VV", Values("linear power")))  # fmt: skip
+    channels = (rows.Channel("sentinel2", "B04", DN),
+                rows.Channel("sentinel2", "B08", DN),
+                rows.Channel("sentinel1", "VV", Values("linear power")))  # fmt: skip
     expected = [[400, 800, -10, 1 / 3], [0, 0, -60, 0]]
     assert np.array(expected) == pytest.approx(forest.features(inputs, channels), rel=1e-6)
 
