@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The training stage: models that learn, controls that do not, and the verdict."""
 
+import importlib.abc
 import json
 import shutil
 import sys
@@ -335,7 +336,16 @@ def test_a_margin_of_nothing_still_asks_to_be_better():
 
 
 def _without_torch(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)
+    class Absent(importlib.abc.MetaPathFinder):
+        """As if it were not installed: an entry None in `sys.modules` is one for SciPy, which looks."""
+
+        def find_spec(self, fullname, path=None, target=None):
+            if fullname.partition(".")[0] == "torch":
+                raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+
+    monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torch"]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.delitem(sys.modules, "terrapatch.training.unet", raising=False)
     import terrapatch.training as package
 
