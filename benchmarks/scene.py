@@ -50,7 +50,7 @@ def prepare(folder: Path) -> Input:
         for verb in (
             ["settings", HERE / "bench.yaml", "--output", folder, *crop],
             ["simulate", results, "--threads", "2"],
-            ["plan", HERE / "bench.yaml", "--output", folder, *crop],
+            ["plan", "--results", results],
         ):
             subprocess.run([sys.executable, "-m", "terrapatch.cli", *map(str, verb)], check=True)
     planned = read_lock(results / "lock.json")
