@@ -41,6 +41,7 @@ from terrapatch.simulate.noise import fractal_field, hash01
 from terrapatch.simulate.passage import Passage, earth_fixed, make_passage
 from terrapatch.simulate.schedule import Pass1
 from terrapatch.simulate.sentinel1 import POLARISATIONS, speckle
+from terrapatch.times import with_steps
 
 TILE = "T31TCJ"
 SIZE_PX = 256
@@ -85,14 +86,12 @@ class RadarInput:
             id="tile", geobox=geobox_to_dict(geobox), first_row=0, first_col=0,
             items={"sentinel1": (self.item.id,)},
         )  # fmt: skip
-        write_lock(
-            Lock(name="bench", source="local", units=(locked,), items=(self.item,)),
-            folder / "lock.json",
-        )
         section = Sentinel1Settings(
             level="GRD", radiometry="sigma0", denoise=True, dem=(str(self.dem),),
             polarisations=bands,
         )  # fmt: skip
+        lock = Lock(name="bench", source="local", units=(locked,), items=(self.item,))
+        write_lock(with_steps(lock, {"sentinel1": section}), folder / "lock.json")
         plain = {
             "name": "bench", "mode": "corrected",
             "layers": {"sentinel1": section.model_dump(mode="json")},

@@ -21,6 +21,8 @@ from terrapatch.grid import Unit, geobox_to_dict, snapped_geobox
 from terrapatch.lock import read_lock, write_lock
 from terrapatch.places import patch_windows
 from terrapatch.records import Lock, LockedAsset, LockedItem, LockedUnit
+from terrapatch.settings import Sentinel2Settings
+from terrapatch.times import with_steps
 
 HERE = Path(__file__).parent
 SIZE_PX = 128
@@ -48,7 +50,7 @@ def prepare(folder: Path) -> Input:
         for verb in (
             ["settings", HERE / "bench.yaml", "--output", folder, *crop],
             ["simulate", results, "--threads", "2"],
-            ["plan", HERE / "bench.yaml", "--output", folder, *crop],
+            ["plan", "--results", results],
         ):
             subprocess.run([sys.executable, "-m", "terrapatch.cli", *map(str, verb)], check=True)
     planned = read_lock(results / "lock.json")
@@ -70,9 +72,9 @@ def prepare(folder: Path) -> Input:
         id="tile", geobox=geobox_to_dict(geobox), first_row=0, first_col=0,
         items={"sentinel2": (item.id,)},
     )  # fmt: skip
-    write_lock(
-        Lock(name="bench", source="simulated", units=(locked,), items=(item,)), folder / "lock.json"
-    )
+    lock = Lock(name="bench", source="simulated", units=(locked,), items=(item,))
+    layer = Sentinel2Settings(**plain["layers"]["sentinel2"])
+    write_lock(with_steps(lock, {"sentinel2": layer}), folder / "lock.json")
     return Input(
         folder / "lock.json", folder / "footprints.parquet", settings, "tile", item, geobox,
         len(windows), bands,

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of dates: one row a patch, layer and time step, beside the manifest.
 
-`time` is the step's label in the stack. `direction`, `relative_orbit` and `platform` are null for
+`time` is the step's label: with patch and layer it names the image, in the stack of the unit and in
+any that joins several units; no number of a step stands here, which would be another one in each.
+Rows of a patch and layer stand in the order of the unit's steps. `direction`, `relative_orbit` and `platform` are null for
 mosaics of several passes, `incidence_deg` (degrees at the patch's centre) where no annotation says
 it. `cloud_percent` is that of the scenes that gave pixels, as their metadata have it for the whole
 scene: their mean, null where one does not say it, and for Sentinel-1. `valid` is the share of observed pixels, `kept` whether that is enough for the recipe, `scenes`
@@ -11,7 +13,7 @@ names those that gave pixels.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import StorageError
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DATES: dict[str, str] = {
-    "patch_id": "string", "unit": "string", "layer": "string", "step": "int64",
+    "patch_id": "string", "unit": "string", "layer": "string",
     "time": "string", "direction": "string", "relative_orbit": "int64", "platform": "string",
     "incidence_deg": "float32", "cloud_percent": "float64", "valid": "float64", "kept": "bool", "scenes": "strings",
 }  # fmt: skip
@@ -52,7 +54,7 @@ def write_dates(columns: Mapping[str, Any], path: str | os.PathLike[str]) -> Non
 
 def join_dates(
     parts: Sequence[str | os.PathLike[str]], path: str | os.PathLike[str],
-    only: Sequence[str] | None = None, step: Callable[[str, str, int], int] | None = None,
+    only: Sequence[str] | None = None,
 ) -> None:  # fmt: skip
     """Put tables of dates one below the other.
 
@@ -60,7 +62,6 @@ def join_dates(
         parts: files in the order wanted.
         path: where.
         only: patch ids whose rows are taken; all if absent.
-        step: unit, layer and number of the step in that unit's stack → what to write for it.
 
     Raises:
         StorageError: a part is missing or damaged.
@@ -69,10 +70,6 @@ def join_dates(
     import pyarrow.parquet as pq
 
     whole = pa.concat_tables([read_dates(part, only) for part in parts])
-    if step is not None:
-        places = (whole[name].to_pylist() for name in ("unit", "layer", "step"))
-        there = pa.array([step(*place) for place in zip(*places, strict=True)], pa.int64())
-        whole = whole.set_column(whole.column_names.index("step"), "step", there)
     with atomic(path) as temporary:
         pq.write_table(whole, temporary, compression="zstd")
 
@@ -127,10 +124,10 @@ def best_of_day(dates: pa.Table) -> NDArray[np.bool_]:
         column.combine_chunks().dictionary_encode().indices.to_numpy()
         for column in (dates["patch_id"], dates["layer"], days)
     ])  # fmt: skip
-    step, valid = (dates[name].to_numpy() for name in ("step", "valid"))
-    # Labels begin with the moment, in one form: they sort as text.
+    valid = dates["valid"].to_numpy()
+    # Labels begin with the moment, in one form: they sort as text, and no two of a group are equal.
     time = np.unique(dates["time"].to_numpy(), return_inverse=True)[1]
-    best = np.lexsort((step, time, -valid, *group))
+    best = np.lexsort((time, -valid, *group))
     first = np.ones(len(best), bool)
     first[1:] = (group[:, best[1:]] != group[:, best[:-1]]).any(axis=0)
     chosen = np.zeros(len(best), bool)
@@ -138,10 +135,10 @@ def best_of_day(dates: pa.Table) -> NDArray[np.bool_]:
     return chosen
 
 
-def published_steps(
+def published_dates(
     path: str | os.PathLike[str], ids: Sequence[str], layer: str, *, one_a_day: bool
-) -> NDArray[np.bool_]:
-    """Which images of some patches are published: (patch, step in the stack of its unit) bool.
+) -> tuple[pa.Table, NDArray[np.int64]]:
+    """Rows of the published images of some patches, and of each row the number of its patch.
 
     Args:
         path: table of dates.
@@ -160,15 +157,12 @@ def published_steps(
     dates = dates.filter(pc.equal(dates["layer"], layer))
     if one_a_day:
         dates = dates.filter(pa.array(best_of_day(dates)))
-    rows = pc.index_in(dates["patch_id"], pa.array(ids, pa.string())).to_numpy()
-    step = dates["step"].to_numpy()
-    found = np.zeros((len(ids), int(step.max(initial=-1)) + 1), bool)
-    found[rows, step] = True
-    lost = np.flatnonzero(~found.any(axis=1))
+    rows = pc.index_in(dates["patch_id"], pa.array(ids, pa.string())).to_numpy().astype(np.int64)
+    lost = np.flatnonzero(np.bincount(rows, minlength=len(ids)) == 0)
     if lost.size:
         raise StorageError(
             f"{path}: no complete {layer} date of patch {ids[int(lost[0])]!r}, which the "
             "manifest keeps; it was made with other settings: delete the tables of patches and "
             "build again"
         )
-    return found
+    return dates, rows

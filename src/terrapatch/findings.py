@@ -9,6 +9,7 @@ from typing import Protocol
 
 from .errors import GridError
 from .grid import TILE_PIXEL_M, TILE_SIZE_M, grid_pixel, pixels_along
+from .legend import legends
 from .settings import (
     AnyLayer,
     CatalogSettings,
@@ -49,7 +50,8 @@ class Whole(Protocol):
 def findings(whole: Whole) -> list[str]:
     """All contradictions, a sentence each that begins with the key."""
     return [
-        *_of_catalog(whole.catalog), *_of_layers(whole), *_of_pixels(whole), *_of_names(whole)
+        *_of_catalog(whole.catalog), *_of_layers(whole), *_of_pixels(whole), *_of_names(whole),
+        *_of_no_effect(whole.sampling), *_of_legends(whole),
     ]  # fmt: skip
 
 
@@ -63,6 +65,28 @@ def _of_catalog(catalog: CatalogSettings) -> list[str]:
     if catalog.period and catalog.period[0] > catalog.period[1]:
         found.append("catalog.period: the first day is after the last")
     return found
+
+
+def _of_no_effect(sampling: SamplingSettings) -> list[str]:
+    """Keys of a mosaic's grid where each MGRS tile has its own."""
+    fields = type(sampling).model_fields
+    return [
+        f"sampling.{key}: {getattr(sampling, key)} has no effect with kind: tiles, whose grids are "
+        f"those of their UTM zones with {TILE_PIXEL_M} m; leave it out (a base's: set it to "
+        f"{fields[key].default})"
+        for key in ("crs", "resolution", "unit_patches")
+        if sampling.kind == "tiles" and getattr(sampling, key) != fields[key].default
+    ]
+
+
+def _of_legends(whole: Whole) -> list[str]:
+    known = ", ".join(legends())
+    return [
+        f"layers.{name}.legend: labels need one: packaged ({known}), or a CSV with level, code, "
+        "abbrev, name, parent, color"
+        for name, label in whole.labels.items()
+        if not label.legend
+    ]
 
 
 def _of_pixels(whole: Whole) -> list[str]:

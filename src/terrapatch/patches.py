@@ -311,7 +311,6 @@ def _dates(
                 "patch_id": ids[number],
                 "unit": np.full(number.size, unit, object),
                 "layer": np.full(number.size, name, object),
-                "step": step,
                 "time": np.array(found.info.times, object)[step],
                 **facts,
                 "incidence_deg": found.incidence.ravel(),

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from .errors import IncompleteError
 
 Sensor = Literal["sentinel2", "sentinel1", "raster", "reference"]
+Reduction = Literal["first"]
+"""How scenes become one image: `first` takes each pixel of the first scene that is valid there."""
 
 
 class _Record(BaseModel):
@@ -101,9 +103,10 @@ class LockedStep(_Record):
     """One image of a layer's time axis."""
 
     label: str
-    """See `mosaic.passes.Step`."""
+    """What it is called, in stacks and tables alike, see `times.Step`."""
     items: tuple[str, ...]
     """Ids of its scenes, best first."""
+    reduce: Reduction = "first"
 
 
 class LockedUnit(_Record):
@@ -116,6 +119,8 @@ class LockedUnit(_Record):
     first_col: int
     items: dict[str, tuple[str, ...]]
     """Item ids by layer, best first: where scenes overlap, the first with a valid pixel wins."""
+    steps: dict[str, tuple[LockedStep, ...]] = {}
+    """Time steps by layer of images; a layer without scenes here has steps, too."""
     vectors: tuple[str, ...] = ()
     """Ids of the polygon layers that have features here, in the order of the recipe."""
 
@@ -247,8 +252,6 @@ class Lock(_Record):
     """What else was found and is not used, or was repaired; for people, no stage reads it."""
     layer: str | None = None
     """Of a slice, which has one unit alone: the layer whose job reads it."""
-    steps: tuple[LockedStep, ...] | None = None
-    """Of a slice: the time steps of its layer."""
 
     @property
     def beside(self) -> tuple[LockedFile, ...]:
@@ -275,6 +278,15 @@ class Lock(_Record):
         kind = self.scenes.get(layer, layer)
         by_id = {item.id: item for item in self.items if item.sensor == kind}
         return [by_id[item_id] for item_id in self.unit(unit_id).items.get(layer, ())]
+
+    def steps_of(self, unit_id: str, layer: str) -> tuple[LockedStep, ...]:
+        """Time steps of a unit and layer of images."""
+        steps = self.unit(unit_id).steps
+        if layer not in steps:
+            raise IncompleteError(
+                f"the lock has no time steps of layer {layer!r} in unit {unit_id!r}; plan again"
+            )
+        return steps[layer]
 
     def maps_of(self, unit_id: str) -> list[LockedItem]:
         """Reference maps of a unit, best first; a slice has those of its own layer."""

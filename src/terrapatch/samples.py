@@ -10,7 +10,7 @@ Laws:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .acquisitions import published_steps
+from .acquisitions import published_dates
 from .errors import StorageError
 from .paths import remedy
-from .stacks import Stack, open_stack
+from .stacks import Stack, StackInfo, open_stack
 
 if TYPE_CHECKING:
     import geopandas as gpd
+    import pyarrow as pa
 
 
 _GAP = 4
@@ -150,18 +151,50 @@ def published(
         one_a_day: whether the layout publishes only one image of a day.
 
     Raises:
-        StorageError: a stack or the table is missing, or lacks a patch.
+        StorageError: a stack or the table is missing, or lacks a patch; or the table names a step
+            that a stack has not.
     """
     units = dict.fromkeys(table["unit"])
-    steps = max(
-        len(open_stack(stacks / unit / f"{layer}.zarr").info.times) for unit in units
-    )  # fmt: skip
+    infos = {unit: open_stack(stacks / unit / f"{layer}.zarr").info for unit in units}
+    steps = max(len(info.times) for info in infos.values())
     if steps <= 1:
         return np.ones((len(table), steps), bool)
     found = np.zeros((len(table), steps), bool)
-    chosen = published_steps(dates, table["patch_id"].tolist(), layer, one_a_day=one_a_day)
-    found[:, : chosen.shape[1]] = chosen
+    ids = table["patch_id"].tolist()
+    chosen, rows = published_dates(dates, ids, layer, one_a_day=one_a_day)
+    found[rows, steps_of(chosen, lambda unit, _: infos[unit])] = True
     return found
+
+
+def steps_of(dates: pa.Table, info: Callable[[str, str], StackInfo]) -> NDArray[np.int64]:
+    """(row,) number of the step that each row of a table of dates names, in the stack of its unit.
+
+    Args:
+        dates: rows of the table.
+        info: unit and layer → what is known of that stack.
+
+    Raises:
+        StorageError: a stack has no step of that label.
+    """
+    names, codes = [], np.zeros(len(dates), np.int64)
+    for column in ("unit", "layer", "time"):
+        encoded = dates[column].combine_chunks().dictionary_encode()
+        names.append(encoded.dictionary.to_pylist())
+        codes = codes * len(names[-1]) + encoded.indices.to_numpy()
+    kinds, kind_of = np.unique(codes, return_inverse=True)
+    steps = np.zeros(len(kinds), np.int64)
+    for number, code in enumerate(kinds.tolist()):
+        rest, time = divmod(code, len(names[2]))
+        unit, layer = (names[k][n] for k, n in enumerate(divmod(rest, len(names[1]))))
+        times = info(unit, layer).times
+        if names[2][time] not in times:
+            raise StorageError(
+                f"the table of dates names an image {names[2][time]!r} of layer {layer} in unit "
+                f"{unit}, whose stack has none: one of the two was made with other settings; delete "
+                "the tables of patches and build again"
+            )
+        steps[number] = times.index(names[2][time])
+    return steps[kind_of]
 
 
 def read_patches(

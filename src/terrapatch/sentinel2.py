@@ -85,7 +85,7 @@ def plan(settings: Sentinel2Settings, _lock: Lock, _items: Sequence[LockedItem])
     Args:
         settings: of the layer; nothing else is asked for.
     """
-    from .cutting import CutPlan, Times
+    from .cutting import CutPlan
 
-    times = Times(settings.time == "series")
-    return CutPlan("sentinel2", layer(settings), values(settings), times, scl=settings.scl)
+    series = settings.time == "series"
+    return CutPlan("sentinel2", layer(settings), values(settings), series, scl=settings.scl)

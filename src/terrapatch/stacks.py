@@ -75,7 +75,8 @@ class StackInfo:
     patch_ids: tuple[str, ...]
     size_px: int
     times: tuple[str, ...]
-    """One label per time step: a date, or a period for mosaics; the moment of a pass in a series."""
+    """One label per time step, each once: a date, or a period for mosaics; the moment of a pass in a
+    series. Tables name an image by it."""
     items: tuple[tuple[str, ...], ...]
     """Per time step: ids of the scenes that `source` counts from 1."""
     dtype: str
@@ -87,6 +88,11 @@ class StackInfo:
     """Whether time steps are passes, and units may have different ones."""
     passes: tuple[Mapping[str, Any], ...] = ()
     """Per time step: `direction`, `relative_orbit`, `platform`, each null where scenes differ."""
+    reduce: tuple[str, ...] = ()
+    """Per time step: how its scenes became one image, see `records.Reduction`; none of labels."""
+    joined: tuple[tuple[str, ...], ...] = ()
+    """Of a stack over several units, per time step: the labels that units have for it; of series one
+    each, since a pass has one label in all units."""
     record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """What the stage tells of its work; of labels what became of the features of each source."""
 
@@ -337,9 +343,10 @@ def open_stack(path: str | Path) -> Stack:
 
 def _info_of(plain: dict[str, Any]) -> StackInfo:
     """The record from its plain form."""
-    for key in ("bands", "patch_ids", "times", "passes"):
+    for key in ("bands", "patch_ids", "times", "passes", "reduce"):
         plain[key] = tuple(plain.get(key, ()))
-    plain["items"] = tuple(tuple(step) for step in plain["items"])
+    for key in ("items", "joined"):
+        plain[key] = tuple(tuple(step) for step in plain.get(key, ()))
     plain["values"] = Values.of(plain["values"])
     return StackInfo(**plain)
 

@@ -307,3 +307,16 @@ def test_the_schema_file_beside_the_recipes_is_that_of_the_models():
     )
     for path in shipped():
         assert path.read_text().startswith("# yaml-language-server: $schema=recipe.schema.json\n")
+
+
+def test_keys_without_effect_and_labels_without_a_legend_are_findings():
+    with pytest.raises(RecipeError) as info:
+        resolve(
+            {"name": "x", "area": {"bbox": [7, 49, 8, 50]}, "label": {"legend": ""},
+             "sampling": {"kind": "tiles", "crs": "EPSG:32631", "resolution": 20, "unit_patches": 3}}
+        )  # fmt: skip
+    said = str(info.value)
+    assert [f"sampling.{key}: " in said for key in ("crs", "resolution", "unit_patches")] == [
+        True
+    ] * 3
+    assert "layers.label.legend: labels need one: packaged (" in said

@@ -205,7 +205,7 @@ def test_claims_pass_through_a_fragment_and_stop_at_the_next_name(tmp_path):
     (tmp_path / "mine.yaml").write_text("publish: {authors: [Me]}\n")
     (tmp_path / "d.yaml").write_text("name: d\nextends: mine\narea: {bbox: [1, 2, 3, 4]}\n"
                                      "catalog: {source: simulated}\n"
-                                     "layers: {s2: {kind: sentinel2}, label: {kind: labels}}\n")  # fmt: skip
+                                     "layers: {s2: {kind: sentinel2}, label: {kind: labels, legend: cerradata4mm}}\n")  # fmt: skip
     assert load_recipe(tmp_path / "d.yaml").publish.authors == ("Me",)
 
 

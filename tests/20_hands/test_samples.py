@@ -160,7 +160,7 @@ def write_dates_of(tree, info, kept):
     count = patch.size
     columns = {
         "patch_id": np.array(info.patch_ids, object)[patch], "unit": np.full(count, info.unit, object),
-        "layer": np.full(count, info.layer, object), "step": step,
+        "layer": np.full(count, info.layer, object),
         "time": np.array(info.times, object)[step], "kept": kept.ravel(),
     }  # fmt: skip
     path = Path(tree.results.dates)

@@ -279,7 +279,7 @@ def test_every_broken_product_is_named_before_the_plan_fails(here):
     with pytest.raises(SceneError) as info:
         plan(settings(here), here / "lock.json")
     assert f"in/{first.name}/MTD_MSIL2A.xml: metadata without offset node" in str(info.value)
-    assert f"in/{second.name}: {second.name} lacks the band(s) B05" in str(info.value)
+    assert f"in/{second.name}: {second.stem} lacks the band(s) B05" in str(info.value)
     assert not (here / "lock.json").exists()
 
 

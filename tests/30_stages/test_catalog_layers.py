@@ -116,7 +116,7 @@ def test_a_plain_raster_is_a_layer_and_its_file_is_no_stranger(here):
 
 
 def test_two_layers_of_labels_have_maps_of_their_own(here):
-    second = {"kind": "labels", "path": "second/map.tif"}
+    second = {"kind": "labels", "legend": "cerradata4mm", "path": "second/map.tif"}
     lock = planned({"s2": OPTICAL, "other": second})
     assert {(u.items["label"], u.items["other"]) for u in lock.units} == {
         (("map",), ("map_other",))

@@ -148,7 +148,10 @@ PLAIN = {
     ],
 )  # fmt: skip
 def test_layers_that_do_not_nest_are_findings_of_the_recipe(sampling, pixel_m, said):
-    layers = {"sentinel2": {"kind": "sentinel2", "pixel_m": pixel_m}, "label": {"kind": "labels"}}
+    layers = {
+        "sentinel2": {"kind": "sentinel2", "pixel_m": pixel_m},
+        "label": {"kind": "labels", "legend": "cerradata4mm"},
+    }
     with pytest.raises(RecipeError) as caught:
         resolve({**PLAIN, "sampling": sampling, "layers": layers})
     assert "layers.sentinel2.pixel_m: " in str(caught.value)
@@ -159,7 +162,7 @@ def test_a_published_layout_has_one_grid():
     sampling = {"crs": CRS, "resolution": 10, "size_px": 128}
     layers = {
         "sentinel2": {"kind": "sentinel2"}, "sentinel1": {"kind": "sentinel1", "pixel_m": 20},
-        "label": {"kind": "labels"},
+        "label": {"kind": "labels", "legend": "cerradata4mm"},
     }  # fmt: skip
     resolve({**PLAIN, "sampling": sampling, "layers": layers})
     with pytest.raises(RecipeError, match=r"layers\.sentinel1\.pixel_m: the layout cerradata4mm"):

@@ -8,13 +8,13 @@ from odc.geo.geobox import GeoBox
 
 from made.grd import simulate
 from made.scenes import Unit, all_corners, item, write_asset
-from terrapatch.cutting import steps_of
 from terrapatch.errors import SceneError
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.doppler import ecef, locate
-from terrapatch.records import LockedItem
+from terrapatch.records import Lock, LockedItem, LockedUnit
 from terrapatch.sentinel1.speckle import despeckle, multitemporal
 from terrapatch.settings import Sentinel1Settings
+from terrapatch.times import POLICIES, Scenes, planned_steps, with_steps
 
 UTM = "EPSG:32722"
 WIDE = GeoBox((192, 160), Affine(10, 0, 600_000, 0, -10, 9_000_000), UTM)
@@ -74,8 +74,12 @@ SLICES = [
 ]
 
 
+def steps_of(items, everything, time="single", *, apart=False):
+    return POLICIES[time](items, Scenes(everything, apart=apart))
+
+
 def test_slices_of_a_pass_are_one_step_and_passes_stand_in_time():
-    steps = steps_of(SLICES, SLICES, series=True)
+    steps = steps_of(SLICES, SLICES, "series")
     assert [[i.id for i in s.items] for s in steps] == [["b", "a"], ["d"], ["c"], ["e"]]
     assert [s.label for s in steps] == [
         "2021-12-23T05:43:12Z", "2021-12-23T17:30:00Z", "2021-12-29T05:42:50Z",
@@ -88,20 +92,23 @@ def test_slices_of_a_pass_are_one_step_and_passes_stand_in_time():
 
 def test_a_pass_over_midnight_is_one_pass():
     both = [bare("a", "2021-12-31T23:59:50Z"), bare("b", "2022-01-01T00:00:15Z")]
-    assert [len(s.items) for s in steps_of(both, both, series=True)] == [2]
+    assert [len(s.items) for s in steps_of(both, both, "series")] == [2]
 
 
 def test_a_pass_has_one_label_in_all_units():
-    (step,) = steps_of(SLICES[:1], SLICES, series=True)
+    (step,) = steps_of(SLICES[:1], SLICES, "series")
     assert step.label == "2021-12-23T05:43:12Z"  # of the slice that this unit does not meet
 
 
 def test_directions_apart_stand_one_after_the_other():
-    steps = steps_of(SLICES, SLICES, series=True, apart=True)
+    steps = steps_of(SLICES, SLICES, "series", apart=True)
     assert [s.facts["direction"] for s in steps] == ["ascending"] * 3 + ["descending"]
     mosaics = steps_of(SLICES, SLICES, apart=True)
     assert [[i.id for i in s.items] for s in mosaics] == [["b", "a", "c", "e"], ["d"]]
-    assert [s.label for s in mosaics] == ["2021-12-23/2022-01-04", "2021-12-23"]
+    assert [s.label for s in mosaics] == [
+        "2021-12-23/2022-01-04 ascending",
+        "2021-12-23 descending",
+    ]
     assert mosaics[0].facts["platform"] is None  # several
     # A unit without one direction still has both images: units stay alike.
     assert [len(s.items) for s in steps_of(SLICES[:2], SLICES, apart=True)] == [2, 0]
@@ -113,11 +120,38 @@ def test_scenes_of_unknown_orbit_are_a_pass_a_day_with_labels_of_their_own():
         bare("y", "2021-05-01", orbit=None, direction="descending"),
         bare("z", "2021-05-02", orbit=None, direction="ascending"),
     ]
-    steps = steps_of(plain, plain, series=True)
+    steps = steps_of(plain, plain, "series")
     assert [s.label for s in steps] == ["2021-05-01 x", "2021-05-01 y", "2021-05-02"]
     lost = [plain[0].model_copy(update={"orbit_direction": None})]
     with pytest.raises(SceneError, match=r"x: orbit direction unknown.*rasters"):
         steps_of(lost, lost, apart=True)
+
+
+def test_the_plan_makes_the_steps_of_every_unit_and_a_slice_has_them():
+    ids = {"u1": ("a", "c"), "u2": ("b", "d", "e"), "u3": ()}
+    units = tuple(
+        LockedUnit(id=name, geobox={}, first_row=0, first_col=0, items={"radar": own})
+        for name, own in ids.items()
+    )
+    kinds = {"radar": "sentinel1"}
+    bare_lock = Lock(name="t", source="local", units=units, items=tuple(SLICES), scenes=kinds)
+    lock = with_steps(bare_lock, {"radar": Sentinel1Settings(time="series", directions="apart")})
+    found = {name: planned_steps(lock, name, "radar") for name in ids}
+    assert {name: [[i.id for i in s.items] for s in steps] for name, steps in found.items()} == {
+        "u1": [["a"], ["c"]], "u2": [["b"], ["e"], ["d"]], "u3": [[]],
+    }  # fmt: skip
+    # The first pass has one label in both units, though each sees another of its scenes.
+    assert found["u1"][0].label == found["u2"][0].label == "2021-12-23T05:43:12Z"
+    assert found["u3"][0].label == "none"
+    assert {s.reduce for steps in found.values() for s in steps} == {"first"}
+
+
+def test_images_of_one_period_and_two_directions_have_two_labels():
+    same = [bare("a", "2022-01-01"), bare("b", "2022-01-01", direction="descending")]
+    labels = [s.label for s in steps_of(same, same, apart=True)]
+    assert labels == ["2022-01-01 ascending", "2022-01-01 descending"]
+    labels = [s.label for s in steps_of([], same, apart=True)]
+    assert labels == ["none ascending", "none descending"]
 
 
 # Series of geocoded scenes
@@ -146,6 +180,7 @@ def test_mosaics_of_directions_apart_are_mosaics_of_their_scenes(tmp_path):
     # Each direction's first scene has all but the hole, which is one in all.
     np.testing.assert_array_equal(stack.read(slice(None)), cut(images[:2], here.corners, 32))
     assert stack.info.items == (("S1_0", "S1_2"), ("S1_1", "S1_3"))
+    assert stack.info.reduce == ("first", "first")
 
 
 # Filters: a patch is a window of the filtered image

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The training stage: models that learn, controls that do not, and the verdict."""
 
+import importlib.abc
 import json
 import shutil
 import sys
@@ -22,6 +23,7 @@ from terrapatch.settings import TrainingSettings
 from terrapatch.stacks import create_stack, open_stack
 from terrapatch.tables import read_geoparquet
 from terrapatch.training import forest, require_passed, training, validate
+from terrapatch.training import inputs as rows
 
 DN = Values("reflectance", scale=1e-4, nodata=0.0)
 
@@ -151,9 +153,9 @@ def test_metrics_say_which_classes_their_means_are_over(dataset, tmp_path):
 
 def test_forest_features_are_bands_decibels_and_differences():
     inputs = np.array([[400.0, 800.0, 0.1], [0.0, 0.0, 0.0]], np.float32)
-    channels = (inputs.Channel("sentinel2", "B04", DN),
-                inputs.Channel("sentinel2", "B08", DN),
-                inputs.Channel("sentinel1", "VV", Values("linear power")))  # fmt: skip
+    channels = (rows.Channel("sentinel2", "B04", DN),
+                rows.Channel("sentinel2", "B08", DN),
+                rows.Channel("sentinel1", "VV", Values("linear power")))  # fmt: skip
     expected = [[400, 800, -10, 1 / 3], [0, 0, -60, 0]]
     assert np.array(expected) == pytest.approx(forest.features(inputs, channels), rel=1e-6)
 
@@ -334,7 +336,16 @@ def test_a_margin_of_nothing_still_asks_to_be_better():
 
 
 def _without_torch(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)
+    class Absent(importlib.abc.MetaPathFinder):
+        """As if it were not installed: an entry None in `sys.modules` is one for SciPy, which looks."""
+
+        def find_spec(self, fullname, path=None, target=None):
+            if fullname.partition(".")[0] == "torch":
+                raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+
+    monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torch"]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.delitem(sys.modules, "terrapatch.training.unet", raising=False)
     import terrapatch.training as package
 

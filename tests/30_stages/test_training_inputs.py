@@ -11,7 +11,7 @@ from made.training import S1, S2, make_dataset
 from terrapatch.errors import IncompleteError, StorageError
 from terrapatch.layers import Values
 from terrapatch.legend import load_legend
-from terrapatch.training import inputs
+from terrapatch.training import inputs as rows
 from terrapatch.training.scaling import class_figures, scaling
 
 DN = Values("reflectance", scale=1e-4, nodata=0.0)
@@ -25,18 +25,18 @@ def dataset(tmp_path_factory):
     return make_dataset(tmp_path_factory.mktemp("dataset"))
 
 
-TASK = inputs.Task(("sentinel2", "sentinel1"), "label", L1)
+TASK = rows.Task(("sentinel2", "sentinel1"), "label", L1)
 
 
 def opened(dataset, inputs=TASK.inputs, level=L1):
-    task = inputs.Task(tuple(inputs), "label", level)
-    return inputs.open_samples(dataset.built(), task)
+    task = rows.Task(tuple(inputs), "label", level)
+    return rows.open_samples(dataset.built(), task)
 
 
 def test_batches_give_every_patch_once_in_the_order_of_the_manifest(dataset):
     found = opened(dataset)
     for split, expected in (("train", 20), ("val", 6), ("test", 6)):
-        ids = [i for batch in inputs.read_batches(found, split) for i in batch.patch_ids]
+        ids = [i for batch in rows.read_batches(found, split) for i in batch.patch_ids]
         assert found.patches[split]["patch_id"].tolist() == ids
         assert expected == len(ids)
 
@@ -48,7 +48,7 @@ def test_batches_hold_the_pixels_of_their_patches(dataset):
     assert [(c.layer, c.band) for c in found.channels] == [
         *(("sentinel2", band) for band in S2), *(("sentinel1", band) for band in S1),
     ]  # fmt: skip
-    [*_, batch] = inputs.read_batches(found, "val")
+    [*_, batch] = rows.read_batches(found, "val")
     patch = found.patches["val"].iloc[-1]
     assert patch.patch_id == batch.patch_ids[-1]
     number = (patch.y_px // 32) * 4 + patch.x_px // 32
@@ -62,13 +62,13 @@ def test_batches_hold_the_pixels_of_their_patches(dataset):
 def test_pixels_that_an_input_missed_are_neither_learned_nor_scored(tmp_path):
     holed = make_dataset(tmp_path, grid=(2, 3), units=1, hole=0,
                          splits=lambda n: ("train", "test", "val")[n % 3])  # fmt: skip
-    batch = next(inputs.read_batches(opened(holed), "train"))
+    batch = next(rows.read_batches(opened(holed), "train"))
     assert not batch.valid[0, :16, :16].any()
     assert batch.valid[0, 16:].all()
     assert (batch.labels[0, :16, :16] == 255).all()
     assert (batch.labels[0, 16:] != 255).all()
     assert not batch.inputs[0, :, :16, :16].any()
-    alone = next(inputs.read_batches(opened(holed, ["sentinel2"]), "train"))
+    alone = next(rows.read_batches(opened(holed, ["sentinel2"]), "train"))
     assert alone.valid.all()
 
 
@@ -76,29 +76,29 @@ def test_times_are_averaged_where_they_were_observed():
     data = np.array([2.0, 4.0, 9.0], np.float32).reshape(1, 3, 1, 1, 1)
     data = np.repeat(data, 3, axis=-1)
     source = np.array([[1, 1, 0], [1, 0, 0], [0, 1, 0]], np.uint8).reshape(1, 3, 1, 3)
-    values, valid = inputs.composite(data, source)
+    values, valid = rows.composite(data, source)
     assert values.ravel().tolist() == [3.0, 5.5, 0.0]
     assert valid.ravel().tolist() == [True, True, False]
 
 
 def test_decibels_are_averaged_as_power():
     data = np.array([0.0, -10.0], np.float32).reshape(1, 2, 1, 1, 1)
-    values, _ = inputs.composite(data, np.ones((1, 2, 1, 1), np.uint8), decibel=True)
+    values, _ = rows.composite(data, np.ones((1, 2, 1, 1), np.uint8), decibel=True)
     assert 10 * np.log10((1 + 0.1) / 2) == pytest.approx(float(values.item()), abs=1e-5)
 
 
 def test_codes_and_indices_lead_back_and_forth():
     level = load_legend("cerradata4mm").finest
     codes = np.array([13, 255, 0, 5], np.uint8)
-    indices = inputs.codes_to_indices(codes, level, "x.tif")
-    assert codes.tolist() == inputs.indices_to_codes(indices, level).tolist()
+    indices = rows.codes_to_indices(codes, level, "x.tif")
+    assert codes.tolist() == rows.indices_to_codes(indices, level).tolist()
     with pytest.raises(StorageError, match=r"x\.tif: codes \[14\]"):
-        inputs.codes_to_indices(np.array([14, 255], np.uint8), level, "x.tif")
+        rows.codes_to_indices(np.array([14, 255], np.uint8), level, "x.tif")
 
 
 def _one_batch(labels):
     values = np.arange(labels.size, dtype=np.float32).reshape(labels.shape)[:, None]
-    return inputs.Batch(tuple(map(str, range(len(labels)))), values, labels, labels != 255)
+    return rows.Batch(tuple(map(str, range(len(labels)))), values, labels, labels != 255)
 
 
 def test_drawn_pixels_are_stratified_and_do_not_depend_on_batches():
@@ -106,13 +106,13 @@ def test_drawn_pixels_are_stratified_and_do_not_depend_on_batches():
     labels = rng.choice(np.array([0, 1, 2, 255], np.uint8), (6, 8, 8), p=[0.9, 0.06, 0.02, 0.02])
     whole = _one_batch(labels)
     pieces = [
-        inputs.Batch(whole.patch_ids[i : i + 1], whole.inputs[i : i + 1], labels[i : i + 1],
+        rows.Batch(whole.patch_ids[i : i + 1], whole.inputs[i : i + 1], labels[i : i + 1],
                       whole.valid[i : i + 1])
         for i in range(6)
     ]  # fmt: skip
     options = {"classes": 4, "per_class": 15, "seed": 3}
-    pixels, classes = inputs.draw_pixels([whole], lambda x: x, **options)
-    again, same = inputs.draw_pixels(pieces, lambda x: x, **options)
+    pixels, classes = rows.draw_pixels([whole], lambda x: x, **options)
+    again, same = rows.draw_pixels(pieces, lambda x: x, **options)
     assert np.array_equal(pixels, again)
     assert np.array_equal(classes, same)
     counts = np.bincount(labels[labels != 255], minlength=3)
@@ -123,7 +123,7 @@ def test_drawn_pixels_are_stratified_and_do_not_depend_on_batches():
 
 def test_drawn_pixels_are_spread_over_all_patches():
     labels = np.zeros((10, 20, 20), np.uint8)
-    pixels, _ = inputs.draw_pixels(
+    pixels, _ = rows.draw_pixels(
         [_one_batch(labels)], lambda x: x, classes=1, per_class=1000, seed=0
     )
     share = np.bincount(pixels[:, 0].astype(int) // 400, minlength=10)
@@ -133,14 +133,14 @@ def test_drawn_pixels_are_spread_over_all_patches():
 
 def test_no_labelled_pixel_is_a_clear_error():
     with pytest.raises(IncompleteError, match="no train pixel"):
-        inputs.draw_pixels([_one_batch(np.full((1, 4, 4), 255, np.uint8))], lambda x: x,
+        rows.draw_pixels([_one_batch(np.full((1, 4, 4), 255, np.uint8))], lambda x: x,
                             classes=2, per_class=3, seed=0)  # fmt: skip
 
 
 def test_shuffled_labels_keep_frequencies_and_lose_their_places():
     rng = np.random.default_rng(0)
     labels = rng.choice(np.array([0, 1, 2, 255], np.uint8), (4, 32, 32), p=[0.6, 0.2, 0.1, 0.1])
-    shuffled = inputs.shuffled_labels(labels, 5)
+    shuffled = rows.shuffled_labels(labels, 5)
     assert np.bincount(labels.ravel()).tolist() == np.bincount(shuffled.ravel()).tolist()
     assert np.array_equal(labels == 255, shuffled == 255)
     seen = labels != 255
@@ -153,23 +153,23 @@ def test_a_level_that_the_labels_lack_is_a_clear_error(dataset, tmp_path):
 
     found = opened(dataset, level=Level("l3", L1.classes))
     with pytest.raises(StorageError, match=r"label\.zarr: has no band l3"):
-        next(inputs.read_batches(found, "train"))
+        next(rows.read_batches(found, "train"))
 
 
 def test_a_patch_that_the_stack_lacks_is_a_clear_error(dataset):
     found = opened(dataset)
     strange = found.patches["train"].assign(patch_id="r99999_c99999")
     with pytest.raises(StorageError, match="r99999_c99999"):
-        next(inputs.read_batches(replace(found, patches={"train": strange}), "train"))
+        next(rows.read_batches(replace(found, patches={"train": strange}), "train"))
 
 
 # --- scaling ---
 
 
 CHANNELS = (
-    inputs.Channel("sentinel2", "B03", DN),
-    inputs.Channel("sentinel2", "B08", DN),
-    inputs.Channel("sentinel1", "VV", Values("linear power")),
+    rows.Channel("sentinel2", "B03", DN),
+    rows.Channel("sentinel2", "B08", DN),
+    rows.Channel("sentinel1", "VV", Values("linear power")),
 )
 STATISTICS = {
     "layers": {
@@ -228,7 +228,7 @@ def test_pixels_that_were_not_observed_are_zero_in_every_form(tmp_path):
 def test_decibels_are_not_put_through_a_logarithm_again(tmp_path):
     table = {"layers": {"sentinel1": {"bands": ["VV"], "mean": [-10.0], "std": [4.0],
                                           "min": [-30.0], "max": [5.0]}}}  # fmt: skip
-    channels = (inputs.Channel("sentinel1", "VV", Values("dB", decibel=True)),)
+    channels = (rows.Channel("sentinel1", "VV", Values("dB", decibel=True)),)
     assert pytest.approx(_scaled(tmp_path, "log", [-14.0], table, channels).item()) == -1.0
 
 
@@ -237,7 +237,7 @@ def test_bands_without_spread_or_with_unit_spread_stay_finite(tmp_path, form):
     table = {"layers": {"sentinel1": {"bands": ["VV", "VH"], "mean": [2.0, 2.0],
              "std": [0.0, 1.0], "min": [2.0, 1.0], "max": [2.0, 2.0]}}}  # fmt: skip
     channels = tuple(
-        inputs.Channel("sentinel1", band, Values("linear power")) for band in ("VV", "VH")
+        rows.Channel("sentinel1", band, Values("linear power")) for band in ("VV", "VH")
     )
     assert np.isfinite(_scaled(tmp_path, form, [2.0, 2.0], table, channels)).all()
 
@@ -256,7 +256,7 @@ def test_unreadable_statistics_name_file_and_remedy(tmp_path, text):
 
 def test_class_figures_are_those_of_the_train_labels(dataset):
     found = opened(dataset)
-    labels = np.concatenate([b.labels.ravel() for b in inputs.read_batches(found, "train")])
+    labels = np.concatenate([b.labels.ravel() for b in rows.read_batches(found, "train")])
     pixels, weights = class_figures(dataset.statistics, TASK)
     assert pixels.tolist() == np.bincount(labels, minlength=7).tolist()
     assert weights.max() == 1

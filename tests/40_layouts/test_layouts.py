@@ -9,12 +9,14 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 import tifffile
 import zarr
 
 from made.results import RESOLUTION, make_tree
+from terrapatch.acquisitions import DATES, write_dates
 from terrapatch.errors import IncompleteError, InputError, RecipeError, StorageError
 from terrapatch.layouts import layouts
 from terrapatch.legend import load_legend
@@ -277,33 +279,59 @@ def test_native_sources_count_the_scenes_of_the_whole_dataset(small, native):
         assert (source[:, ::2] == own).all()
 
 
-def test_native_series_have_the_passes_of_all_units(tmp_path):
-    tree = make_tree(tmp_path / "tree")
+def several_steps(tree, labels, *, series):
+    """Give the radar stack of each unit time steps of these labels; patch → label → pixels.
+
+    The manifest gets their hashes, and the tree a table of dates.
+    """
     rng = np.random.default_rng(3)
-    moments = {"b000_000": ["2021-01-01T05:00:00Z", "2021-01-07T05:00:00Z"],
-               "b000_001": ["2021-01-01T05:00:00Z", "2021-01-04T17:00:00Z", "2021-01-13T05:00:00Z"]}  # fmt: skip
     pixels, sums = {}, {}
-    for unit, times in moments.items():
+    dates = {name: [] for name in DATES}
+    for unit, times in labels.items():
         path = Path(tree.results.stack(unit, "sentinel1"))
         info = open_stack(path).info
         data = rng.random((len(info.patch_ids), len(times), 2, 32, 32), np.float32)
-        series = replace(
-            info, times=tuple(times), items=tuple((f"S1 {t}",) for t in times), series=True,
-            passes=tuple({"direction": "descending" if "T17" in t else "ascending"} for t in times),
-        )  # fmt: skip
-        with create_stack(path, series) as writer:
-            for number, part in enumerate(series.shards):
+        down = ["T17" in t or "descending" in t for t in times]
+        several = replace(
+            info,
+            times=tuple(times),
+            items=tuple((f"S1 {t}",) for t in times),
+            series=series,
+            passes=tuple({"direction": ("ascending", "descending")[d]} for d in down),
+        )
+        with create_stack(path, several) as writer:
+            for number, part in enumerate(several.shards):
                 for time in range(len(times)):
                     piece = data[part.start : part.stop, time]
                     writer.write(number, time, piece, np.ones_like(piece[:, 0], np.uint8))
         for patch, values in zip(info.patch_ids, data, strict=True):
             pixels[patch] = dict(zip(times, values, strict=True))
             sums[patch] = hashlib.sha256(values.tobytes()).hexdigest()
+            for time in times:
+                row = {
+                    "patch_id": patch,
+                    "unit": unit,
+                    "layer": "sentinel1",
+                    "time": time,
+                    "kept": True,
+                }
+                for name in DATES:
+                    dates[name].append(row.get(name))
+    write_dates(dates, tree.results.dates)
     described = tree.table.assign(hash_sentinel1=tree.table["patch_id"].map(sums))
     write_geoparquet(described, tree.results.manifest)
+    return pixels
+
+
+def test_native_series_have_the_passes_of_all_units(tmp_path):
+    tree = make_tree(tmp_path / "tree")
+    moments = {"b000_000": ["2021-01-01T05:00:00Z", "2021-01-07T05:00:00Z"],
+               "b000_001": ["2021-01-01T05:00:00Z", "2021-01-04T17:00:00Z", "2021-01-13T05:00:00Z"]}  # fmt: skip
+    pixels = several_steps(tree, moments, series=True)
     settings = settings_with(tree, layouts__name="native")
     layouts(tree.built(), settings, tmp_path / "out", threads=2)
     stack = open_stack(tmp_path / "out" / "sentinel1.zarr")
+    assert stack.info.joined == tuple((label,) for label in stack.info.times)
     assert stack.info.times == tuple(sorted({t for times in moments.values() for t in times}))
     assert [p["direction"][0] for p in stack.info.passes] == ["a", "d", "a", "a"]
     found, source = stack.read(slice(None)), stack.read(slice(None), "source")
@@ -312,6 +340,26 @@ def test_native_series_have_the_passes_of_all_units(tmp_path):
             known = label in pixels[patch]
             assert (source[number, time] == known).all()
             np.testing.assert_array_equal(found[number, time], pixels[patch].get(label, 0))
+
+
+def test_rows_of_dates_name_the_image_where_units_have_other_days(tmp_path):
+    """One image a direction: the day of one unit's ascending image is that of the other's descending."""
+    tree = make_tree(tmp_path / "tree")
+    days = {"b000_000": ["2021-01-01 ascending", "2021-01-02 descending"],
+            "b000_001": ["2021-01-02 ascending", "2021-01-01 descending"]}  # fmt: skip
+    pixels = several_steps(tree, days, series=False)
+    settings = settings_with(tree, layouts__name="native")
+    built = replace(tree.built(), dates=Path(tree.results.dates))
+    layouts(built, settings, tmp_path / "out", threads=2)
+    stack = open_stack(tmp_path / "out" / "sentinel1.zarr")
+    assert stack.info.joined == tuple(zip(*days.values(), strict=True))
+    assert stack.info.times == tuple(" | ".join(labels) for labels in stack.info.joined)
+    found, dates = stack.read(slice(None)), pd.read_parquet(tmp_path / "out" / "dates.parquet")
+    assert len(dates) == 2 * len(stack.info.patch_ids)
+    for row in dates.itertuples():
+        (step,) = [n for n, labels in enumerate(stack.info.joined) if row.time in labels]
+        here = found[stack.info.patch_ids.index(row.patch_id), step]
+        np.testing.assert_array_equal(here, pixels[row.patch_id][row.time])
 
 
 def test_native_label_sources_say_where_a_label_is(native):

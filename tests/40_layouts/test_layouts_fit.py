@@ -10,7 +10,7 @@ from made.multisenge import make_tiles
 from made.recipes import resolve, with_layers
 from made.results import make_tree
 from terrapatch.cli import main
-from terrapatch.errors import RecipeError, SceneError
+from terrapatch.errors import IncompleteError, RecipeError, SceneError
 from terrapatch.layouts import LAYOUTS, check_plan
 from terrapatch.layouts.fit import built, planned
 from terrapatch.layouts.sources import open_sources
@@ -19,6 +19,7 @@ from terrapatch.lock import read_lock
 from terrapatch.recipe import read_settings, write_settings
 from terrapatch.records import Lock, LockedItem, LockedUnit
 from terrapatch.settings import LayoutsSettings
+from terrapatch.times import with_steps
 
 WORLD = {"type": "Polygon", "coordinates": [[[-1, -1], [1, -1], [1, 1], [-1, -1]]]}
 TILES = {"kind": "tiles", "size_px": 256}
@@ -48,7 +49,7 @@ def scene(name, sensor, moment, direction=None):
 
 
 def lock_of(scenes, units=("b000_000",), shape=(256, 256), first=(0, 0)):
-    """A lock whose units all have all scenes."""
+    """A lock whose units all have all scenes, and no steps yet."""
     by_sensor = {
         s: tuple(i.id for i in scenes if i.sensor == s) for s in ("sentinel2", "sentinel1")
     }
@@ -132,7 +133,7 @@ def test_the_plan_refuses_what_it_found(tmp_path, name):
     settings = settings_of(tmp_path, plain)
     check_plan(settings)  # the recipe alone does not tell
     with pytest.raises(RecipeError, match=text) as caught:
-        check_plan(settings, lock)
+        check_plan(settings, with_steps(lock, resolve(plain).images))
     assert "or take layouts.name: native" in str(caught.value)
 
 
@@ -147,13 +148,15 @@ def test_the_plan_refuses_what_it_found(tmp_path, name):
         (recipe(CERRADATA, sentinel1={"scale": "db"}), lock_of(ONE_DAY)),
         (recipe(MULTISENGE), lock_of([*TWO_DAYS, *BOTH_WAYS[2:]], ("31UGQ", "32ULV"))),
         (recipe(MULTISENGE, sentinel2={"time": "single"}), lock_of(ONE_DAY, ("31UGQ",))),
+        (recipe(MULTISENGE, sentinel1={"time": "single", "directions": "apart"}),
+         lock_of(BOTH_WAYS, ("31UGQ",))),
         (recipe({}), lock_of([*TWO_DAYS, *BOTH_WAYS[2:]])),
     ],
 )  # fmt: skip
 def test_what_fits_is_not_refused(tmp_path, plain, lock):
     settings = settings_of(tmp_path, plain)
     check_plan(settings)
-    check_plan(settings, lock)
+    check_plan(settings, with_steps(lock, resolve(plain).images))
 
 
 def test_all_that_does_not_fit_is_told_at_once(tmp_path):
@@ -164,11 +167,16 @@ def test_all_that_does_not_fit_is_told_at_once(tmp_path):
     assert str(caught.value).count("\n") == 4
 
 
-def test_unknown_directions_are_told_by_the_plan(tmp_path):
+def test_unknown_directions_are_told_by_the_plan():
     plain = recipe({}, sentinel1={"directions": "apart"})
     lock = lock_of([*ONE_DAY, scene("e", "sentinel1", "2022-07-02T05:00:00Z")])
     with pytest.raises(SceneError, match="orbit direction unknown"):
-        check_plan(settings_of(tmp_path, plain), lock)
+        with_steps(lock, resolve(plain).images)
+
+
+def test_a_lock_without_steps_is_to_be_planned_again(tmp_path):
+    with pytest.raises(IncompleteError, match=r"no time steps of layer 'sentinel2'.*; plan again"):
+        check_plan(settings_of(tmp_path, recipe({})), lock_of(ONE_DAY))
 
 
 def test_every_layout_has_the_same_functions_and_a_row():

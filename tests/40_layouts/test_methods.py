@@ -264,6 +264,7 @@ SILENT = {
     "sampling": {"version", "unit_patches", "stride_px"},
 }
 OTHER = {
+    ("sentinel2", "pixel_m"): 20.0, ("sentinel1", "pixel_m"): 20.0, ("label", "pixel_m"): 20.0,
     ("sentinel2", "bands"): None,  # the layout's own list stands in the card
     ("sentinel2", "upsample_first"): "nearest", ("sentinel2", "mask_scl"): [3],
     ("sentinel2", "mask_clm"): [1], ("sentinel2", "mask_mg2"): [2],

@@ -339,14 +339,19 @@ def test_what_does_not_fit_is_refused_with_all_findings(tmp_path):
     settings["layers"]["label"]["legend"] = "cerradata4mm"
     path = tmp_path / "settings.json"
     path.write_text(json.dumps(settings), encoding="utf-8")
+    period = "2020-03-05/2020-09-01"
+    dates = pd.read_parquet(tiles.results.dates)
+    dates.replace({"time": {S2_DATES[1]: period}}).to_parquet(tiles.results.dates)
     for unit in ("31UGQ", "32ULV"):
         for modality, change in (
-            ("sentinel2", {"times": ["2020-03-05/2020-09-01"] * 3, "series": False}),
+            ("sentinel2", {"series": False}),
             ("sentinel1", {"values": asdict(Values(DECIBEL, decibel=True))}),
         ):
             attributes = Path(tiles.results.stack(unit, modality)) / "zarr.json"
             plain = json.loads(attributes.read_text("utf-8"))
-            plain["attributes"]["terrapatch"] |= change
+            about = plain["attributes"]["terrapatch"]
+            times = [period if time == S2_DATES[1] else time for time in about["times"]]
+            about |= change | {"times": times}
             attributes.write_text(json.dumps(plain), encoding="utf-8")
     assert open_stack(tiles.results.stack("31UGQ", "sentinel1")).info.values.decibel
     with pytest.raises(RecipeError) as caught:

@@ -18,12 +18,13 @@ import rasterio
 import zarr
 
 from made.multisenge import TEN, make_tiles
-from terrapatch.acquisitions import best_of_day, published_steps, read_dates
+from terrapatch.acquisitions import best_of_day, published_dates, read_dates
 from terrapatch.errors import StorageError
 from terrapatch.layouts import layouts
 from terrapatch.legend import load_legend
 from terrapatch.publish import publish
 from terrapatch.publish.statistics import PERCENTILES
+from terrapatch.samples import published
 from terrapatch.stacks import open_stack
 from terrapatch.training.inputs import Task, composite, open_samples, read_batches
 
@@ -112,10 +113,11 @@ def test_statistics_of_native_series_count_complete_dates_alone(tmp_path):
     for modality in ("sentinel2", "sentinel1"):
         group = zarr.open_group(str(dataset / f"{modality}.zarr"), mode="r")
         chosen = dates[dates["kept"] & (dates["layer"] == modality)]
+        times = group.attrs["terrapatch"]["times"]
         found = []
         for row in chosen.itertuples():
             if row.patch_id in train:
-                place = train[row.patch_id], row.step
+                place = train[row.patch_id], times.index(row.time)
                 pixels = group["data"][place].reshape(group["data"].shape[2], -1)
                 found.append(pixels[:, group["source"][place].ravel() > 0].T)
         pixels = np.concatenate(found)
@@ -135,18 +137,17 @@ def test_each_row_of_the_native_dates_points_at_the_image_it_is_about(tmp_path):
         info = group.attrs["terrapatch"]
         numbers = {patch: number for number, patch in enumerate(info["patch_ids"])}
         for row in dates[dates["layer"] == modality].itertuples():
-            assert info["times"][row.step] == row.time
+            step = info["times"].index(row.time)
+            assert info["joined"][step] == [row.time]
             own = open_stack(tiles.results.stack(row.unit, modality)).info
             place = own.patch_ids.index(row.patch_id), own.times.index(row.time)
-            moved += place[1] != row.step
+            moved += place[1] != step
             np.testing.assert_array_equal(
-                group["data"][numbers[row.patch_id], row.step],
+                group["data"][numbers[row.patch_id], step],
                 tiles.data[row.unit, modality][place],
             )
             seen = tiles.source[row.unit, modality][place] > 0
-            np.testing.assert_array_equal(
-                group["source"][numbers[row.patch_id], row.step] > 0, seen
-            )
+            np.testing.assert_array_equal(group["source"][numbers[row.patch_id], step] > 0, seen)
             assert row.valid == seen.mean()
     assert moved == 2 * 12
 
@@ -155,7 +156,9 @@ def test_native_steps_of_one_unit_without_its_neighbours(tmp_path):
     tiles = make_tiles(tmp_path / "tree", units=("32ULV",), layouts={"name": "native"})
     dataset, _ = build(tiles)
     dates = pd.read_parquet(dataset / "dates.parquet")
-    assert set(dates.loc[dates["layer"] == "sentinel2", "step"]) == {0, 1}
+    info = open_stack(dataset / "sentinel2.zarr").info
+    assert set(dates.loc[dates["layer"] == "sentinel2", "time"]) == set(info.times)
+    assert len(info.times) == 2
 
 
 def test_scenes_days_and_hashes_of_the_manifest_are_those_of_published_dates(tmp_path):
@@ -168,12 +171,13 @@ def test_scenes_days_and_hashes_of_the_manifest_are_those_of_published_dates(tmp
         group = zarr.open_group(str(dataset / f"{modality}.zarr"), mode="r")
         numbers = {p: n for n, p in enumerate(group.attrs["terrapatch"]["patch_ids"])}
         for patch, rows in dates[dates["layer"] == modality].groupby("patch_id"):
-            kept = rows[rows["kept"]].sort_values("step")
+            kept = rows[rows["kept"]]
+            steps = [group.attrs["terrapatch"]["times"].index(time) for time in kept["time"]]
             scenes = list(dict.fromkeys(s for row in kept["scenes"] for s in row))
             assert list(table.loc[patch, f"sources_{modality}"]) == scenes
             days = sorted({time[:10] for time in kept["time"]})
             assert list(table.loc[patch, f"dates_{modality}"]) == days
-            pixels = group["data"].oindex[numbers[patch], kept["step"].to_numpy()]
+            pixels = group["data"].oindex[numbers[patch], steps]
             digest = hashlib.sha256(np.ascontiguousarray(pixels).tobytes())
             assert table.loc[patch, f"hash_{modality}"] == digest.hexdigest()
             lost += len(rows) - len(kept)
@@ -243,16 +247,28 @@ def test_a_series_without_its_table_of_dates_is_refused(tmp_path):
 def test_of_a_day_the_most_complete_image_is_published_then_the_earliest(tmp_path):
     tiles = make_tiles(tmp_path / "tree")
     ids = ["31UGQ_0_0", "31UGQ_51_0"]
-    both = published_steps(tiles.results.dates, ids, "sentinel1", one_a_day=False)
+    table = gpd.read_parquet(tiles.results.manifest).set_index("patch_id", drop=False)
+    here, stacks, path = table.loc[ids], Path(tiles.results.stacks), Path(tiles.results.dates)
+    both = published(here, stacks, "sentinel1", path, one_a_day=False)
     assert both.tolist() == [[True, True, True], [True, True, True]]
-    one = published_steps(tiles.results.dates, ids, "sentinel1", one_a_day=True)
+    one = published(here, stacks, "sentinel1", path, one_a_day=True)
     # Patch 3 of a tile has one line of the ascending pass, others lack lines of the descending one.
     assert one.tolist() == [[False, True, True], [True, False, True]]
     dates = read_dates(tiles.results.dates, ids)
     turned = dates.take(list(range(len(dates)))[::-1])
     np.testing.assert_array_equal(best_of_day(dates), best_of_day(turned)[::-1])
     with pytest.raises(StorageError, match="no complete sentinel1 date of patch 'nowhere'"):
-        published_steps(tiles.results.dates, ["nowhere"], "sentinel1", one_a_day=True)
+        published_dates(path, ["nowhere"], "sentinel1", one_a_day=True)
+
+
+def test_a_date_that_the_stack_does_not_know_is_refused(tmp_path):
+    tiles = make_tiles(tmp_path / "tree")
+    dates = pd.read_parquet(tiles.results.dates)
+    dates.replace({"time": {S1_TIMES[1]: "2020-01-04"}}).to_parquet(tmp_path / "dates.parquet")
+    table, stacks = gpd.read_parquet(tiles.results.manifest), Path(tiles.results.stacks)
+    kept = table[table["kept"]]
+    with pytest.raises(StorageError, match="image '2020-01-04' of layer sentinel1 in unit 3"):
+        published(kept, stacks, "sentinel1", tmp_path / "dates.parquet", one_a_day=False)
 
 
 def test_the_mean_of_decibels_is_that_of_powers_of_published_dates_alone():

@@ -24,6 +24,7 @@ from terrapatch.acquisitions import DATES, write_dates
 from terrapatch.layouts import layouts
 from terrapatch.paths import Built
 from terrapatch.publish import publish
+from terrapatch.stacks import open_stack
 
 
 def finish(results, **given):
@@ -166,7 +167,8 @@ def test_snippets_of_the_native_layout_of_a_series(tmp_path, monkeypatch, wanted
     unit, modality = first.unit, wanted[0]
     dates = pd.read_parquet(tiles.results.dates)
     mine = dates[(dates["patch_id"] == first.patch_id) & (dates["layer"] == modality)]
-    steps = mine.loc[mine["kept"], "step"].to_numpy()
+    times = open_stack(tiles.results.stack(unit, modality)).info.times
+    steps = [times.index(time) for time in mine.loc[mine["kept"], "time"]]
     truth = tiles.data[unit, modality][0, steps]
     np.testing.assert_array_equal(names["images"], truth)
     np.testing.assert_array_equal(names["seen"], tiles.source[unit, modality][0, steps] > 0)
@@ -177,9 +179,13 @@ def test_the_snippet_of_the_native_layout_of_a_mosaic(tmp_path, monkeypatch):
     tree = make_tree(tmp_path / "tree", recipe={"layouts": {"name": "native"}})
     names, count = tree.kept["patch_id"].tolist(), len(tree.kept)
     columns = {key: [None] * count for key in DATES}
+    times = [
+        open_stack(tree.results.stack(unit, "sentinel2")).info.times[0]
+        for unit in tree.kept["unit"]
+    ]
     columns |= {
         "patch_id": names, "unit": tree.kept["unit"].tolist(), "layer": ["sentinel2"] * count,
-        "step": [0] * count, "time": ["2022"] * count, "valid": [1.0] * count,
+        "time": times, "valid": [1.0] * count,
         "kept": [True] * count,
     }  # fmt: skip
     write_dates(columns, tree.results.dates)

@@ -12,6 +12,7 @@ import pytest
 import rasterio
 
 from made.builds import terrapatch
+from terrapatch.paths import Built, Results
 from terrapatch.publish.facts import read_facts
 from terrapatch.publish.pages import prose
 
@@ -82,10 +83,7 @@ def the_tidy_table_says_of_each_image_what_its_name_cannot(results):
 
 def card_and_report_say_what_was_done(results, mode):
     """The sentences of settings and lock, in both; the settings are those of the build."""
-    facts = read_facts(
-        results / "manifest.parquet", results / "splits.json", results / "lock.json",
-        results / "dataset", results / "settings" / "publish.json",
-    )  # fmt: skip
+    facts = read_facts(Built.of(Results(str(results))), results / "settings" / "publish.json")
     settings = facts.settings
     card = (results / "dataset" / "README.md").read_text("utf-8")
     page = (results / "report" / "index.html").read_text("utf-8")
@@ -98,7 +96,9 @@ def card_and_report_say_what_was_done(results, mode):
     assert (radar.speckle, radar.border_cut == "s1tiling") == ("multitemporal", mode == "published")
     assert "multitemporal (Quegan and Yu), 3 × 3 px" in card
     assert ("S1Tiling's fixed cuts" in card) is (mode == "published")
-    assert [f"`{entry.step}`: " in card for entry in settings.label.clean].count(False) == 0
+    assert [f"`{entry.step}`: " in card for entry in settings.layers["label"].clean].count(
+        False
+    ) == 0
     assert "simulated" in card
     assert "IGN" not in card
 

@@ -16,6 +16,7 @@ import yaml
 
 from made.builds import TERRAPATCH, TINY
 from terrapatch.build import UNIT_STAGES
+from terrapatch.recipe import load_recipe
 
 ROOT = Path(__file__).parents[2]
 STAGES = [
@@ -68,7 +69,7 @@ def test_the_build_leaves_what_the_contract_names(shared):
         "report/index.html", "validation/metrics.json", "settings/stack/sentinel2.json",
     ):  # fmt: skip
         assert (root / name).stat().st_size > 0, name
-    for name in ("footprints", "stacks", "labels", "logs"):
+    for name in ("footprints", "plan", "stacks", "stamps", "logs"):
         assert any((root / name).iterdir()), name
 
 
@@ -79,8 +80,9 @@ def test_the_build_says_a_line_a_stage_and_keeps_the_rest_in_logs(shared):
     finished = [line.split() for line in said.splitlines() if "%" not in line]
     assert sorted(words[0] for words in finished) == sorted(STAGES)
     units = len(json.loads((shared / "results/tiny/lock.json").read_text())["units"])
+    layers = len(load_recipe(shared / "tiny.yaml").layers)
     for name, *words in finished:
-        count = str(units if name in UNIT_STAGES else 1)
+        count = str(units * (layers if name == "stack" else 1) if name in UNIT_STAGES else 1)
         assert words[:3] == [count, "of", count]
     logs = shared / "results" / "tiny" / "logs" / "build"
     assert "Finished jobid" in (logs / "snakemake.log").read_text()

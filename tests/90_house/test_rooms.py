@@ -14,7 +14,7 @@ FLOORS = (
     {"errors", "progress"},
     {"crs"},
     {"settings", "grid", "layers", "legend", "paths", "records", "yamlfiles"},
-    {"findings"},
+    {"findings", "times"},
     {"recipe"},
     {"files", "archives", "compiled"},
     {"lock", "tables"},

@@ -18,12 +18,13 @@ from terrapatch.lock import write_lock
 from terrapatch.patches import patches
 from terrapatch.paths import Built, Results
 from terrapatch.places import patch_windows
-from terrapatch.recipe import write_settings
+from terrapatch.recipe import read_settings, write_settings
 from terrapatch.records import Lock, LockedItem, LockedUnit
 from terrapatch.sampling import footprints
 from terrapatch.splits import splits
 from terrapatch.stacks import StackInfo, create_stack
 from terrapatch.tables import write_geoparquet
+from terrapatch.times import with_steps
 
 TEN = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 SIZE, STRIDE = 16, 17
@@ -122,7 +123,7 @@ def make_tiles(
             for modality, name in items.values()
         ),
     )  # fmt: skip
-    write_lock(lock, results.lock)
+    write_lock(with_steps(lock, read_settings(results.settings("plan")).images), results.lock)
     for tile in units:
         patches(
             [Path(results.lock)], tile, Path(results.footprints(tile)),

@@ -21,6 +21,7 @@ def with_layers(plain, images=("sentinel2", "sentinel1")):
     wanted = [*rest.pop("images", images), "label"]
     given = {name: rest.pop(name, {}) for name in KINDS}
     layers = {name: {"kind": KINDS[name], **given[name]} for name in wanted}
+    layers["label"].setdefault("legend", "cerradata4mm")
     return {**rest, "layers": layers | rest.get("layers", {})}
 
 

@@ -26,9 +26,10 @@ from terrapatch.places import patch_windows
 from terrapatch.places.mosaic import mosaic_units
 from terrapatch.recipe import write_settings
 from terrapatch.records import Exclusion, Lock, LockedAsset, LockedItem, LockedUnit
-from terrapatch.settings import L2A_12
+from terrapatch.settings import L2A_12, Sentinel1Settings, Sentinel2Settings
 from terrapatch.stacks import StackInfo, create_stack
 from terrapatch.tables import write_geoparquet
+from terrapatch.times import with_steps
 
 RESOLUTION = 8.983152838482056e-05
 LAYERS = ("l2", "l1", "edge_l2", "edge_l1")
@@ -105,7 +106,8 @@ def make_tree(
     table = table.sort_values(["unit", "row", "col"]).reset_index(drop=True)
     write_geoparquet(table, results.manifest)
     write_json(results.splits, _summary(table))
-    write_lock(_lock(units), results.lock)
+    layers = {"sentinel2": Sentinel2Settings(), "sentinel1": Sentinel1Settings()}
+    write_lock(with_steps(_lock(units), layers), results.lock)
     return Tree(results, table, pixels)
 
 

@@ -18,6 +18,7 @@ from terrapatch.lock import write_lock
 from terrapatch.records import Lock, LockedAsset, LockedItem, LockedUnit
 from terrapatch.settings import Sentinel1Settings, Sentinel2Settings
 from terrapatch.stacks import open_stack
+from terrapatch.times import with_steps
 
 JP2 = {"driver": "JP2OpenJPEG", "QUALITY": 100, "REVERSIBLE": "YES"}
 
@@ -80,10 +81,12 @@ class Unit:
             id=self.name, geobox=geobox_to_dict(self.geobox), first_row=0, first_col=0,
             items={sensor: tuple(i.id for i in items)},
         )  # fmt: skip
-        write_lock(Lock(name="t", source="local", units=(unit,), items=tuple(items)), lock)
-        write_footprints(footprints, self.corners, self.size_px)
         section = Sentinel2Settings if sensor == "sentinel2" else Sentinel1Settings
-        layers = {sensor: section(**settings).model_dump(mode="json")}
+        layer = section(**settings)
+        plan = Lock(name="t", source="local", units=(unit,), items=tuple(items))
+        write_lock(with_steps(plan, {sensor: layer}), lock)
+        write_footprints(footprints, self.corners, self.size_px)
+        layers = {sensor: layer.model_dump(mode="json")}
         path.write_text(json.dumps({"name": "t", "mode": "corrected", "layers": layers}))
         target = self.folder / output
         stack(lock, self.name, sensor, footprints, path, target, threads)

@@ -18,7 +18,7 @@ from terrapatch.grid import geobox_to_dict
 from terrapatch.layers import Values
 from terrapatch.legend import load_legend
 from terrapatch.paths import Built, Results
-from terrapatch.settings import LabelsSettings, LayoutsSettings, TrainingSettings
+from terrapatch.settings import LayoutsSettings, TrainingSettings
 from terrapatch.stacks import StackInfo, create_stack
 from terrapatch.tables import write_geoparquet
 
@@ -125,7 +125,7 @@ def make_dataset(
 
 
 def write_settings(path, training, images=None):
-    label = {"label": {"legend": LabelsSettings().legend}}
+    label = {"label": {"legend": "cerradata4mm"}}
     path.write_text(
         json.dumps(
             {"name": "hand-made", "layers": with_layers(label, images or ["sentinel2", "sentinel1"])["layers"],

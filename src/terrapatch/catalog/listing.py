@@ -95,6 +95,8 @@ def changes(old: Lock, new: Lock) -> list[str]:
             lines.append(f"changed: unit {unit}: its vector layers")
         elif first.items != second.items:
             lines.append(f"changed: unit {unit}: its scenes or their order")
+        elif first.steps != second.steps:
+            lines.append(f"changed: unit {unit}: its time steps")
     return lines
 
 

@@ -29,6 +29,7 @@ from ..recipe import StageSettings, read_settings
 from ..records import Exclusion, Lock, LockedFile, LockedItem, Sensor
 from ..settings import RasterSettings, Sentinel1Settings, Sentinel2Settings, named_files
 from ..sums import Sums
+from ..times import with_steps
 from ..vectors import read_area, source_paths
 from .checks import (
     check_heights,
@@ -65,7 +66,7 @@ def plan(
             where hashes are remembered.
 
     Returns:
-        The lock: units by id, items by sensor and id, exclusions with their reasons.
+        The lock: units by id with their time steps, items by sensor and id, exclusions with their reasons.
 
     Raises:
         InputError, RecipeError: a path or an entry of the recipe is wrong.
@@ -133,7 +134,7 @@ def plan(
     items = [item for item in items if (item.sensor, item.id) in used]
     needed = {item.orbit_file for item in items}
     rank = {kind: number for number, kind in enumerate((*wanted, "other"))}
-    lock = Lock(
+    lock = with_steps(Lock(
         name=resolved.name,
         source=resolved.catalog.source,
         units=units,
@@ -156,7 +157,7 @@ def plan(
         latitude=middle_latitude(resolved.sampling, area, area_crs),
         gaps=gaps(items, units, resolved.catalog.period, _series(resolved)),
         notes=tuple(notes),
-    )  # fmt: skip
+    ), resolved.images)  # fmt: skip
     if output is not None:
         write_lock(lock, output)
     return lock

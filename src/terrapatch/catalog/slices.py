@@ -3,8 +3,8 @@
 
 Laws:
 1. A job that reads its slice makes what it would make of the whole lock.
-2. What changes in one unit and layer changes no other slice: steps are named here, where all scenes
-   are known.
+2. What changes in one unit and layer changes no other slice: the plan has made the time steps, by
+   all scenes.
 3. A slice whose text is the same keeps its time; slices of units that are gone are removed.
 """
 
@@ -14,10 +14,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..cutting import Axis
 from ..lock import write_lock
 from ..recipe import StageSettings
-from ..records import Lock, LockedFile, LockedItem, LockedStep
+from ..records import Lock, LockedFile, LockedItem
 from ..settings import named_files
 
 
@@ -54,9 +53,8 @@ def slices(lock: Lock, settings: StageSettings) -> Iterator[tuple[str, Lock]]:
     orbits = {file.href: file for file in lock.orbits}
     networks = {vector.id for vector in lock.vectors if vector.kind == "networks"}
     empty = Lock(name=lock.name, source=lock.source, units=(), items=(), latitude=lock.latitude)
-    axes = {name: Axis(lock.scenes_of(name)) for name in settings.images}
     for unit in lock.units:
-        bare = unit.model_copy(update={"items": {}, "vectors": ()})
+        bare = unit.model_copy(update={"items": {}, "steps": {}, "vectors": ()})
         yield unit.id, empty.model_copy(update={"units": (bare,), "named": of_area})
         for name in settings.layers:
             ids = unit.items.get(name, ())
@@ -67,8 +65,7 @@ def slices(lock: Lock, settings: StageSettings) -> Iterator[tuple[str, Lock]]:
                 "scenes": {name: lock.scenes[name]} if name in lock.scenes else {},
             }
             change: dict[str, object] = {"items": {name: ids} if ids else {}}
-            image = settings.images.get(name)
-            if image is None:
+            if name not in settings.images:
                 polygons = networks | set(unit.vectors)
                 own = [v for v in lock.vectors if v.id in polygons and v.label in (name, "")]
                 part["vectors"] = tuple(own)
@@ -76,10 +73,7 @@ def slices(lock: Lock, settings: StageSettings) -> Iterator[tuple[str, Lock]]:
                 known = {v.id for v in own}
                 change["vectors"] = tuple(v for v in unit.vectors if v in known)
             else:
-                steps = axes[name].steps(here, series=image.time == "series", apart=image.apart)
-                part["steps"] = tuple(
-                    LockedStep(label=s.label, items=tuple(i.id for i in s.items)) for s in steps
-                )
+                change["steps"] = {name: lock.steps_of(unit.id, name)}
                 if any(item.level == "GRD" for item in here):
                     part |= _beside(lock, {orbits[i.orbit_file] for i in here if i.orbit_file})
             part["units"] = (bare.model_copy(update=change),)

@@ -18,12 +18,11 @@ others are sampled.
 from .engine import ImageFilter, SceneLike, check_items, cut
 from .evidence import Sample
 from .layer import Layer
-from .passes import Axis, Step, period, steps_of
 from .scenes import Scene
 from .sources import Blocks, Grid
-from .unit import CutPlan, Job, SeriesFilter, Times, build, shard_patches
+from .unit import CutPlan, Job, SeriesFilter, build, shard_patches
 
 __all__ = [
-    "Axis", "Blocks", "CutPlan", "Grid", "ImageFilter", "Job", "Layer", "Sample", "Scene", "SceneLike", "SeriesFilter",
-    "Step", "Times", "build", "check_items", "cut", "period", "shard_patches", "steps_of",
+    "Blocks", "CutPlan", "Grid", "ImageFilter", "Job", "Layer", "Sample", "Scene", "SceneLike", "SeriesFilter",
+    "build", "check_items", "cut", "shard_patches",
 ]  # fmt: skip

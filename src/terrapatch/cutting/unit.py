@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +27,10 @@ from ..layers import POWER, Values
 from ..lock import read_lock, unit_geobox
 from ..places import Places, read_places
 from ..progress import bar, track
-from ..records import Lock, LockedFile, LockedItem
+from ..records import Lock, LockedFile, LockedItem, Reduction
 from ..stacks import Stack, StackInfo, StackWriter, create_stack, open_stack
 from ..sums import check_unchanged
+from ..times import Step, planned_steps
 from .engine import (
     ImageFilter,
     OpenScene,
@@ -41,11 +42,13 @@ from .engine import (
     used_assets,
 )
 from .layer import Layer
-from .passes import Step, steps_of
 from .scenes import Scene
 
 SHARD_BYTES = 128 * 2**20
 """Largest shard, not compressed."""
+
+_REDUCTIONS: dict[Reduction, Callable[..., NDArray[Any]]] = {"first": cut}
+"""What makes one image of a step's scenes, by the step's way to reduce them."""
 
 
 class SeriesFilter(Protocol):
@@ -64,14 +67,6 @@ class SeriesFilter(Protocol):
 
 
 @dataclass(frozen=True)
-class Times:
-    """How scenes become time steps, see `passes.steps_of`."""
-
-    series: bool = False
-    apart: bool = False
-
-
-@dataclass(frozen=True)
 class CutPlan:
     """How a kind of layer makes a stack of the scenes of a unit."""
 
@@ -81,8 +76,8 @@ class CutPlan:
     """What to make of the scenes."""
     values: Values
     """What the stack's numbers mean."""
-    times: Times = Times()
-    """One image, one a direction, or one a pass."""
+    series: bool = False
+    """Whether time steps are passes."""
     scl: bool = False
     """Whether to keep the scene classes."""
     open_scene: OpenScene = Scene
@@ -105,7 +100,7 @@ class Job:
     """The unit and layer that a stack is made of, and where its inputs and the stack lie."""
 
     lock: Path
-    """`lock.json`."""
+    """The lock, or the slice of that unit and layer."""
     unit: str
     """Id of the unit."""
     layer: str
@@ -121,7 +116,7 @@ class Job:
 def build(
     job: Job, how: Callable[[Lock, Sequence[LockedItem]], CutPlan], threads: int = 1
 ) -> None:  # fmt: skip
-    """Write the stack of a unit from all its scenes of a layer.
+    """Write the stack of a unit: the time steps that the plan made of its scenes of a layer.
 
     Args:
         job: what to make, and from where.
@@ -129,6 +124,7 @@ def build(
         threads: see `cut`.
 
     Raises:
+        IncompleteError: the lock has no time steps of the layer.
         SceneError, SourceError, GridError, StorageError: see `check_items` and `cut`.
     """
     plan = read_lock(job.lock)
@@ -141,7 +137,7 @@ def build(
 def _build(job: Job, plan: Lock, cuts: CutPlan, threads: int) -> None:
     layer, image_filter, series_filter = cuts.layer, cuts.image_filter, cuts.series_filter
     items, locked = plan.items_of(job.unit, job.layer), plan.unit(job.unit)
-    steps = _steps(plan, job.layer, items, cuts.times)
+    steps = planned_steps(plan, job.unit, job.layer)
     geobox = unit_geobox(locked)
     for step in steps:
         check_items(step.items, layer)
@@ -154,7 +150,8 @@ def _build(job: Job, plan: Lock, cuts: CutPlan, threads: int) -> None:
         patch_ids=patches.ids, size_px=patches.size_px, times=tuple(s.label for s in steps),
         items=tuple(tuple(item.id for item in step.items) for step in steps), dtype=layer.dtype,
         values=cuts.values, shard_patches=shard_patches(patches, patch_bytes),
-        scl=cuts.scl, series=cuts.times.series, passes=tuple(step.facts for step in steps),
+        scl=cuts.scl, series=cuts.series, passes=tuple(step.facts for step in steps),
+        reduce=tuple(step.reduce for step in steps),
     )  # fmt: skip
     halo = max((f.halo for f in (image_filter, series_filter) if f is not None), default=0)
     wide = patches.pad(halo)
@@ -165,7 +162,7 @@ def _build(job: Job, plan: Lock, cuts: CutPlan, threads: int) -> None:
         # Passes of one track stand together, so that they can share their geometry.
         order = sorted(range(len(steps)), key=lambda t: _track(steps[t]))
         for time in track(order, job.layer, len(order), "date"):
-            lacking[:, time] = cut(
+            lacking[:, time] = _REDUCTIONS[steps[time].reduce](
                 steps[time].items, layer, wide.geobox, wide, writer, time=time, threads=threads,
                 open_scene=cuts.open_scene, image_filter=image_filter,
             )  # fmt: skip
@@ -187,15 +184,6 @@ def _build(job: Job, plan: Lock, cuts: CutPlan, threads: int) -> None:
             writer.write_incidence(angles)
         if (lacking > lacking.min(axis=2, keepdims=True)).any():
             writer.write_lacking(lacking)
-
-
-def _steps(plan: Lock, layer: str, items: Sequence[LockedItem], times: Times) -> list[Step]:
-    """The images as the plan has named them; of a whole lock, from all its scenes of the layer."""
-    if plan.steps is None:
-        everything = plan.scenes_of(layer)
-        return steps_of(items, everything, series=times.series, apart=times.apart)
-    by_id = {item.id: item for item in items}
-    return [Step(step.label, tuple(by_id[name] for name in step.items)) for step in plan.steps]
 
 
 def shard_patches(patches: Places, patch_bytes: int) -> int:

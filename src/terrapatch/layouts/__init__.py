@@ -59,7 +59,6 @@ def check_plan(settings: Path, lock: Lock | None = None) -> None:
 
     Raises:
         RecipeError: the layout cannot hold what the plan leads to; says all of it.
-        SceneError: directions are to be kept apart, and scenes do not say theirs.
     """
     wanted = read_settings(settings)
     name = wanted.layouts.name

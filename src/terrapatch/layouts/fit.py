@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..cutting import steps_of
 from ..errors import RecipeError
 from ..legend import Legend, load_legend
 from ..recipe import StageSettings
@@ -76,10 +75,8 @@ def planned(settings: StageSettings, lock: Lock | None) -> Form:
 
     Args:
         settings: of the stage `layouts`.
-        lock: absent before scenes are looked for; what depends on them is then left out.
-
-    Raises:
-        SceneError: directions are to be kept apart, and scenes do not say theirs.
+        lock: with its time steps; absent before scenes are looked for, and what depends on them is
+            then left out.
     """
     sampling = settings.sampling
     units = () if lock is None else lock.units
@@ -89,9 +86,9 @@ def planned(settings: StageSettings, lock: Lock | None) -> Form:
             dtype=layer.stack_dtype,
             decibel=layer.decibel,
             series=layer.time == "series",
-            times=() if lock is None else _times(
-                lock, name, layer.time == "series", apart=layer.apart
-            ),
+            times=tuple(
+                tuple(step.label for step in lock.steps_of(unit.id, name)) for unit in lock.units
+            ) if lock is not None else (),
         )
         for name, layer in settings.images.items()
     }  # fmt: skip
@@ -111,19 +108,6 @@ def planned(settings: StageSettings, lock: Lock | None) -> Form:
         tiles=sampling.kind == "tiles", repeats=sampling.kind == "tiles" and len(units) > 1,
         units=tuple(unit.id for unit in units), last=last, images=images,
     )  # fmt: skip
-
-
-def _times(lock: Lock, modality: str, series: bool, *, apart: bool) -> tuple[tuple[str, ...], ...]:
-    everything = lock.scenes_of(modality)
-    return tuple(
-        tuple(
-            step.label
-            for step in steps_of(
-                lock.items_of(unit.id, modality), everything, series=series, apart=apart
-            )
-        )
-        for unit in lock.units
-    )
 
 
 def built(sources: Sources) -> Form:

@@ -23,6 +23,7 @@ from ..acquisitions import best_of_day, read_dates
 from ..errors import IncompleteError, StorageError
 from ..files import atomic
 from ..lock import read_lock
+from ..samples import steps_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,7 +37,7 @@ Sen2Cor, SCL."""
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """The kept images of all patches, in the order of patch, layer, time and step."""
+    """The kept images of all patches, in the order of patch, layer and time."""
 
     dates: pa.Table
     """(image,) rows of the table of dates."""
@@ -53,7 +54,7 @@ class Images:
     whole: NDArray[np.bool_]
     """(image,) whether all its pixels were observed."""
     at: NDArray[np.int64]
-    """(layer, row, step) number of the image, −1 without."""
+    """(layer, row, step in the stack of its unit) number of the image, −1 without."""
     starts: NDArray[np.int64]
     """(row · layer + 1,) where the images of each patch and layer begin."""
     clouds: NDArray[np.float64]
@@ -161,13 +162,14 @@ def choose_images(sources: Sources, marks: Mapping[str, str]) -> Images:
     dates = dates.filter(pc.is_in(dates["layer"], pa.array(list(marks))))
     rows = pc.index_in(dates["patch_id"], pa.array(ids, pa.string())).to_numpy().astype(np.int64)
     ranks = pc.index_in(dates["layer"], pa.array(list(marks))).to_numpy().astype(np.int64)
-    step, valid = (dates[name].to_numpy() for name in ("step", "valid"))
+    valid = dates["valid"].to_numpy()
+    step = steps_of(dates, lambda unit, layer: sources.stack(unit, layer).info)
     # Labels begin with the moment, in one form: they sort as text.
     labels, time = np.unique(dates["time"].to_numpy(), return_inverse=True)
     days, day_of = np.unique([str(label)[:10] for label in labels], return_inverse=True)
     day = day_of[time] if len(labels) else time
     named = best_of_day(dates)
-    order = np.lexsort((step, time, ranks, rows))
+    order = np.lexsort((time, ranks, rows))
     places = (rows * len(marks) + ranks)[order]
     starts = np.searchsorted(places, np.arange(len(ids) * len(marks) + 1))
     _check_whole(sources, ids, starts, list(marks))

@@ -47,6 +47,8 @@ SENSORS = {"sentinel2": ("s2", "S2"), "sentinel1": ("s1", "S1")}
 """Layer → its folder, and its mark in names."""
 LABELS, REFERENCE, NO_CLASS = "labels", "ground_reference", 0
 S2_NODATA, S2_MOST = -10_000, 32_767
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}(?![\d/])")
+"""How the label of a step of one day begins; that of a period has a slash."""
 PIECE = 16
 """Patches read at a time: 21 MB of ten Int16 bands of 256 x 256 px."""
 
@@ -269,7 +271,7 @@ def unfit(form: Form) -> list[str]:
         )
     for layer, images in form.images.items():
         labels = (label for times in images.times for label in times)
-        if periods := [label for label in labels if not _one_day(label, series=images.series)]:
+        if periods := [label for label in labels if not _DAY.match(label)]:
             findings.append(
                 f"{layer}.time: a name holds one day, and {periods[0]!r} is none; take series"
             )
@@ -283,11 +285,6 @@ def unfit(form: Form) -> list[str]:
                 "layover_shadow; leave it out"
             )
     return findings
-
-
-def _one_day(label: str, *, series: bool) -> bool:
-    day = bool(re.match(r"\d{4}-\d{2}-\d{2}(?![\d/])", label))
-    return day and (series or len(label) == 10)
 
 
 def _write_json(writer: _Writer, names: list[str], present: NDArray[np.bool_]) -> None:

@@ -4,8 +4,8 @@
     <layer>.zarr      (patch, time, band, y, x) as in `stacks`, all units in one; of labels the bands
                       are the levels of the legend, then their edges, as uint8
     patches.parquet   the manifest of these patches; row i describes patch i of every stack
-    dates.parquet     one row a patch, layer and time step of its unit; `step` is its place in the
-                      stack, `kept` whether it is complete enough to count
+    dates.parquet     one row a patch, layer and time step of its unit; `time` is the step's label,
+                      `kept` whether it is complete enough to count
     classes.csv, splits/{train,val,test}.txt
 
 Laws:
@@ -14,8 +14,9 @@ Laws:
    them. Where there are more than 255 it is 1 (observed) or 0; the scenes of each patch stand in
    `patches.parquet` either way.
 3. A series has the passes of all units in order of time; a pass that a patch's unit has not is
-   missing there (and takes no room). Other stacks have the same steps in all units. Dates that are
-   not complete enough stay in the stack, and count in no statistics.
+   missing there (and takes no room). Other stacks have the same steps in all units, whose labels may
+   differ: `joined` in a stack's record has those of each step. Dates that are not complete enough
+   stay in the stack, and count in no statistics.
 4. Of labels, `source` is 1 where the finest level is not 255.
 """
 
@@ -63,22 +64,12 @@ def write(sources: Sources, folder: Path, threads: int) -> LayoutRecord:
     shards = np.arange(len(table)) // SHARD_PATCHES
     parts = list(group(table, numbers, shards.tolist()).values())
     stacks: dict[str, tuple[StackInfo, Read]] = {}
-    places: dict[tuple[str, str, int], int] = {}
     names = [*sources.images, *sources.legends]
     for name in names:
-        info, read, members = _layer(sources, name)
-        stacks[name] = info, read
-        places |= {
-            (unit, name, step): place
-            for place, found in enumerate(members)
-            for unit, step in found.items()
-        }
+        stacks[name] = _layer(sources, name)
     for name, (info, read) in stacks.items():
         _write_stack(folder / f"{name}.zarr", info, read, parts, threads)
-    write_tables(
-        folder, sources, table["patch_id"].tolist(),
-        step=lambda unit, layer, step: places[unit, layer, step],
-    )  # fmt: skip
+    write_tables(folder, sources, table["patch_id"].tolist())
     return LayoutRecord(
         layout="native", patches=len(table), splits=split_sizes(sources),
         layers={name: layer_record(sources.common(name)) for name in names},
@@ -137,14 +128,8 @@ def _whole(sources: Sources, like: StackInfo, **changes: Any) -> StackInfo:
     )  # fmt: skip
 
 
-def _layer(
-    sources: Sources, layer: str
-) -> tuple[StackInfo, Read, list[dict[str, int]]]:  # fmt: skip
-    """The stacks of all units as one.
-
-    Returns:
-        Its description, how a batch of it is read, and per step unit → number of the step there.
-    """
+def _layer(sources: Sources, layer: str) -> tuple[StackInfo, Read]:
+    """The stacks of all units as one: its description, and how a batch of it is read."""
     first = sources.common(layer)
     stacks = {unit: sources.stack(unit, layer) for unit in sources.units}
     infos = {unit: stack.info for unit, stack in stacks.items()}
@@ -167,8 +152,14 @@ def _layer(
         found["source"] = table[found["source"]]
         return found
 
-    items = items if counted else tuple(() for _ in items)
-    return _whole(sources, first, times=tuple(steps), items=items, passes=passes), read, members
+    units = [list(found.items()) for found in members]
+    whole = _whole(
+        sources, first, times=tuple(steps), passes=passes,
+        items=items if counted else tuple(() for _ in items),
+        joined=tuple(tuple(dict.fromkeys(infos[u].times[t] for u, t in found)) for found in units),
+        reduce=tuple(infos[u].reduce[t] for (u, t), *_ in units if infos[u].reduce),
+    )  # fmt: skip
+    return whole, read
 
 
 def _steps(infos: Sequence[StackInfo]) -> dict[str, dict[str, int]]:
@@ -188,7 +179,6 @@ def _steps(infos: Sequence[StackInfo]) -> dict[str, dict[str, int]]:
     for t in range(len(infos[0].times)):
         labels = list(dict.fromkeys(info.times[t] for info in infos))
         label = " | ".join(labels) if len(labels) < 4 else f"step {t + 1}"
-        label = label if label not in steps else f"{label} ({t + 1})"
         steps[label] = {info.unit: t for info in infos}
     return steps
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -104,9 +104,11 @@ def open_sources(built: Built, settings: StageSettings) -> Sources:
 
 
 def write_tables(
-    folder: Path, sources: Sources, names: Sequence[str], lines: Sequence[str] | None = None,
-    step: Callable[[str, str, int], int] | None = None,
-) -> None:  # fmt: skip
+    folder: Path,
+    sources: Sources,
+    names: Sequence[str],
+    lines: Sequence[str] | None = None,
+) -> None:
     """Write `patches.parquet`, `dates.parquet`, `classes.csv` and `splits/*.txt`.
 
     Args:
@@ -115,13 +117,11 @@ def write_tables(
         names: the dataset's own name of each patch.
         lines: line of each patch in the split files, its name if absent; patches without split
             are in none.
-        step: unit, layer and step in the unit's stack → `step` of `dates.parquet`; as it is if
-            absent.
     """
     write_geoparquet(sources.table.assign(id=list(names)), folder / "patches.parquet")
     if sources.dates is not None:
         only = sources.table["patch_id"].tolist()
-        join_dates([sources.dates], folder / "dates.parquet", only=only, step=step)
+        join_dates([sources.dates], folder / "dates.parquet", only=only)
     write_text(folder / "classes.csv", _classes(sources.legends))
     (folder / "splits").mkdir()
     split_of = sources.table["split"].tolist()

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
-from ..cutting import Grid, Layer, SceneLike, Step
+from ..cutting import Grid, Layer, SceneLike
 from ..cutting import Scene as GeocodedScene
 from ..errors import SceneError
 from ..heights import read_dem
@@ -37,6 +37,7 @@ from ..radar.orbitfiles import best_orbit, orbit_paths
 from ..radar.product import read_sidecars
 from ..rasters import read_window
 from ..records import LockedAsset, LockedItem
+from ..times import Step
 from . import border
 from .averaged import Averaged, Divided, divide, parts_of
 from .bands import GrdBands, NextLine, Polarisation

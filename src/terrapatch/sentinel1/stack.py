@@ -106,12 +106,9 @@ def plan(settings: Sentinel1Settings, lock: Lock, items: Sequence[LockedItem]) -
         lock: what was planned; names the height model of raw scenes.
         items: scenes of the unit, best first.
     """
-    from ..cutting import CutPlan, Times
+    from ..cutting import CutPlan
 
-    cuts = CutPlan(
-        "sentinel1", layer(settings), values(settings),
-        Times(settings.time == "series", settings.directions == "apart"),
-    )  # fmt: skip
+    cuts = CutPlan("sentinel1", layer(settings), values(settings), settings.time == "series")
     if settings.speckle != "none":
         speckle, over_series = Speckle(settings), settings.speckle == "multitemporal"
         cuts = replace(

@@ -49,8 +49,8 @@ class LabelsSettings(Section):
     """Source codes that no crosswalk lists and that are to be left out, as if not in the file."""
     background: Annotated[int, Field(ge=0, le=254)] | None = None
     """Class of pixels that no polygon and no map covers; absent: they are nodata."""
-    legend: str = "cerradata4mm"
-    """Packaged legend, or a CSV with level, code, abbrev, name, parent, color."""
+    legend: str = ""
+    """Packaged legend, or a CSV with level, code, abbrev, name, parent, color; each layer names its own."""
     edges: Literal["none", "thin", "inner", "outer", "thick", "distance"] = "thin"
     """Edge layer per level: `thin` marks pixels that differ from their right or lower neighbour."""
     clean: tuple[CleanStep, ...] = ()

@@ -76,12 +76,17 @@ def _grid(settings: StageSettings) -> Step:
     rule = {
         "within": "lie inside the area", "intersects": "may reach over the edge of the area",
     }[sampling.area_rule]  # fmt: skip
+    own = [
+        f"{code(name)} in pixels of {metres(layer.pixel_m)}"
+        for name, layer in (settings.images | settings.labels).items()
+        if layer.pixel_m is not None
+    ]
     return Step(
         "Grid",
         (
             f"{kind}; patches of {count(sampling.size_px, 'px', 'px')} a side with a step of "
             f"{count(sampling.step_px, 'px', 'px')}; they {rule}.",
-            "Every layer is cut by the same window.",
+            f"Every layer is cut by the same window{', ' if own else ''}{', '.join(own)}.",
         ),
     )
 
