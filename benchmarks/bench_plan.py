@@ -133,7 +133,8 @@ def place(
     folder: Path, geobox: GeoBox, items: Iterable[tuple[str, dict[str, Any]]], names: Iterable[str]
 ) -> None:
     """Items of one place in one file, and a folder with files for each."""
-    geometry = json.loads(shapely.to_geojson(footprint_of(geobox)))
+    # As few points as products' own outlines have.
+    geometry = json.loads(shapely.to_geojson(shapely.simplify(footprint_of(geobox), 1e-3)))
     folder.mkdir(parents=True)
     first = folder.with_suffix(".first")
     write(first, geobox, "uint16" if "B02" in names else "float32")

@@ -56,8 +56,13 @@ def locked_units(
     footprints = {(i.sensor, i.id): shapely.geometry.shape(i.footprint) for i in items}
     keys = list(footprints)
     around = shapely.STRtree(list(footprints.values()))
-    policies = (layer.policy for layer in settings.layers.values())
-    tiled = {policy.scenes for policy in policies if policy.own_tile}
+    policies = {name: layer.policy for name, layer in settings.layers.items()}
+    tiled = {policy.scenes for policy in policies.values() if policy.own_tile}
+    # Place of each scene among those of its layer.
+    ranks = {
+        name: {(policy.scenes, i): rank for rank, i in enumerate(chosen[name])}
+        for name, policy in policies.items()
+    }
     tiles_of = {(i.sensor, i.id): i.tile for i in items}
     areas: dict[str, BaseGeometry] = {}
     units, left_out, boxes = [], {}, {}
@@ -79,12 +84,12 @@ def locked_units(
         }
         by_layer = {
             name: tuple(
-                i for i in chosen[name]
-                if (layer.policy.scenes, i) in here
-                and _belongs(tiles_of[layer.policy.scenes, i], unit, sampling, layer.policy)
+                key[1]
+                for key in sorted(here & ranks[name].keys(), key=ranks[name].__getitem__)
+                if _belongs(tiles_of[key], unit, sampling, policy)
             )
-            for name, layer in settings.layers.items()
-        }  # fmt: skip
+            for name, policy in policies.items()
+        }
         polygons = vectors.around(unit.geobox)
         labelled = {name.split(".")[0] for name in polygons}
         lacking = [

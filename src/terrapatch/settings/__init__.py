@@ -287,7 +287,9 @@ class Sections(Section, Layered):
     ] = SamplingSettings()
     layers: dict[LayerName, AnyLayer] = Field(default_factory=dict)
     """The rasters of a sample by name; their order is that of stacks, tables and pages."""
-    patches: Annotated[PatchesSettings, read_by("plan patches publish")] = PatchesSettings()
+    patches: Annotated[PatchesSettings, read_by("patches publish", plan="require")] = (
+        PatchesSettings()
+    )
     splits: Annotated[SplitsSettings, read_by("splits publish")] = SplitsSettings()
     layouts: Annotated[LayoutsSettings, read_by("layouts publish", training="name")] = (
         LayoutsSettings()

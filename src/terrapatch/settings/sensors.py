@@ -175,7 +175,7 @@ class Sentinel1Settings(Section):
         plan="kind orbit polarisations level time directions radiometry denoise geometry dem dem_vertical "
         "geoid dem_sea orbit_files",
         stack="kind version pixel_m polarisations kernel coarser scale check_values level radiometry "
-        "denoise geometry dem dem_vertical geoid dem_sea orbit_files border_cut "
+        "denoise geometry dem_vertical geoid dem_sea orbit_files border_cut "
         "border_cut_range_px border_cut_azimuth_px time speckle speckle_radius looks "
         "extras",
         patches="kind",
