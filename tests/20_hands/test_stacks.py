@@ -245,7 +245,7 @@ def test_a_real_write_error_half_way_leaves_nothing(tmp_path):
     """The system itself refuses the write: files may not grow beyond 4 KB."""
     code = textwrap.dedent(
         """
-        import resource, signal, sys
+        import os, resource, signal, sys
         sys.path[:0] = [sys.argv[2], os.path.dirname(sys.argv[2])]
         from pathlib import Path
         from test_stacks import fill, info_of, random_arrays

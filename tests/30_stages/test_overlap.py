@@ -306,6 +306,7 @@ def test_the_manifest_names_what_gave_way_and_splits_leave_it_out(tmp_path):
     folder = settings_folder(
         tmp_path / "settings",
         splits={"overlap": "polygons", "tile_priority": ["31UGQ"], "block_m": 160, "buffer_m": 0},
+        label={"legend": "multisenge"},
     )
     for n, order in enumerate((parts, parts[::-1])):
         splits(order, folder / "splits.json", tmp_path / f"m{n}.parquet", tmp_path / f"s{n}.json")
