@@ -30,6 +30,10 @@ def settings_file(folder, **recipe):
     for key, value in recipe.items():
         merge = isinstance(value, dict) and key != "area"
         plain[key] = plain.get(key, {}) | value if merge else value
+    if plain["sampling"]["kind"] == "tiles":  # whose grids are their own
+        plain["sampling"] = {
+            k: v for k, v in plain["sampling"].items() if k not in ("crs", "resolution")
+        }
     path = Path(folder) / "plan.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(resolve(plain).stage_settings("plan")))
