@@ -27,7 +27,7 @@ def main() -> None:
     os.environ["OPJ_NUM_THREADS"] = "0"  # as the stage has it: no thread of its own per block
     lock, _, settings, _, output, threads = sys.argv[1:]
     assets = json.loads(Path(lock).read_text())["items"][0]["assets"]
-    bands = json.loads(Path(settings).read_text())["sentinel2"]["bands"]
+    bands = json.loads(Path(settings).read_text())["layers"]["sentinel2"]["bands"]
     tasks = [
         (assets[band]["href"], row)
         for band in bands

@@ -58,9 +58,8 @@ def prepare(folder: Path) -> Input:
     settings = results / "settings" / "stack" / "sentinel2.json"
     plain = json.loads(settings.read_text())
     bands = tuple(plain["layers"]["sentinel2"]["bands"])
-    geobox = inner_grid(
-        item.assets["B02"], plain["sampling"]["crs"], plain["sampling"]["resolution"]
-    )
+    grid = json.loads((results / "settings" / "plan.json").read_text())["sampling"]
+    geobox = inner_grid(item.assets["B02"], grid["crs"], grid["resolution"])
     unit = Unit("tile", geobox, 0, 0)
     windows = patch_windows(unit, size_px=SIZE_PX, stride_px=SIZE_PX)
     columns = {
