@@ -39,3 +39,15 @@ checkpoint plan:
         root=results_folder,
     shell:
         "terrapatch plan --results {params.root:q} > {log:q} 2>&1"
+
+
+# Made where something is due, so that what waits for it runs: see `due`.
+rule changed:
+    output:
+        temp(R.due("{run}")),
+    log:
+        R.due("{run}.log"),
+    conda:
+        "../../envs/terrapatch.yaml"
+    shell:
+        "touch -- {output:q} 2> {log:q}"

@@ -88,15 +88,3 @@ def all_patches(wildcards):
 def all_dates(wildcards):
     """Dates of all units."""
     return [ancient(R.dates_of(unit)) for unit in planned_units(wildcards)]
-
-
-# Made where something is due, so that what waits for it runs: see `due`.
-rule changed:
-    output:
-        temp(R.due("{run}")),
-    log:
-        R.due("{run}.log"),
-    conda:
-        "../../envs/terrapatch.yaml"
-    shell:
-        "touch -- {output:q} 2> {log:q}"
