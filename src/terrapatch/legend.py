@@ -47,6 +47,12 @@ class LegendClass:
     published_pixels: int | None = None
     """Pixels of this class in the published dataset, where its authors state them."""
 
+    @property
+    def rgb(self) -> tuple[int, int, int]:
+        """`color` as three numbers 0..255."""
+        red, green, blue = bytes.fromhex(self.color.removeprefix("#"))
+        return red, green, blue
+
 
 @dataclass(frozen=True)
 class Level:

@@ -133,7 +133,7 @@ class Results:
 
     @property
     def dates(self) -> str:
-        """Dates of all patches: one row a patch, modality and date."""
+        """Dates of all patches: one row a patch, layer and step."""
         return f"{self.root}/dates.parquet"
 
     @property

@@ -170,24 +170,24 @@ def test_all_kinds_of_things_not_used_are_told_without_the_folders_of_one_machin
     lock = read_lock(tree.results.lock)
     items = tuple(
         i.model_copy(update={"assets": {
-            band: a.model_copy(update={"href": f"/home/me/archive/{a.href}"})
+            band: a.model_copy(update={"href": f"/data/mine/archive/{a.href}"})
             for band, a in i.assets.items()
         }})
         for i in lock.items
     )  # fmt: skip
     others = (
         Exclusion(
-            id="/home/me/archive/x.tar.gz", sensor="other", reason="archives are not looked into"
+            id="/data/mine/archive/x.tar.gz", sensor="other", reason="archives are not looked into"
         ),
         Exclusion(
-            id="S2A_X", sensor="sentinel2", reason="the same as /home/me/archive/twice/S2A_X"
+            id="S2A_X", sensor="sentinel2", reason="the same as /data/mine/archive/twice/S2A_X"
         ),
     )
     vector = LockedVector(
-        id="networks.0.0", href="/home/me/archive/v/roads.gpkg", layer="roads", crs="EPSG:4326", fields={},
+        id="networks.0.0", href="/data/mine/archive/v/roads.gpkg", layer="roads", crs="EPSG:4326", fields={},
         features=7, files=(), left_out={"importance=5": 1063},
     )  # fmt: skip
-    notes = ("/home/me/archive/area.gpkg: a bow tie was repaired",)
+    notes = ("/data/mine/archive/area.gpkg: a bow tie was repaired",)
     changed = {"items": items, "excluded": others, "vectors": (vector,), "notes": notes}
     write_lock(lock.model_copy(update=changed), tree.results.lock)
     _, page = published_again(tree)
@@ -196,7 +196,7 @@ def test_all_kinds_of_things_not_used_are_told_without_the_folders_of_one_machin
                  "roads.gpkg, layer roads Vectors 1,063 features left out: importance=5",
                  "Notes of the plan area.gpkg: a bow tie was repaired"):  # fmt: skip
         assert part in text, part
-    assert "/home/me" not in page
+    assert "/data/mine" not in page
 
 
 @pytest.mark.parametrize(

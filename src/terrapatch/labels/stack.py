@@ -21,7 +21,7 @@ from ..cutting import shard_patches
 from ..errors import InputError
 from ..grid import geobox_to_dict, grid_pixel
 from ..layers import Values
-from ..legend import NODATA, Legend, load_legend
+from ..legend import NODATA, Legend
 from ..lock import read_lock, unit_geobox
 from ..places import Places, read_places
 from ..rasters import write_geotiff
@@ -162,14 +162,13 @@ def label_raster(lock: Path, unit: str, settings: Path, output: Path, band: str 
     told, plan = read_settings(settings), read_lock(lock)
     check_named(named_files(told, "stack"), plan, lock)
     maker = Maker(lock, unit, told.label)
-    found, grid = maker.whole(), maker.unit
-    legend = load_legend(told.label.legend)
-    name = band or found.bands[0]
-    if name not in found.bands:
-        raise InputError(f"--band {band}: the labels have the bands {', '.join(found.bands)}")
+    bands = bands_of(maker.legend, told.label.edges)
+    name = band or bands[0]
+    if name not in bands:
+        raise InputError(f"--band {band}: the labels have the bands {', '.join(bands)}")
     write_geotiff(
-        output, found.layers[found.bands.index(name)], grid, nodata=NODATA,
-        descriptions=[name], tile=256, colormap=_colours(legend, name),
+        output, maker.whole().layers[bands.index(name)], maker.unit, nodata=NODATA,
+        descriptions=[name], tile=256, colormap=_colours(maker.legend, name),
     )  # fmt: skip
 
 
@@ -177,14 +176,8 @@ def _colours(legend: Legend, band: str) -> dict[int, tuple[int, int, int]]:
     """Code → red, green, blue: of a level its classes', of edges from white to black."""
     for level in legend.levels:
         if level.name == band:
-            return {entry.code: _rgb(entry.color) for entry in level.classes}
+            return {entry.code: entry.rgb for entry in level.classes}
     return {code: (max(0, 254 - code),) * 3 for code in range(NODATA)} | {1: (0, 0, 0)}
-
-
-def _rgb(text: str) -> tuple[int, int, int]:
-    """Red, green, blue of `#rrggbb`."""
-    red, green, blue = bytes.fromhex(text.removeprefix("#"))
-    return red, green, blue
 
 
 class _Shards:

@@ -70,7 +70,7 @@ def band_ranges(figures: Mapping[str, Any], numbers: Sequence[int], title: str) 
     """Distribution of some bands of one unit: 1–99 %, 25–75 %, median and mean.
 
     Args:
-        figures: of a modality, as `statistics.json` has them.
+        figures: of a layer, as `statistics.json` has them.
         numbers: places of the bands.
         title: what it shows.
     """

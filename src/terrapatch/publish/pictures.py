@@ -118,16 +118,11 @@ def radar(layer: NDArray[np.floating], *, decibel: bool) -> NDArray[np.float64]:
     return np.stack([values[0], values[1], values[0] - values[1]])
 
 
-def rgb(color: str) -> tuple[int, int, int]:
-    """`#rrggbb` → three numbers 0..255."""
-    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
-
-
 def label_picture(codes: NDArray[np.uint8], level: Level) -> NDArray[np.uint8]:
     """(y, x) codes in the colours of the legend → (y, x, 3) uint8."""
     table = np.full((256, 3), _MISSING, np.uint8)
     for entry in level.classes:
-        table[entry.code] = rgb(entry.color)
+        table[entry.code] = entry.rgb
     return table[codes]
 
 

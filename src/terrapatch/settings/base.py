@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 ALL = ("*",)
 """Every key of a section."""
@@ -53,6 +53,25 @@ class Section(BaseModel):
                     "that reads it says so in its row of sections.Sections"
                 )
             return super().__getattr__(name)
+
+
+class LayerSettings(Section):
+    """What the kinds of layers have in common."""
+
+    version: Literal[1] = 1
+    pixel_m: Annotated[float, Field(gt=0)] | None = None
+    """Side of the layer's pixels in metres, on the same footprints; the grid's own if absent. Patches,
+    their steps and units must be whole numbers of them; grids in degrees have only their own."""
+
+    @property
+    def decibel(self) -> bool:
+        """Whether the stack's values are decibel."""
+        return False
+
+    @property
+    def apart(self) -> bool:
+        """Whether scenes of two directions of flight never share an image."""
+        return False
 
 
 def _no_number(value: Any) -> Any:

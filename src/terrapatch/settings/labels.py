@@ -7,13 +7,13 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from .base import Readers, Section, read_by
+from .base import LayerSettings, Readers, read_by
 from .cleaning import ClassCode, CleanStep, chain_findings
 from .policy import Policy
 from .vectors import NetworkSource, VectorSource
 
 
-class LabelsSettings(Section):
+class LabelsSettings(LayerSettings):
     """A layer of labels: reference maps and polygons in, classes of a legend out."""
 
     readers: ClassVar[Readers] = read_by(
@@ -29,10 +29,6 @@ class LabelsSettings(Section):
 
     kind: Literal["labels"] = "labels"
     """Where the pixels of the layer come from."""
-    version: Literal[1] = 1
-    pixel_m: Annotated[float, Field(gt=0)] | None = None
-    """Side of the layer's pixels in metres, on the same footprints; the grid's own if absent. Patches,
-    their steps and units must be whole numbers of them; grids in degrees have only their own."""
     path: str | None = None
     """Raster of source codes; absent with the source `simulated`, or where `vectors` are given."""
     band: Annotated[int, Field(ge=1)] | str | None = None

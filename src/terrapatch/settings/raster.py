@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from .base import Readers, Section, read_by
+from .base import LayerSettings, Readers, read_by
 from .policy import Policy
 from .sensors import Coarser, Kernel
 
 
-class RasterSettings(Section):
+class RasterSettings(LayerSettings):
     """A layer of georeferenced rasters: elevation, aerial images, anything with a CRS."""
 
     readers: ClassVar[Readers] = read_by(
@@ -27,9 +27,6 @@ class RasterSettings(Section):
 
     kind: Literal["raster"] = "raster"
     """Where the pixels of the layer come from."""
-    version: Literal[1] = 1
-    pixel_m: Annotated[float, Field(gt=0)] | None = None
-    """Pixel size of the layer in metres, on the same ground; the grid's own if absent."""
     path: str
     """A file, or several by a pattern with `*`, the first in order of names where they overlap;
     `{archive}` is the folder of the embedded archive."""
@@ -74,13 +71,3 @@ class RasterSettings(Section):
     def stack_dtype(self) -> str:
         """Pixel type of the stack."""
         return self.dtype
-
-    @property
-    def decibel(self) -> bool:
-        """Whether the stack's values are decibel."""
-        return False
-
-    @property
-    def apart(self) -> bool:
-        """Whether scenes of two directions of flight never share an image."""
-        return False

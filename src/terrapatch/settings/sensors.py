@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from .base import Readers, Section, read_by
+from .base import LayerSettings, Readers, read_by
 from .policy import Policy
 
 S2_BANDS = {
@@ -31,7 +31,7 @@ def coarse_kernel(kernel: Kernel, coarser: Coarser) -> Kernel:
     return "average" if coarser == "average" and kernel != "nearest" else kernel
 
 
-class Sentinel2Settings(Section):
+class Sentinel2Settings(LayerSettings):
     """A layer of Sentinel-2: from products to a stack."""
 
     readers: ClassVar[Readers] = read_by(
@@ -47,10 +47,6 @@ class Sentinel2Settings(Section):
 
     kind: Literal["sentinel2"] = "sentinel2"
     """Where the pixels of the layer come from."""
-    version: Literal[1] = 1
-    pixel_m: Annotated[float, Field(gt=0)] | None = None
-    """Side of the layer's pixels in metres, on the same footprints; the grid's own if absent. Patches,
-    their steps and units must be whole numbers of them; grids in degrees have only their own."""
     level: Literal["L1C", "L2A"] = "L2A"
     """Level of the products to use."""
     processor: Literal["esa", "theia"] = "esa"
@@ -126,16 +122,6 @@ class Sentinel2Settings(Section):
         """Pixel type of the stack."""
         return self.dtype
 
-    @property
-    def decibel(self) -> bool:
-        """Whether the stack's values are decibel."""
-        return False
-
-    @property
-    def apart(self) -> bool:
-        """Whether scenes of two directions of flight never share an image."""
-        return False
-
     def _of_level(self) -> list[str]:
         """What does not fit to the level of the products."""
         found = []
@@ -167,7 +153,7 @@ class Sentinel2Settings(Section):
         return found
 
 
-class Sentinel1Settings(Section):
+class Sentinel1Settings(LayerSettings):
     """A layer of Sentinel-1: from backscatter to a stack."""
 
     readers: ClassVar[Readers] = read_by(
@@ -186,10 +172,6 @@ class Sentinel1Settings(Section):
 
     kind: Literal["sentinel1"] = "sentinel1"
     """Where the pixels of the layer come from."""
-    version: Literal[1] = 1
-    pixel_m: Annotated[float, Field(gt=0)] | None = None
-    """Side of the layer's pixels in metres, on the same footprints; the grid's own if absent. Patches,
-    their steps and units must be whole numbers of them; grids in degrees have only their own."""
     orbit: Literal["both", "ascending", "descending"] = "both"
     """Directions of flight to use."""
     polarisations: tuple[Literal["VV", "VH", "HH", "HV"], ...] = ("VV", "VH")
