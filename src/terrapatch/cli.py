@@ -2,7 +2,7 @@
 """The command line: verbs = rules = functions, in one table.
 
 Stage verbs take the folder of the results (and a unit) and find every path in it through
-`results.Results`; the functions behind them take paths and can be called without any of this.
+`paths.Results`; the functions behind them take paths and can be called without any of this.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def stack(
     """Cut the patches of a unit for one layer and write them as a stack.
 
     Args:
-        lock: `lock.json`; names the scenes of the unit, best first.
+        lock: the slice of unit and layer; names the scenes, best first.
         unit: id of the unit.
         layer: name of the layer.
         footprints: `footprints/UNIT.parquet`.

@@ -4,7 +4,7 @@
 Laws:
 1. A recipe file says only what differs; defaults live in these models alone.
 2. Each stage reads its own settings file, made by `stage_settings`: what is not in it cannot
-   change the stage's result, and touching it is an error (`sections.views`).
+   change the stage's result, and touching it is an error (`settings.views`).
 3. All findings are reported at once, before any work.
 """
 

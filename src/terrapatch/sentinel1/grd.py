@@ -71,7 +71,7 @@ def quiet() -> Iterator[None]:
 
 @dataclass(eq=False)
 class GrdScene:
-    """One raw scene over the unit, as the mosaic's engine takes it."""
+    """One raw scene over the unit, as the cutting's engine takes it."""
 
     number: int
     groups: tuple[GrdBands | Averaged | TerrainBands, ...]
@@ -105,7 +105,7 @@ class Raw:
     def open_scene(
         self, number: int, item: LockedItem, layer: Layer, patches: Places, grid: Grid
     ) -> SceneLike:
-        """One scene over the unit, as `mosaic.cut` asks for it; geocoded ones as they are."""
+        """One scene over the unit, as `cutting.cut` asks for it; geocoded ones as they are."""
         if item.level != "GRD":
             if layer.plain:
                 raise SceneError(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Speckle:
-    """The recipe's speckle filter, as the mosaic takes it."""
+    """The recipe's speckle filter, as the cutting takes it."""
 
     settings: Sentinel1Settings
 

@@ -50,7 +50,7 @@ class Section(BaseModel):
             if name in type(self).model_fields:
                 raise LookupError(
                     f"{type(self).__name__}.{name} is not in the settings of this stage; a stage "
-                    "that reads it says so in its row of sections.Sections"
+                    "that reads it says so in its row of settings.Sections"
                 )
             return super().__getattr__(name)
 
