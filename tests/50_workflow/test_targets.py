@@ -273,7 +273,8 @@ def test_the_record_is_the_same_on_any_number_of_threads(tree, tmp_path):
         ("lock.json", "plan --results ."),
     ],
 )
-def test_the_command_of_a_result(path, command):
+def test_the_command_of_a_result(path, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where no demo was built
     assert remedy(path) == f"run `terrapatch {command}`"
 
 
