@@ -18,6 +18,7 @@ from terrapatch.catalog.files import Files
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.locking import locked_item
 from terrapatch.catalog.plan import plan
+from terrapatch.catalog.tree import Reading
 from terrapatch.errors import GridError, RecipeError, SceneError
 from terrapatch.grid import reprojected
 from terrapatch.settings import THEIA_10
@@ -27,7 +28,7 @@ MASKS = ("EDG", "CLM", "MG2")
 
 
 def one(path, **how):
-    (scene,) = search([path], **how).scenes
+    (scene,) = search([path], Reading(**how)).scenes
     return scene
 
 
