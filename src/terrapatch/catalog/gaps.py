@@ -57,52 +57,52 @@ def gaps(
         Gaps by layer, orbit and start.
     """
     by_id = {(item.sensor, item.id): item for item in items}
-    tracks: dict[Track, list[LockedItem]] = {}
-    repeats = {layer: _repeat(kind) for layer, kind in series.items()}
-    for layer, kind in series.items():
-        ids = {item_id for unit in units for item_id in unit.items.get(layer, ())}
-        for item in items:
-            track = _track(layer, repeats[layer], item)
-            if item.sensor == kind and item.id in ids and track is not None:
-                tracks.setdefault(track, []).append(item)
-    found: dict[tuple[Track, Stretch], list[str]] = {}
-    seeing: dict[Track, set[str]] = {}
+    used = {layer: {i for unit in units for i in unit.items.get(layer, ())} for layer in series}
+    tracks = _tracks({
+        layer: (kind, [i for i in items if i.sensor == kind and i.id in used[layer]])
+        for layer, kind in series.items()
+    })  # fmt: skip
     usual = {
-        track: _usual(repeats[track[0]], [_day(i) for i in passes])
+        track: _usual(_repeat(series[track[0]]), map(_day, passes))
         for track, passes in tracks.items()
     }
+    found: dict[tuple[Track, Stretch], list[str]] = {}
+    seeing: dict[Track, set[str]] = {}
     known: dict[tuple[Track, tuple[str, ...]], list[Stretch]] = {}
     for unit in units:
-        here: dict[Track, list[str]] = {}
-        for layer, kind in series.items():
-            for item_id in unit.items.get(layer, ()):
-                track = _track(layer, repeats[layer], by_id[kind, item_id])
-                if track is not None:
-                    here.setdefault(track, []).append(item_id)
-        for track, ids_here in here.items():
-            kind, repeat = series[track[0]], repeats[track[0]]
+        here = _tracks({
+            layer: (kind, [by_id[kind, i] for i in unit.items.get(layer, ())])
+            for layer, kind in series.items()
+        })  # fmt: skip
+        for track, passes in here.items():
             seeing.setdefault(track, set()).add(unit.id)
-            key = track, tuple(ids_here)
+            key = track, tuple(item.id for item in passes)
             if key not in known:
-                days = [_day(by_id[kind, i]) for i in ids_here]
-                known[key] = _stretches(repeat, days, usual[track], period)
+                repeat = _repeat(series[track[0]])
+                known[key] = _stretches(repeat, map(_day, passes), usual[track], period)
             for stretch in known[key]:
                 found.setdefault((track, stretch), []).append(unit.id)
     result = [
-        _gap(
-            (series[track[0]], track),
-            stretch,
-            usual[track],
-            concerned,
-            seeing[track],
-            tracks[track],
-        )
-        for (track, stretch), concerned in found.items()
+        _gap((series[track[0]], track), stretch, usual[track], names, seeing[track], tracks[track])
+        for (track, stretch), names in found.items()
     ]
     order = list(series)
     return tuple(sorted(result, key=lambda g: (
         order.index(str(g.layer)), g.relative_orbit or 0, g.orbit_direction or "", g.start, g.end,
         g.units)))  # fmt: skip
+
+
+def _tracks(
+    scenes: Mapping[str, tuple[str, Sequence[LockedItem]]],
+) -> dict[Track, list[LockedItem]]:
+    """Scenes by track; given are layers, with what their scenes are of and these."""
+    found: dict[Track, list[LockedItem]] = {}
+    for layer, (kind, passes) in scenes.items():
+        repeat = _repeat(kind)
+        for item in passes:
+            if (track := _track(layer, repeat, item)) is not None:
+                found.setdefault(track, []).append(item)
+    return found
 
 
 def _repeat(kind: str) -> Repeat:
@@ -134,7 +134,7 @@ def _visits(repeat: Repeat, days: Iterable[date]) -> list[date]:
     return visits
 
 
-def _usual(repeat: Repeat, days: Sequence[date]) -> int:
+def _usual(repeat: Repeat, days: Iterable[date]) -> int:
     """Days from visit to visit that are usual for a track."""
     steps = [(b - a).days for a, b in pairwise(_visits(repeat, days))]
     if repeat.clouds:
@@ -144,7 +144,7 @@ def _usual(repeat: Repeat, days: Sequence[date]) -> int:
     return often[0] if often else repeat.cycle_days
 
 
-def _stretches(repeat: Repeat, days: Sequence[date], usual: int, period: Period) -> list[Stretch]:
+def _stretches(repeat: Repeat, days: Iterable[date], usual: int, period: Period) -> list[Stretch]:
     """Stretches of intervals that are longer than usual, those of like length joined."""
     visits = _visits(repeat, days)
     limit = max(LONGER * usual, repeat.news_days)

@@ -85,15 +85,12 @@ class _Asked:
     """Whether hashes are remembered."""
     area: BaseGeometry
     area_crs: str
+    outline: BaseGeometry
+    """The area in EPSG:4326."""
     notes: tuple[str, ...]
     sums: Sums
     files: Files
     named: tuple[LockedFile, ...]
-
-    @cached_property
-    def outline(self) -> BaseGeometry:
-        """The area in EPSG:4326."""
-        return degrees(self.area, self.area_crs)
 
     @cached_property
     def kinds(self) -> dict[str, str]:
@@ -155,7 +152,7 @@ def _ask(settings: Path, archive: Path | None, home: Path | None) -> _Asked:
     sums = Sums(home or ours)
     return _Asked(
         resolved, archive, unpack_to=ours / "unpacked", home=home or ours, keeps=home is None,
-        area=area, area_crs=area_crs, notes=tuple(notes), sums=sums,
+        area=area, area_crs=area_crs, outline=degrees(area, area_crs), notes=tuple(notes), sums=sums,
         files=Files(resolved.catalog.hash_files, sums), named=_named(resolved, sums),
     )  # fmt: skip
 
