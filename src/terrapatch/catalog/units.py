@@ -97,10 +97,12 @@ class _Scenes:
     """All scenes that are used, to be asked which lie where."""
 
     items: Mapping[Key, LockedItem]
-    footprints: Mapping[Key, BaseGeometry]
-    keys: Sequence[Key]
+    outlines: Sequence[BaseGeometry]
+    """Footprints, each once: all dates of a tile have one, and what is asked of it is asked once."""
+    alike: Sequence[Sequence[Key]]
+    """Scenes of each outline."""
     tree: shapely.STRtree
-    """Of the footprints, in the order of `keys`."""
+    """Of the outlines."""
     policies: Mapping[str, Policy]
     """By layer."""
     ranks: Mapping[str, Mapping[Key, int]]
@@ -113,11 +115,15 @@ class _Scenes:
     ) -> _Scenes:  # fmt: skip
         policies = {name: layer.policy for name, layer in settings.layers.items()}
         footprints = {(i.sensor, i.id): shapely.geometry.shape(i.footprint) for i in items}
+        alike: dict[bytes, list[Key]] = {}
+        for key, footprint in footprints.items():
+            alike.setdefault(footprint.wkb, []).append(key)
+        outlines = [footprints[keys[0]] for keys in alike.values()]
         return cls(
             items={(i.sensor, i.id): i for i in items},
-            footprints=footprints,
-            keys=list(footprints),
-            tree=shapely.STRtree(list(footprints.values())),
+            outlines=outlines,
+            alike=[*alike.values()],
+            tree=shapely.STRtree(outlines),
             policies=policies,
             ranks={
                 name: {(policy.scenes, i): rank for rank, i in enumerate(chosen[name])}
@@ -130,9 +136,10 @@ class _Scenes:
     ) -> dict[str, tuple[str, ...]]:
         """Layer → ids of the scenes that share surface with an outline in EPSG:4326, best first."""
         here = {
-            self.keys[number]
+            key
             for number in self.tree.query(outline).tolist()
-            if share_surface(self.footprints[self.keys[number]], outline)
+            if share_surface(self.outlines[number], outline)
+            for key in self.alike[number]
         }
         return {
             name: tuple(
@@ -148,7 +155,7 @@ class _Scenes:
         tiled = {policy.scenes for policy in self.policies.values() if policy.own_tile}
         geographic = reprojected(area, area_crs, GEOGRAPHIC)
         tiles: set[str] = set()
-        for key, item in self.items.items():
+        for item in self.items.values():
             if item.sensor not in tiled:
                 continue
             if item.tile is not None:
@@ -156,7 +163,8 @@ class _Scenes:
             else:
                 # A scene without tile lies on the grid of the tiles of its own zone.
                 crs = next(iter(item.assets.values())).crs
-                around = mgrs_tiles(self.footprints[key].intersection(geographic))
+                footprint = shapely.geometry.shape(item.footprint)
+                around = mgrs_tiles(footprint.intersection(geographic))
                 tiles |= {
                     u for u in around if same_crs(str(mgrs_tile_geobox(one_name(u)).crs), crs)
                 }
