@@ -42,9 +42,7 @@ from terrapatch.layouts.points import country_names, image_id
 from terrapatch.paths import SPLITS
 from terrapatch.records import LockedItem
 
-EU_27 = (
-    "AT BE BG CY CZ DE DK EE EL ES FI FR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK"
-).split()  # fmt: skip
+EU_27 = ["AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "EL", "ES", "FI", "FR", "HR", "HU", "IE", "IT", "LT", "LU", "LV", "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK"]  # fmt: skip
 
 
 def build(survey, output, **changes):
@@ -304,7 +302,7 @@ def test_the_index_has_a_row_a_point(dataset, points):
     for row in index.itertuples():
         with h5py.File(dataset / "country-wise" / f"{row.country}.h5") as file:
             point = file[f"Lucas_Point_{row.id}"]
-            assert row.T == len(point)
+            assert len(point) == row.T
             assert (row.lc1, row.lu1) == (point.attrs["lc1"], point.attrs["lu1"])
             assert [row.lon, row.lat] == point.attrs["Coordinates"].tolist()
     assert index["split"].fillna("-").tolist() == points["split"].fillna("-").tolist()

@@ -269,12 +269,13 @@ def entries_of(sources: Sources, layer: str, points: Points) -> Entries:
         )
     ids = sources.table["patch_id"].tolist()
     unit_of = _codes(sources.table["unit"].tolist(), sources.units)
-    parts: list[tuple[NDArray[np.int32], ...]] = []
     scenes: dict[str, int] = {}
     # A part of the table at a time, and four numbers an image: ids and labels of a large one would
     # take more memory than its pixels.
-    for dates in date_groups(sources.dates, ids, kept=True):
-        parts.append(_part(sources, dates, layer, ids, scenes))
+    parts = [
+        _part(sources, dates, layer, ids, scenes)
+        for dates in date_groups(sources.dates, ids, kept=True)
+    ]
     rows, steps, taken = (np.concatenate(column) for column in zip(*parts, strict=True))
     require_dates(sources.dates, ids, layer, rows)
     order = np.lexsort(

@@ -65,7 +65,8 @@ _PROTOCOL = 4
 _PIECE_BYTES = 2**26
 """Pixels of points that a thread holds at a time, not compressed."""
 
-S, T = TypeVar("S"), TypeVar("T")
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 def write(sources: Sources, folder: Path, threads: int) -> LayoutRecord:
