@@ -14,9 +14,10 @@ Source: HDF5 File Format Specification, version 3.0; filters 1 (deflate) and 2 (
 from __future__ import annotations
 
 import os
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,10 @@ class PointFile:
             pixels: see `encode`.
             attributes: by name, in their order.
         """
+        with _told_as_of_the_disk():
+            self._write(name, pixels, attributes)
+
+    def _write(self, name: str, pixels: Encoded, attributes: Mapping[str, Attribute]) -> None:
         h5 = self._h5
         form = h5.h5p.create(h5.h5p.DATASET_CREATE)
         form.set_obj_track_times(False)
@@ -154,5 +159,20 @@ def _created(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     file = h5py.File(path, "w", libver=_FORMAT, locking=False, track_order=False)
     try:
         yield file
-    finally:
+    except BaseException:
+        with suppress(OSError, RuntimeError):  # what is to be told has been raised
+            file.close()
+        raise
+    with _told_as_of_the_disk():
         file.close()
+
+
+@contextmanager
+def _told_as_of_the_disk() -> Iterator[None]:
+    """Errors of the disk as such: some HDF5 tells in its own words, with the number among them."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        if found := re.search(r"errno = (\d+)", str(error)):
+            raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
+        raise

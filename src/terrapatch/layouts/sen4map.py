@@ -31,7 +31,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import atomic, write_text
 from ..layers import LayoutRecord
 from ..paths import SPLITS
 from ..pointfiles import Encoded, create_points, encode, fields, write_links
@@ -293,10 +292,9 @@ def _tasks(sources: Sources, points: Points) -> dict[str, NDArray[np.int64]]:
 def _write_keys(path: Path, keys: Iterable[str]) -> None:
     """Write names of datasets, sorted as text, in both forms."""
     names = sorted(keys)
-    with atomic(path.with_suffix(".pkl")) as temporary:
-        temporary.write_bytes(pickle.dumps(names, protocol=_PROTOCOL))
+    path.with_suffix(".pkl").write_bytes(pickle.dumps(names, protocol=_PROTOCOL))
     # No line end: plain readers take it for a part of the last name.
-    write_text(path.with_suffix(".txt"), ",".join(names))
+    path.with_suffix(".txt").write_text(",".join(names), encoding="utf-8")
 
 
 def _write_index(sources: Sources, path: Path, points: Points, entries: Entries) -> None:
@@ -316,5 +314,4 @@ def _write_index(sources: Sources, path: Path, points: Points, entries: Entries)
         "T": np.diff(entries.starts).astype(np.int32), "split": texts(points.splits),
         **{f"{CLASS}{task}": v.astype(np.int16) for task, v in _tasks(sources, points).items()},
     }  # fmt: skip
-    with atomic(path) as temporary:
-        pq.write_table(pa.table(columns), temporary, compression="zstd")
+    pq.write_table(pa.table(columns), path, compression="zstd")
