@@ -37,9 +37,11 @@ from made.sen4map_contract import (
     monthly,
 )
 from terrapatch.errors import IncompleteError, InputError, RecipeError, StorageError
-from terrapatch.layouts import layouts
+from terrapatch.layouts import check_plan, layouts
 from terrapatch.layouts.points import country_names, image_id
 from terrapatch.paths import SPLITS
+from terrapatch.publish import publish
+from terrapatch.recipe import resolve, write_settings
 from terrapatch.records import LockedItem
 
 EU_27 = ["AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "EL", "ES", "FI", "FR", "HR", "HU", "IE", "IT", "LT", "LU", "LV", "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK"]  # fmt: skip
@@ -586,6 +588,49 @@ def test_what_its_one_layer_lacks_is_told(tmp_path):
         build(survey, tmp_path / "out")
     for text in ("bands: B02", "set scl: true", "dtype: float32", "harmonise: true", "take series"):
         assert text in str(caught.value)
+
+
+LAYER = {
+    "kind": "sentinel2", "bands": list(TEN), "scl": True, "time": "series", "kernel": "nearest",
+}  # fmt: skip
+WRONG = {
+    "a mosaic": ({}, {"sampling": {"kind": "mosaic"}}, "sampling.kind: .* take points"),
+    "twelve bands": ({"bands": ["B01", *TEN]}, {}, r"layers\.s2\.bands: B01, B02"),
+    "no classes": ({"scl": False}, {}, r"layers\.s2\.scl: .* set scl: true"),
+    "another type": ({"dtype": "int16"}, {}, r"layers\.s2\.dtype: int16"),
+    "offsets": ({"harmonise": False}, {}, r"layers\.s2\.harmonise: "),
+    "one image": ({"time": "single"}, {}, r"layers\.s2\.time: .* take series"),
+    "labels": ({}, {"layers": {"s2": LAYER, "map": {"kind": "labels", "legend": "multisenge"}}},
+               "rasters of labels; leave map out"),
+    "radar": ({}, {"layers": {"s2": LAYER, "s1": {"kind": "sentinel1"}}}, "one layer.* has s2, s1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_the_plan_refuses_before_it_looks_for_scenes(tmp_path, name):
+    layer, recipe, text = WRONG[name]
+    plain = {
+        "name": "points", "area": {"bbox": [-1, 50, 2, 53]}, "catalog": {"source": "simulated"},
+        "sampling": {"kind": "tiles", "size_px": 64}, "layers": {"s2": LAYER | layer},
+        "layouts": {"name": "sen4map"},
+    } | recipe  # fmt: skip
+    write_settings(resolve(plain), tmp_path / "settings")
+    with pytest.raises(RecipeError, match=text):
+        check_plan(tmp_path / "settings" / "layouts.json")
+
+
+def test_the_deviations_count_points_beside_those_of_the_release(survey, tmp_path):
+    output = build(survey, tmp_path / "out")
+    places = {"dataset": output, "statistics": output / "statistics.json",
+              "deviations": tmp_path / "deviations.json"}  # fmt: skip
+    publish(survey.built(**places), survey.settings("publish"))
+    rows = json.loads((tmp_path / "deviations.json").read_text("utf-8"))["comparison"]
+    found = {row["what"]: (row["published"], row["ours"]) for row in rows}
+    assert found == {
+        "points": (335_125, 13), "points in train": (234_555, 8), "points in val": (50_284, 2),
+        "points in test": (50_286, 2), "points of United Kingdom": (17_253, 7),
+    }  # fmt: skip
+    assert 234_555 + 50_284 + 50_286 == 335_125  # RECIPES §7
 
 
 def test_without_dates_or_with_those_of_others_nothing_is_written(survey, tmp_path):
