@@ -121,7 +121,12 @@ def main() -> None:
     for name in given.names or ENVIRONMENTS:
         python = environment(name, given.python, given.folder)
         with tempfile.TemporaryDirectory() as work:
-            ENVIRONMENTS[name].read(python, Path(work))
+            try:
+                ENVIRONMENTS[name].read(python, Path(work))
+            except subprocess.CalledProcessError as error:
+                sys.exit(
+                    f"{name}: {Path(error.cmd[1]).name} ended with {error.returncode}; see above"
+                )
         print(f"{name}: reads what we write", flush=True)
 
 

@@ -57,7 +57,7 @@ for path in sorted((dataset / "country-wise").iterdir()):
         assert whole[0]["image"].shape == (10, 12, 64, 64)
 
 module = Sen4MapLucasDataModule(
-    batch_size=2, num_workers=0, crop_size=15, resize=True,
+    batch_size=2, num_workers=0, prefetch_factor=None, crop_size=15, resize=True, resize_to=[224, 224],
     **{f"{split}_hdf5_path": str(dataset / "split-wise" / f"{split}.h5") for split in ("train", "val", "test")},
     **{f"{split}_hdf5_keys_path": str(dataset / "keys" / f"{split}_keys.pkl")
        for split in ("train", "val", "test")},

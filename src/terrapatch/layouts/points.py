@@ -28,6 +28,7 @@ from ..samples import steps_of
 
 if TYPE_CHECKING:
     import geopandas as gpd
+    import pandas as pd
     import pyarrow as pa
 
     from .sources import Sources
@@ -96,7 +97,7 @@ def points_of(table: gpd.GeoDataFrame) -> Points:
         InputError: a point has no id, or its country is none of the layout's.
         RecipeError: patches of one point are in different splits.
     """
-    names = [_text(value) for value in table[ID]]
+    names = [_text(value) for value in _cells(table[ID])]
     if "" in names:
         patch = table["patch_id"].iloc[names.index("")]
         raise InputError(
@@ -107,7 +108,7 @@ def points_of(table: gpd.GeoDataFrame) -> Points:
     of_row = np.array([number.setdefault(name, len(number)) for name in names], np.int64)
     first = np.unique(of_row, return_index=True)[1]
     ids = list(number)
-    codes = [_text(value) for value in table[COUNTRY].iloc[first]]
+    codes = [_text(value) for value in _cells(table[COUNTRY])[first]]
     splits = [str(s) if isinstance(s, str) else None for s in table["split"]]
     own = [splits[row] for row in first.tolist()]
     for row, point in enumerate(of_row.tolist()):
@@ -133,20 +134,17 @@ def _countries(codes: Sequence[str], ids: Sequence[str]) -> list[str]:
     return [known[code] for code in codes]
 
 
+def _cells(column: pd.Series) -> NDArray[np.object_]:
+    """Cells of a column, None where there is no value."""
+    found: NDArray[np.object_] = column.astype(object).where(column.notna(), None).to_numpy(object)
+    return found
+
+
 def _text(value: Any) -> str:
-    """A cell as text; whole numbers without a point, nothing for no value."""
-    if isinstance(value, float | np.floating):
-        if np.isnan(value):
-            return ""
-        return str(int(value)) if value == int(value) else str(value)
-    return "" if value is None or value is _missing() else str(value).strip()
-
-
-def _missing() -> Any:
-    """What pandas' own types have for no value."""
-    import pandas as pd
-
-    return pd.NA
+    """A cell as text: whole numbers without a point, nothing for no value."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return "" if value is None else str(value).strip()
 
 
 class Attributes:
@@ -172,7 +170,7 @@ class Attributes:
             elif pd.api.types.is_float_dtype(column):
                 self._columns[name] = float, column.to_numpy(np.float64, na_value=np.nan)
             else:
-                self._columns[name] = _text, column.to_numpy(object)
+                self._columns[name] = _text, _cells(column)
 
     def of(self, row: int) -> dict[str, str | int | float]:
         """Those of one row of the table."""
