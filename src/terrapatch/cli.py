@@ -180,9 +180,13 @@ def _write_plan(r: Results) -> int:
     from .catalog import describe, write_slices
     from .lock import write_lock
     from .recipe import read_settings
+    from .sums import Sums
 
     lock = _planned(r, r)
     write_lock(lock, r.lock)
+    sums = Sums(Path(r.root))
+    sums.of(Path(r.lock))  # whole, until it is touched
+    sums.save()
     write_slices(lock, read_settings(r.settings("plan")), Path(r.slices))
     _say(f"{describe(lock)}\n{r.lock}")
     return 0

@@ -54,8 +54,13 @@ def locked_units(
     """
     sampling = settings.sampling
     footprints = {(i.sensor, i.id): shapely.geometry.shape(i.footprint) for i in items}
-    keys = list(footprints)
-    around = shapely.STRtree(list(footprints.values()))
+    # All dates of a tile have one outline: what is asked of it is asked once for all of them.
+    alike: dict[bytes, list[tuple[Sensor, str]]] = {}
+    for key, footprint in footprints.items():
+        alike.setdefault(footprint.wkb, []).append(key)
+    groups = list(alike.values())
+    outlines = [footprints[group[0]] for group in groups]
+    around = shapely.STRtree(outlines)
     policies = {name: layer.policy for name, layer in settings.layers.items()}
     tiled = {policy.scenes for policy in policies.values() if policy.own_tile}
     # Place of each scene among those of its layer.
@@ -78,9 +83,10 @@ def locked_units(
         box = occupied(unit.geobox, [(w.y_px, w.x_px) for w in inside], sampling.size_px)
         outline = reprojected(box.extent.geom, crs, GEOGRAPHIC)
         here = {
-            keys[number]
+            key
             for number in around.query(outline).tolist()
-            if share_surface(footprints[keys[number]], outline)
+            if share_surface(outlines[number], outline)
+            for key in groups[number]
         }
         by_layer = {
             name: tuple(
