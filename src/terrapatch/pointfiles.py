@@ -31,7 +31,7 @@ _FORMAT = ("earliest", "v108")
 """The oldest forms that hold what is written: every HDF5 since 1.8 reads them, and attributes stand in
 the header of their dataset."""
 _LEVEL = 1
-"""Of deflate: higher ones take three times as long for a few per cent."""
+"""Of deflate: 4 is 5 % smaller on Sentinel-2 and takes 40 % longer, 6 is 6 % and twice as long."""
 
 Attribute = str | int | float | Sequence[str] | Sequence[float]
 """Text is of variable length in UTF-8, numbers are of 64 bits."""

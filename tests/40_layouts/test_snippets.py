@@ -18,6 +18,7 @@ import pytest
 import rasterio
 
 from made import sen4map_contract, terratorch_contract
+from made.cards import snippets
 from made.multisenge import SIZE, make_tiles
 from made.results import make_tree
 from made.sen4map import make_survey
@@ -44,18 +45,6 @@ def made_tree(root, **recipe):
     tree = make_tree(root, recipe=recipe)
     layouts(tree.built(), tree.settings("layouts"), Path(tree.results.dataset))
     return tree, finish(tree.results)
-
-
-def snippets(dataset):
-    """Python blocks of the card, those of terratorch apart."""
-    card = (dataset / "README.md").read_text("utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```$", card, re.M | re.S)
-    assert blocks, card
-    assert not re.findall(r"\{\{|\}\}|\{%", card)
-    return (
-        [block for block in blocks if "terratorch" not in block],
-        [block for block in blocks if "terratorch" in block],
-    )
 
 
 def run(block, dataset, monkeypatch):

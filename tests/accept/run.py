@@ -37,14 +37,18 @@ class Environment:
 
 
 def terratorch(python: Path, work: Path) -> None:
-    """Sen4Map: points, splits and key lists, through the dataset and its data module."""
+    """Sen4Map: points, splits and key lists, through the dataset and its data module; what cards print."""
     import h5py
     import numpy as np
 
+    from made.cards import snippets
+    from made.multisenge import make_tiles
+    from made.results import make_tree
     from made.sen4map import make_survey
     from made.sen4map_contract import Sen4MapDatasetMonthlyComposites
     from terrapatch.layouts import layouts
     from terrapatch.paths import SPLITS
+    from terrapatch.publish import publish
 
     survey = make_survey(work / "survey", size=64)
     dataset = Path(survey.results.dataset)
@@ -60,6 +64,15 @@ def terratorch(python: Path, work: Path) -> None:
                 wanted[f"{split}/{key}/label"] = np.array(sample["label"])
     np.savez(work / "wanted.npz", **wanted)
     call(python, HERE / "terratorch_sen4map.py", dataset, work / "wanted.npz")
+    for made in (survey, make_tiles(work / "tiles"), make_tree(work / "tree")):
+        dataset = Path(made.results.dataset)
+        if made is not survey:
+            layouts(made.built(), made.settings("layouts"), dataset)
+        publish(made.built(), made.settings("publish"))
+        ((block,),) = snippets(dataset)[1:]
+        check = "print(len(train), 'samples, the first with', *train[0])\nassert len(train) > 3"
+        (work / "snippet.py").write_text(f"{block}\n{check}\n", encoding="utf-8")
+        call(python, "-W", "ignore", work / "snippet.py", folder=dataset)
 
 
 ENVIRONMENTS: dict[str, Environment] = {
@@ -68,9 +81,9 @@ ENVIRONMENTS: dict[str, Environment] = {
 """By the name of its package."""
 
 
-def call(*words: str | Path) -> None:
-    """Run a command; what it says goes to the terminal."""
-    subprocess.run([str(word) for word in words], check=True)
+def call(*words: str | Path, folder: Path | None = None) -> None:
+    """Run a command in a folder; what it says goes to the terminal."""
+    subprocess.run([str(word) for word in words], check=True, cwd=folder)
 
 
 def check_python(python: str) -> None:
