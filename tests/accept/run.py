@@ -137,9 +137,7 @@ def main() -> None:
             try:
                 ENVIRONMENTS[name].read(python, Path(work))
             except subprocess.CalledProcessError as error:
-                sys.exit(
-                    f"{name}: {Path(error.cmd[1]).name} ended with {error.returncode}; see above"
-                )
+                sys.exit(f"{name}: {' '.join(error.cmd)} ended with {error.returncode}; see above")
         print(f"{name}: reads what we write", flush=True)
 
 
