@@ -3,6 +3,7 @@
 # make golden bytes of five builds against those recorded (minutes; ARGS=--golden-write records)
 # make lint   style, types, workflow
 # make bench  speed, side by side with other tools (long; needs gdal-bin, otb-bin)
+# make accept readers of others, unchanged, on what we write (Python 3.12: ACCEPT_PYTHON; gigabytes once)
 #
 # EXTRAS=train adds PyTorch to the demo (gigabytes on most systems). INSTALLER=uv is faster
 # where uv is allowed; pip needs nothing else.
@@ -12,9 +13,10 @@ INSTALLER ?= pip
 CORES ?= all
 BIN := $(VENV)/bin
 EXTRAS ?=
+ACCEPT_PYTHON ?= python3.12
 comma := ,
 
-.PHONY: demo test golden lint bench clean
+.PHONY: demo test golden lint bench accept clean
 
 demo: $(VENV)/.installed-demo$(if $(EXTRAS),-$(EXTRAS))
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/terrapatch build demo --cores $(CORES)
@@ -36,6 +38,9 @@ lint: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-test
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python benchmarks/run.py $(ARGS)
+
+accept: $(VENV)/.installed-test
+	$(BIN)/python tests/accept/run.py --python "$(ACCEPT_PYTHON)" $(ARGS)
 
 clean:
 	rm -rf results .snakemake

@@ -13,7 +13,7 @@ names those that gave pixels.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import StorageError
@@ -88,20 +88,31 @@ def read_dates(
         StorageError: missing or damaged.
     """
     import pyarrow as pa
+
+    return pa.concat_tables(date_groups(path, only, kept=kept))
+
+
+def date_groups(
+    path: str | os.PathLike[str], only: Sequence[str] | None = None, *, kept: bool = False
+) -> Iterator[pa.Table]:
+    """The same rows, a part at a time: those that are not wanted never lie in memory together.
+
+    There is at least one part, maybe without rows.
+    """
+    import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     wanted = None if only is None else pa.array(only, pa.string())
-    parts = []
     try:
         file = pq.ParquetFile(path)
-        # Group by group: rows that are not wanted never lie in memory together.
         for group in range(file.num_row_groups):
             table = file.read_row_group(group, columns=list(DATES))
             if wanted is not None:
                 table = table.filter(pc.is_in(table.column("patch_id"), wanted))
-            parts.append(table.filter(table.column("kept")) if kept else table)
-        return pa.concat_tables(parts) if parts else file.read(columns=list(DATES))
+            yield table.filter(table.column("kept")) if kept else table
+        if not file.num_row_groups:
+            yield file.read(columns=list(DATES))
     except (OSError, KeyError, pa.ArrowInvalid) as error:
         raise StorageError(
             f"{path}: no readable table of dates; {remedy(path)} ({error})"
@@ -158,6 +169,26 @@ def published_dates(
     if one_a_day:
         dates = dates.filter(pa.array(best_of_day(dates)))
     rows = pc.index_in(dates["patch_id"], pa.array(ids, pa.string())).to_numpy().astype(np.int64)
+    require_dates(path, ids, layer, rows)
+    return dates, rows
+
+
+def require_dates(
+    path: str | os.PathLike[str], ids: Sequence[str], layer: str, rows: NDArray[np.integer[Any]]
+) -> None:
+    """Every patch that the manifest keeps has an image.
+
+    Args:
+        path: the table of dates.
+        ids: patches.
+        layer: of the images.
+        rows: numbers of the patches that have one.
+
+    Raises:
+        StorageError: a patch has none.
+    """
+    import numpy as np
+
     lost = np.flatnonzero(np.bincount(rows, minlength=len(ids)) == 0)
     if lost.size:
         raise StorageError(
@@ -165,4 +196,3 @@ def published_dates(
             "manifest keeps; it was made with other settings: delete the tables of patches and "
             "build again"
         )
-    return dates, rows

@@ -96,5 +96,7 @@ class LayoutRecord(_Record):
     """By tile, where units are tiles: patches, EPSG, dates of each layer, first and last offsets."""
     patches_with_class: dict[str, int] = {}
     """Code → patches that hold it."""
+    countries: dict[str, int] = {}
+    """Country → its points, where there is a file for each."""
     same_day: int | None = None
     """Images whose name another of that day has."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Python of the data card runs as printed, in the dataset's folder, and gives what it says.
 
-Readers are the genuine ones (rasterio, zarr, geopandas, pandas); terratorch's where it is installed,
-and its contract (`made.terratorch_contract`) elsewhere.
+Readers are the genuine ones (rasterio, zarr, h5py, geopandas, pandas); terratorch's where it is
+installed, and its contracts (`made.terratorch_contract`, `made.sen4map_contract`) elsewhere.
 """
 
 import json
@@ -17,9 +17,11 @@ import pandas as pd
 import pytest
 import rasterio
 
-from made import terratorch_contract
+from made import sen4map_contract, terratorch_contract
+from made.cards import snippets
 from made.multisenge import SIZE, make_tiles
 from made.results import make_tree
+from made.sen4map import make_survey
 from terrapatch.acquisitions import DATES, write_dates
 from terrapatch.layouts import layouts
 from terrapatch.paths import Built
@@ -45,18 +47,6 @@ def made_tree(root, **recipe):
     return tree, finish(tree.results)
 
 
-def snippets(dataset):
-    """Python blocks of the card, those of terratorch apart."""
-    card = (dataset / "README.md").read_text("utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```$", card, re.M | re.S)
-    assert blocks, card
-    assert not re.findall(r"\{\{|\}\}|\{%", card)
-    return (
-        [block for block in blocks if "terratorch" not in block],
-        [block for block in blocks if "terratorch" in block],
-    )
-
-
 def run(block, dataset, monkeypatch):
     """What a block leaves behind, run in the folder of the dataset."""
     names = {}
@@ -76,6 +66,7 @@ def terratorch(monkeypatch):
         module.GenericMultimodalSegmentationDataset = (
             terratorch_contract.GenericMultimodalSegmentationDataset
         )
+        module.Sen4MapDatasetMonthlyComposites = sen4map_contract.Sen4MapDatasetMonthlyComposites
         monkeypatch.setitem(sys.modules, "terratorch", types.ModuleType("terratorch"))
         monkeypatch.setitem(sys.modules, "terratorch.datasets", module)
 
@@ -152,6 +143,28 @@ def test_snippets_of_multisenge(tmp_path, monkeypatch, wanted):
     chosen = {s: f for s, f in sensors.items() if f"sentinel{s[1]}" in wanted}
     # Partly seen dates are what turned a loss into NaN.
     check_samples(train, dataset, monkeypatch, 14, chosen, missing="sentinel1" in wanted)
+
+
+@pytest.mark.usefixtures("terratorch")
+def test_snippets_of_sen4map(tmp_path, monkeypatch):
+    survey = make_survey(tmp_path / "tree")
+    layouts(survey.built(), survey.settings("layouts"), Path(survey.results.dataset))
+    dataset = finish(survey.results)
+    (plain,), (generic,) = snippets(dataset)
+    names = run(plain, dataset, monkeypatch)
+    first = str(survey.kept["point_id"].iloc[0])
+    data, scl = survey.pixels(first)
+    np.testing.assert_array_equal(names["red"], data[:, 2])
+    np.testing.assert_array_equal(names["classes"], scl)
+    assert names["days"] == sorted(names["days"])
+    assert len(names["days"]) == len(data)
+    assert names["cover"] == survey.kept["lc1"].iloc[0]
+    train = run(generic, dataset, monkeypatch)["train"]
+    assert len(train) == (survey.kept["split"] == "train").sum() > 3
+    for number in range(len(train)):
+        sample = train[number]
+        assert sample["image"].shape == (10, 12, 15, 15)
+        assert int(sample["label"]) in range(9)
 
 
 @pytest.mark.parametrize("wanted", [("sentinel2", "sentinel1"), ("sentinel1",)])

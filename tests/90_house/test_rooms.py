@@ -19,7 +19,7 @@ FLOORS = (
     {"files", "archives", "compiled"},
     {"lock", "tables"},
     {"access", "exact"},
-    {"rasters", "rasterfiles", "sums", "stacks", "resample", "patchfiles", "radar", "acquisitions", "vectors"},
+    {"rasters", "rasterfiles", "sums", "stacks", "resample", "patchfiles", "pointfiles", "radar", "acquisitions", "vectors"},
     {"places"},
     {"cutting", "heights", "samples", "dropping"},
     {"sentinel2", "sentinel1", "raster", "labels"},

@@ -22,7 +22,7 @@ from ..paths import PUBLISHED, Built
 from ..recipe import read_settings
 from ..samples import check_series
 from ..sums import sha256_of
-from . import cerradata4mm, multisenge, native
+from . import cerradata4mm, multisenge, native, sen4map
 from .fit import Form, planned, refuse
 from .sources import Sources, open_sources
 
@@ -43,7 +43,7 @@ class Layout(Protocol):
 
 
 LAYOUTS: dict[str, Layout] = {
-    "native": native, "cerradata4mm": cerradata4mm, "multisenge": multisenge,
+    "native": native, "cerradata4mm": cerradata4mm, "multisenge": multisenge, "sen4map": sen4map,
 }  # fmt: skip
 """Name in the recipe → its module."""
 
@@ -72,7 +72,8 @@ def layouts(
 
     Args:
         built: manifest and stacks; with a table of dates its rows of published patches go into the
-            dataset; the layout `multisenge` takes the cloud share of scenes from the lock.
+            dataset; the layout `multisenge` takes the cloud share of scenes from the lock, `sen4map`
+            their times.
         settings: settings file of the stage.
         output: the dataset's folder; of an old dataset what its record lists is replaced.
         threads: files are written by so many threads.

@@ -16,6 +16,7 @@ from ..errors import RecipeError
 from ..legend import Legend, load_legend
 from ..recipe import StageSettings
 from ..records import Lock
+from ..settings import Sentinel2Settings
 
 if TYPE_CHECKING:
     from .sources import Sources
@@ -35,6 +36,10 @@ class ImageForm:
     series: bool
     times: tuple[tuple[str, ...], ...]
     """Per unit: label of each time step; empty where no scene is known yet."""
+    classes: bool = False
+    """Whether Sentinel-2's scene classification is kept beside the bands."""
+    offsets: bool = False
+    """Whether numbers keep the radiometric offset of their product."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,10 @@ class Form:
     """Largest row and column of a patch."""
     images: Mapping[str, ImageForm]
     """By layer."""
+    points: bool = False
+    """Whether patches lie around points of a table."""
+    columns: frozenset[str] | None = None
+    """Of the manifest; None where there is none yet."""
 
     @property
     def one_label(self) -> Legend | None:
@@ -80,6 +89,7 @@ def planned(settings: StageSettings, lock: Lock | None) -> Form:
     """
     sampling = settings.sampling
     units = () if lock is None else lock.units
+    optical = settings.of_kind(Sentinel2Settings)
     images = {
         name: ImageForm(
             bands=layer.stack_bands,
@@ -89,6 +99,8 @@ def planned(settings: StageSettings, lock: Lock | None) -> Form:
             times=tuple(
                 tuple(step.label for step in lock.steps_of(unit.id, name)) for unit in lock.units
             ) if lock is not None else (),
+            classes=name in optical and optical[name].scl,
+            offsets=name in optical and not optical[name].harmonise,
         )
         for name, layer in settings.images.items()
     }  # fmt: skip
@@ -107,6 +119,7 @@ def planned(settings: StageSettings, lock: Lock | None) -> Form:
         edges=all(layer.edges != "none" for layer in settings.labels.values()),
         tiles=sampling.kind == "tiles", repeats=sampling.kind == "tiles" and len(units) > 1,
         units=tuple(unit.id for unit in units), last=last, images=images,
+        points=str(sampling.kind) == "points",
     )  # fmt: skip
 
 
@@ -125,14 +138,17 @@ def built(sources: Sources) -> Form:
             bands=first.bands, dtype=first.dtype,
             decibel=any(info.values.decibel for info in infos),
             series=first.series, times=tuple(info.times for info in infos),
+            classes=first.scl, offsets=any(info.values.offset != 0 for info in infos),
         )  # fmt: skip
     rows, cols = (int(sources.table[name].max()) for name in ("row", "col"))
+    columns = frozenset(map(str, sources.table.columns))
     places = list(zip(sources.table["row"], sources.table["col"], strict=True))
     return Form(
         legends=sources.legends,
         edges=all(layer.edges != "none" for layer in sources.settings.labels.values()),
         tiles=all(TILE.fullmatch(unit) for unit in units), repeats=len(set(places)) < len(places),
         units=units, last=(rows, cols), images=images,
+        points="point_id" in columns, columns=columns,
     )  # fmt: skip
 
 

@@ -127,6 +127,7 @@ def write_tables(
     split_of = sources.table["split"].tolist()
     for split in SPLITS:
         texts = [text for text, s in zip(lines or names, split_of, strict=True) if s == split]
+        texts = list(dict.fromkeys(texts))  # several patches may have one name: those of a point
         write_text(folder / "splits" / f"{split}.txt", "".join(f"{text}\n" for text in texts))
 
 

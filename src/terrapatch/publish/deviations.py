@@ -69,6 +69,8 @@ def deviations(
         comparison += _multisenge_sizes(layout)
         comparison += _multisenge_tiles(settings, layout.tiles)
         comparison += _multisenge_classes(layout)
+    if layout.layout == "sen4map":
+        comparison += _sen4map_points(layout)
     return {
         "mode": settings.mode,
         "published_in_force": settings.mode == "published",
@@ -247,6 +249,16 @@ def _multisenge_classes(layout: LayoutRecord) -> list[dict[str, Any]]:
         verdict = _share_verdict(before, after, count)
         rows.append(_row("classes", what, round(before, 3), round(after, 3), verdict))
     return rows
+
+
+def _sen4map_points(layout: LayoutRecord) -> list[dict[str, Any]]:
+    ours = {"all": layout.patches, **layout.splits, **layout.countries}
+    names = {"all": "points"} | {split: f"points in {split}" for split in SPLITS}
+    return [
+        _count("size", names.get(row["what"], f"points of {row['what'].replace('_', ' ')}"), int(row["points"]),
+               ours.get(row["what"], 0))
+        for row in _table("sen4map_points")
+    ]  # fmt: skip
 
 
 def _count(group: str, what: str, published: int, ours: int) -> dict[str, Any]:

@@ -228,13 +228,14 @@ class LayoutsSettings(Section):
     """The form in which the dataset is published."""
 
     version: Literal[1] = 1
-    name: Literal["native", "cerradata4mm", "multisenge"] = "native"
+    name: Literal["native", "cerradata4mm", "multisenge", "sen4map"] = "native"
     """Layout of `dataset/`."""
     folders: Literal["kaggle", "loader"] = "kaggle"
     """cerradata4mm: folder names of the release (`msi_images`) or of its loaders (`opt_images`)."""
     compression: Literal["none", "lzw", "deflate", "zstd"] = "zstd"
     """Compression of GeoTIFF images (masks: always one that every reader has). zstd takes a quarter
-    of deflate's time and half of lzw's, and is the smallest; GDAL reads it from version 2.3 on."""
+    of deflate's time and half of lzw's, and is the smallest; GDAL reads it from version 2.3 on. HDF5
+    (sen4map) has `none`, or deflate whatever else is asked for: more takes a plugin."""
 
     @property
     def one_a_day(self) -> bool:

@@ -41,7 +41,7 @@ class Sentinel2Settings(LayerSettings):
         "scl mask_scl mask_edg mask_clm mask_mg2",
         patches="kind",
         splits="kind",
-        layouts="kind bands dtype time",
+        layouts="kind bands dtype time scl harmonise",
         training="kind",
     )
 
