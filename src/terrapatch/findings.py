@@ -109,7 +109,7 @@ def _of_pixels(whole: Whole) -> list[str]:
                 pixels_along(length, old, new or old, what, key)
         except GridError as error:
             found.append(f"layers.{name}.{error}")
-        if whole.layouts.name != "native":
+        if whole.layouts.one_grid:
             found.append(
                 f"layers.{name}.pixel_m: the layout {whole.layouts.name} has all layers on one grid; "
                 "leave it out, or set layouts.name: native"

@@ -98,5 +98,9 @@ class LayoutRecord(_Record):
     """Code → patches that hold it."""
     countries: dict[str, int] = {}
     """Country → its points, where there is a file for each."""
+    domains: dict[str, int] = {}
+    """Domain → its patches, where units are regions of domains."""
+    filled: dict[str, int] = {}
+    """Layer of labels → pixels without a label, which have its last class."""
     same_day: int | None = None
     """Images whose name another of that day has."""

@@ -75,8 +75,30 @@ def terratorch(python: Path, work: Path) -> None:
         call(python, "-W", "ignore", work / "snippet.py", folder=dataset)
 
 
+def torchgeo(python: Path, work: Path) -> None:
+    """FLAIR-HUB: all modalities, labels of all levels, splits, and what its card prints."""
+    import numpy as np
+
+    from made.cards import snippets
+    from made.flairhub import make_regions, truth_of
+    from terrapatch.layouts import layouts
+    from terrapatch.publish import publish
+
+    regions = make_regions(work / "regions")
+    dataset = Path(regions.results.dataset)
+    layouts(regions.built(), regions.settings("layouts"), dataset, threads=2)
+    np.savez(work / "wanted.npz", **truth_of(regions))
+    call(python, HERE / "accept_torchgeo.py", dataset, work / "wanted.npz")
+    publish(regions.built(), regions.settings("publish"))
+    (block,) = snippets(dataset)[1]
+    check = "print(len(train), 'samples, the first with', *train[0])\nassert len(train) > 1"
+    (work / "snippet.py").write_text(f"{block}\n{check}\n", encoding="utf-8")
+    call(python, "-W", "ignore", work / "snippet.py", folder=dataset)
+
+
 ENVIRONMENTS: dict[str, Environment] = {
     "terratorch": Environment(("terratorch==1.2.13",), terratorch),
+    "torchgeo": Environment(("torchgeo==0.10.1",), torchgeo),
 }
 """By the name of its package."""
 

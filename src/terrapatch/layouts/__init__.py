@@ -22,7 +22,7 @@ from ..paths import PUBLISHED, Built
 from ..recipe import read_settings
 from ..samples import check_series
 from ..sums import sha256_of
-from . import cerradata4mm, multisenge, native, sen4map
+from . import cerradata4mm, flairhub, multisenge, native, sen4map
 from .fit import Form, planned, refuse
 from .sources import Sources, open_sources
 
@@ -44,6 +44,7 @@ class Layout(Protocol):
 
 LAYOUTS: dict[str, Layout] = {
     "native": native, "cerradata4mm": cerradata4mm, "multisenge": multisenge, "sen4map": sen4map,
+    "flairhub": flairhub,
 }  # fmt: skip
 """Name in the recipe → its module."""
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..errors import RecipeError
 from ..legend import Legend, load_legend
 from ..recipe import StageSettings
 from ..records import Lock
-from ..settings import Sentinel2Settings
+from ..settings import RasterSettings, Sentinel1Settings, Sentinel2Settings
+from ..stacks import StackInfo
+from ..times import DIRECTIONS
 
 if TYPE_CHECKING:
     from .sources import Sources
@@ -40,6 +42,10 @@ class ImageForm:
     """Whether Sentinel-2's scene classification is kept beside the bands."""
     offsets: bool = False
     """Whether numbers keep the radiometric offset of their product."""
+    unit: str = ""
+    """Of the numbers; nothing where that is not known yet."""
+    directions: frozenset[str] = frozenset()
+    """Directions of flight of what is in it, where they are known."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,10 @@ class Form:
     """Whether patches lie around points of a table."""
     columns: frozenset[str] | None = None
     """Of the manifest; None where there is none yet."""
+    regions: bool | None = None
+    """Whether units are regions of a table; None where only their ids tell."""
+    grids: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    """Layer, of labels too → side of its pixels in units of the CRS, side of a patch in pixels."""
 
     @property
     def one_label(self) -> Legend | None:
@@ -90,6 +100,9 @@ def planned(settings: StageSettings, lock: Lock | None) -> Form:
     sampling = settings.sampling
     units = () if lock is None else lock.units
     optical = settings.of_kind(Sentinel2Settings)
+    radar = settings.of_kind(Sentinel1Settings)
+    plain = settings.of_kind(RasterSettings)
+    regions = str(sampling.kind) == "rois"
     images = {
         name: ImageForm(
             bands=layer.stack_bands,
@@ -101,6 +114,10 @@ def planned(settings: StageSettings, lock: Lock | None) -> Form:
             ) if lock is not None else (),
             classes=name in optical and optical[name].scl,
             offsets=name in optical and not optical[name].harmonise,
+            unit=plain[name].unit if name in plain else "",
+            directions=frozenset(
+                DIRECTIONS if radar[name].orbit == "both" else (radar[name].orbit,)
+            ) if name in radar else frozenset(),
         )
         for name, layer in settings.images.items()
     }  # fmt: skip
@@ -119,8 +136,17 @@ def planned(settings: StageSettings, lock: Lock | None) -> Form:
         edges=all(layer.edges != "none" for layer in settings.labels.values()),
         tiles=sampling.kind == "tiles", repeats=sampling.kind == "tiles" and len(units) > 1,
         units=tuple(unit.id for unit in units), last=last, images=images,
-        points=str(sampling.kind) == "points",
+        points=str(sampling.kind) == "points", regions=regions,
+        grids=_grids(settings) if regions else {},
     )  # fmt: skip
+
+
+def _grids(settings: StageSettings) -> dict[str, tuple[float, int]]:
+    """See `Form.grids`, of samplings on a grid of the recipe's."""
+    sampling = settings.sampling
+    side = sampling.resolution * sampling.size_px
+    sizes = {n: layer.pixel_m or sampling.resolution for n, layer in settings.layers.items()}
+    return {name: (pixel, round(side / pixel)) for name, pixel in sizes.items()}
 
 
 def built(sources: Sources) -> Form:
@@ -139,6 +165,9 @@ def built(sources: Sources) -> Form:
             decibel=any(info.values.decibel for info in infos),
             series=first.series, times=tuple(info.times for info in infos),
             classes=first.scl, offsets=any(info.values.offset != 0 for info in infos),
+            unit=first.values.unit, directions=frozenset(
+                str(found) for info in infos for step in info.passes if (found := step.get("direction"))
+            ),
         )  # fmt: skip
     rows, cols = (int(sources.table[name].max()) for name in ("row", "col"))
     columns = frozenset(map(str, sources.table.columns))
@@ -149,7 +178,21 @@ def built(sources: Sources) -> Form:
         tiles=all(TILE.fullmatch(unit) for unit in units), repeats=len(set(places)) < len(places),
         units=units, last=(rows, cols), images=images,
         points="point_id" in columns, columns=columns,
+        grids={
+            name: (abs(pixel_of(info)[0]), info.size_px)
+            for name in (*images, *sources.legends)
+            for info in (sources.stack(units[0], name).info,)
+        },
     )  # fmt: skip
+
+
+def pixel_of(info: StackInfo) -> tuple[float, float, float, float]:
+    """A pixel of a layer: the parts of its patches' transforms but for the corner.
+
+    A patch has one upper left corner, in the manifest's `transform`, and each layer its own pixel.
+    """
+    a, b, _, d, e, _ = (float(part) for part in info.geobox["transform"])
+    return a, b, d, e
 
 
 def refuse(recipe: str, layout: str, findings: Sequence[str]) -> None:

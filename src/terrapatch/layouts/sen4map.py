@@ -21,12 +21,11 @@ Source: RECIPES §3.2 and §5.1.
 from __future__ import annotations
 
 import pickle
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +37,7 @@ from ..progress import track
 from ..samples import Batch, group, locate, read_patches
 from ..settings import THEIA_10
 from .fit import Form, ImageForm, built, refuse
+from .pace import in_order
 from .points import (
     CLASS,
     COVER,
@@ -63,9 +63,6 @@ _PROTOCOL = 4
 """Of pickles: named, so that other versions of Python give the same bytes."""
 _PIECE_BYTES = 2**26
 """Pixels of points that a thread holds at a time, not compressed."""
-
-S = TypeVar("S")
-T = TypeVar("T")
 
 
 def write(sources: Sources, folder: Path, threads: int) -> LayoutRecord:
@@ -253,7 +250,7 @@ def _write_countries(
             country: open_files.enter_context(create_points(folder / f"{country}.h5", FIELDS))
             for country in sorted(set(points.countries))
         }
-        done = _in_order(pool, pieces.encode, range(len(pieces)), threads + 1)
+        done = in_order(pool, pieces.encode, range(len(pieces)), threads + 1)
         for piece in track(done, "layout", len(pieces), "piece"):
             for point, pixels in piece:
                 row = int(points.first[point])
@@ -261,23 +258,6 @@ def _write_countries(
                     **attributes.of(row), "Image_ID": entries.names_of(point),
                     "Coordinates": [float(longitude[row]), float(latitude[row])],
                 })  # fmt: skip
-
-
-def _in_order(
-    pool: ThreadPoolExecutor, work: Callable[[S], T], given: Iterable[S], most: int
-) -> Iterator[T]:
-    """Results in the order of what is given; never more than `most` wait, however slow the taker."""
-    waiting: deque[Future[T]] = deque()
-    try:
-        for one in given:
-            if len(waiting) >= most:
-                yield waiting.popleft().result()
-            waiting.append(pool.submit(work, one))
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
 
 
 def _tasks(sources: Sources, points: Points) -> dict[str, NDArray[np.int64]]:

@@ -228,7 +228,7 @@ class LayoutsSettings(Section):
     """The form in which the dataset is published."""
 
     version: Literal[1] = 1
-    name: Literal["native", "cerradata4mm", "multisenge", "sen4map"] = "native"
+    name: Literal["native", "cerradata4mm", "multisenge", "sen4map", "flairhub"] = "native"
     """Layout of `dataset/`."""
     folders: Literal["kaggle", "loader"] = "kaggle"
     """cerradata4mm: folder names of the release (`msi_images`) or of its loaders (`opt_images`)."""
@@ -241,6 +241,11 @@ class LayoutsSettings(Section):
     def one_a_day(self) -> bool:
         """Whether names hold the day alone, so that of two images of a day one has the file."""
         return self.name == "multisenge"
+
+    @property
+    def one_grid(self) -> bool:
+        """Whether all layers have the pixels of the sampling."""
+        return self.name not in ("native", "flairhub")
 
 
 class PublishSettings(Section):
@@ -285,7 +290,7 @@ class Sections(Section, Layered):
         read_by(
             "plan publish",
             sampling="version kind size_px stride_px area_rule",
-            layouts="kind size_px stride_px",
+            layouts="kind resolution size_px stride_px",
         ),
     ] = SamplingSettings()
     layers: dict[LayerName, AnyLayer] = Field(default_factory=dict)

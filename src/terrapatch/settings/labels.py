@@ -23,7 +23,7 @@ class LabelsSettings(LayerSettings):
         "protect",
         patches="kind legend",
         splits="kind legend",
-        layouts="kind legend edges",
+        layouts="kind pixel_m legend edges",
         training="kind legend",
     )
 

@@ -21,7 +21,7 @@ class RasterSettings(LayerSettings):
         stack="kind version pixel_m bands kernel coarser dtype nodata unit",
         patches="kind",
         splits="kind",
-        layouts="kind bands dtype time",
+        layouts="kind pixel_m bands dtype time unit",
         training="kind",
     )
 

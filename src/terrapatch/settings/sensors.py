@@ -41,7 +41,7 @@ class Sentinel2Settings(LayerSettings):
         "scl mask_scl mask_edg mask_clm mask_mg2",
         patches="kind",
         splits="kind",
-        layouts="kind bands dtype time scl harmonise",
+        layouts="kind pixel_m bands dtype time scl harmonise",
         training="kind",
     )
 
@@ -169,7 +169,7 @@ class Sentinel1Settings(LayerSettings):
         "extras",
         patches="kind",
         splits="kind",
-        layouts="kind polarisations extras scale time",
+        layouts="kind pixel_m orbit polarisations extras scale time",
         training="kind",
     )
 

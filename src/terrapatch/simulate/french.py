@@ -32,9 +32,9 @@ from numpy.typing import NDArray
 
 from .. import grid, rasters
 from ..crs import GEOGRAPHIC, transformer
+from ..vectors.geopackage import write_layers
 from .facts import covers, rows
 from .french_faults import lay_faults, place_rng, with_bow_ties
-from .geopackage import write_layers
 from .landscape import Landscape
 from .sentinel2 import scene_geobox
 
