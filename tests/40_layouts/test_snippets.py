@@ -2,7 +2,8 @@
 """Python of the data card runs as printed, in the dataset's folder, and gives what it says.
 
 Readers are the genuine ones (rasterio, zarr, h5py, geopandas, pandas); terratorch's where it is
-installed, and its contracts (`made.terratorch_contract`, `made.sen4map_contract`) elsewhere.
+installed, and its contracts (`made.terratorch_contract`, `made.sen4map_contract`) elsewhere; torchgeo's
+likewise (`made.flairhub_contract`).
 """
 
 import json
@@ -17,8 +18,11 @@ import pandas as pd
 import pytest
 import rasterio
 
-from made import sen4map_contract, terratorch_contract
+from made import flairhub_contract, sen4map_contract, terratorch_contract
 from made.cards import snippets
+from made.flairhub import KEYS as FLAIRHUB_KEYS
+from made.flairhub import make_regions
+from made.flairhub import truth_of as flairhub_truth
 from made.multisenge import SIZE, make_tiles
 from made.results import make_tree
 from made.sen4map import make_survey
@@ -165,6 +169,40 @@ def test_snippets_of_sen4map(tmp_path, monkeypatch):
         sample = train[number]
         assert sample["image"].shape == (10, 12, 15, 15)
         assert int(sample["label"]) in range(9)
+
+
+@pytest.mark.parametrize("labels", ["cosia", "lpis"])
+def test_snippets_of_flairhub(tmp_path, monkeypatch, labels):
+    left = ("lpis", "dem") if labels == "cosia" else ("cosia", "sentinel2", "sentinel2_mask")
+    made = make_regions(tmp_path / "tree", leave_out=left)
+    layouts(made.built(), made.settings("layouts"), Path(made.results.dataset))
+    dataset = finish(made.results)
+    (plain,), (block,) = snippets(dataset)
+    names = run(plain, dataset, monkeypatch)
+    patch = made.kept["patch_id"].iloc[0]
+    unit, _ = made.number(patch)
+    layer = "sentinel2" if labels == "cosia" else "sentinel1_asc"
+    steps = made.dates(patch, layer)
+    np.testing.assert_array_equal(names["series"], made.data[unit, layer][0, steps])
+    times = made.times[unit, layer]
+    assert names["days"] == [times[n][:10].replace("-", "") for n in steps]
+    truth = flairhub_truth(made)
+    kind = {"cosia": "land_cover", "lpis": "crop_type"}[labels]
+    np.testing.assert_array_equal(names["labels"][0], truth[f"{patch}/{kind}"])
+    try:
+        import torchgeo.datasets  # noqa: F401
+    except ImportError:
+        module = types.ModuleType("torchgeo.datasets")
+        module.FLAIRHUB = flairhub_contract.FLAIRHUB
+        monkeypatch.setitem(sys.modules, "torchgeo", types.ModuleType("torchgeo"))
+        monkeypatch.setitem(sys.modules, "torchgeo.datasets", module)
+    train = run(block, dataset, monkeypatch)["train"]
+    assert len(train) == (made.kept["split"] == "train").sum() > 1
+    monkeypatch.chdir(dataset)
+    for number in range(len(train)):
+        assert set(train[number]) == {"mask"} | {
+            key for name, key in FLAIRHUB_KEYS.items() if name not in left
+        }
 
 
 @pytest.mark.parametrize("wanted", [("sentinel2", "sentinel1"), ("sentinel1",)])

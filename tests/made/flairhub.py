@@ -361,10 +361,14 @@ def truth_of(made: Regions) -> dict[str, np.ndarray]:
     for patch in made.kept["patch_id"]:
         unit, number = made.number(patch)
         for layer, key in KEYS.items():
+            if (unit, layer) not in made.data:
+                continue
             pixels = made.data[unit, layer][number]
             series = layer.startswith("sentinel")
             found[f"{patch}/{key}"] = pixels[made.dates(patch, layer)] if series else pixels[0]
         for kind, (layer, level, last) in LEVELS.items():
+            if (unit, layer) not in made.data:
+                continue
             codes = made.data[unit, layer][number, 0, level]
             found[f"{patch}/{kind}"] = np.where(codes == 255, last, codes)
     return found

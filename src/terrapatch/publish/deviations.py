@@ -71,6 +71,10 @@ def deviations(
         comparison += _multisenge_classes(layout)
     if layout.layout == "sen4map":
         comparison += _sen4map_points(layout)
+    if layout.layout == "flairhub":
+        comparison += _flairhub_sizes(layout)
+        for label, legend in legends.items():
+            comparison += _classes(legend, statistics["classes"][label])
     return {
         "mode": settings.mode,
         "published_in_force": settings.mode == "published",
@@ -259,6 +263,15 @@ def _sen4map_points(layout: LayoutRecord) -> list[dict[str, Any]]:
                ours.get(row["what"], 0))
         for row in _table("sen4map_points")
     ]  # fmt: skip
+
+
+def _flairhub_sizes(layout: LayoutRecord) -> list[dict[str, Any]]:
+    ours = {"all": layout.patches, **layout.splits, "domains": len(layout.domains)}
+    names = {"all": "patches", "domains": "domains"} | {s: f"patches in {s}" for s in SPLITS}
+    return [
+        _count("size", names[row["what"]], int(row["number"]), ours[row["what"]])
+        for row in _table("flairhub_sizes")
+    ]
 
 
 def _count(group: str, what: str, published: int, ours: int) -> dict[str, Any]:

@@ -115,13 +115,7 @@ def unfit(form: Form) -> list[str]:
         )
     elif "pan" in form.images:
         findings += _historic(form.units)
-    known = ", ".join(MODALITIES)
-    findings += [
-        f"layers.{name}: the layout has no modality of this name; it has {known}: rename the layer, or "
-        "leave it out"
-        for name in (*form.images, *form.legends)
-        if (name in LABELS) != (name in form.legends) or name not in MODALITIES
-    ]
+    findings += _names(form)
     if not set(LABELS) & set(form.legends):
         findings.append(
             f"layers: readers look for files of labels first; give one of {', '.join(LABELS)}"
@@ -138,6 +132,19 @@ def unfit(form: Form) -> list[str]:
     if {SERIES, MASK} <= set(form.images):
         findings += _dates_of_mask(form)
     return findings
+
+
+def _names(form: Form) -> Iterator[str]:
+    """Layers that are no modality."""
+    for name in (*form.images, *form.legends):
+        if name not in MODALITIES:
+            yield (
+                f"layers.{name}: the layout has no modality of this name; it has "
+                f"{', '.join(MODALITIES)}: rename the layer, or leave it out"
+            )
+        elif (name in LABELS) != (name in form.legends):
+            kind = "labels" if name in LABELS else "one of images"
+            yield f"layers.{name}.kind: {MODALITIES[name].name} is of another kind; take {kind}"
 
 
 def _historic(units: Sequence[str]) -> Iterator[str]:

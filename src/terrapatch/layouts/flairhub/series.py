@@ -35,7 +35,7 @@ class Dates:
     def steps(self, unit: str, row: int) -> NDArray[np.int64]:
         """(date,) steps of a patch, in order of time."""
         order = self.order[unit]
-        return order[self.kept[row, order]]
+        return np.asarray(order[self.kept[row, order]])
 
     def days(self, unit: str, row: int) -> list[str]:
         """(date,) days of a patch, as YYYYMMDD."""
