@@ -20,11 +20,14 @@ from made.flairhub_contract import FLAIRHUB, clear_dates, read_list
 from terrapatch.errors import IncompleteError, RecipeError
 from terrapatch.layers import DECIBEL, Values
 from terrapatch.layouts import layouts
-from terrapatch.layouts.fit import Form, ImageForm
+from terrapatch.layouts.fit import Form, ImageForm, built, planned
 from terrapatch.layouts.flairhub import unfit
 from terrapatch.layouts.flairhub.modalities import MODALITIES
 from terrapatch.layouts.flairhub.radiometry import statistics
+from terrapatch.layouts.sources import open_sources
 from terrapatch.legend import load_legend
+from terrapatch.lock import read_lock
+from terrapatch.recipe import read_settings
 from terrapatch.tables import read_geoparquet, write_geoparquet
 from terrapatch.vectors.geopackage import ROWS_AT_ONCE, rows_written
 
@@ -550,3 +553,23 @@ def test_the_legends_of_the_test_have_the_sizes_of_the_release(regions):
     sizes = {n: [len(level.codes) for level in load_legend(str(folder / f"{n}.csv")).levels]
              for n in ("cosia", "lpis")}  # fmt: skip
     assert sizes == {"cosia": [19], "lpis": [46, 31, 23]}
+
+
+def test_the_plan_foretells_what_stacks_hold(regions):
+    """Of a recipe of regions; the mask of this tree has names of other bands in its recipe."""
+    wanted = read_settings(regions.settings("layouts"))
+    sampling = wanted.sampling.model_copy(update={"kind": "rois"})
+    wanted = wanted.model_copy(update={"sampling": sampling})
+    foretold = planned(wanted, read_lock(regions.results.lock))
+    found = built(open_sources(regions.built(), wanted))
+    for layer, m in MODALITIES.items():
+        assert foretold.grids[layer] == pytest.approx((m.pixel_m, m.size_px))
+        assert found.grids[layer] == pytest.approx((m.pixel_m, m.size_px))
+    assert foretold.units == found.units
+    for layer, images in found.images.items():
+        assert foretold.images[layer].series == images.series
+        assert foretold.images[layer].directions >= images.directions - {"descending"}
+        if MODALITIES[layer].series:
+            assert foretold.images[layer].times == images.times
+    (finding,) = unfit(planned(wanted, None))
+    assert "layers.sentinel2_mask: bands B02, B03; SENTINEL2_MSK-SC has SNWPRB, CLDPRB" in finding

@@ -162,7 +162,7 @@ def make_regions(
     rng = np.random.default_rng(5)
     made = Regions(results, gpd.GeoDataFrame())
     units = REGIONS if units is None else units
-    locked, items = [], {}
+    locked, items, flown = [], {}, {}
     for place, (unit, shape) in enumerate(units.items()):
         left, top = 600_000 + 1024 * place, 6_400_000
         side = SIDE * PIXEL
@@ -175,6 +175,9 @@ def make_regions(
             info = change(name, _info(name, unit, ids, left, top, side, shape, shard, root))
             _fill(made, info, unit, name, rng, last=place == 0)
             _write(made, info, unit, name)
+            # Moments of a day are passes of their own where the track is known.
+            facts = info.passes or ({},) * len(info.times)
+            flown |= {i: fact for step, fact in zip(info.items, facts, strict=True) for i in step}
             if name not in ("cosia", "lpis"):
                 found[name] = tuple(i for step in info.items for i in step)
             items |= {i: (info.kind, t) for step, t in zip(info.items, info.times, strict=True)
@@ -187,7 +190,9 @@ def make_regions(
         items=tuple(
             LockedItem(id=i, sensor="reference" if kind == "labels" else kind, level="x",
                        datetime=time if kind != "labels" else "2019-01-01T00:00:00Z", footprint=WORLD,
-                       assets={})
+                       assets={}, platform=flown[i].get("platform"),
+                       orbit_direction=flown[i].get("direction"),
+                       relative_orbit=flown[i].get("relative_orbit"))
             for i, (kind, time) in items.items()
         ),
     )  # fmt: skip

@@ -27,10 +27,11 @@ from ..patchfiles import PatchForm, patch_form
 from ..progress import track
 from ..samples import Batch, batches, read_labels, read_patches
 from ..stacks import StackInfo
-from .fit import Form, built, label_findings, pixel_of, refuse
+from .fit import Form, built, label_findings, refuse
 from .sources import (
     Sources,
     layer_record,
+    pixel_of,
     split_sizes,
     write_tables,
 )

@@ -10,19 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from ..errors import RecipeError
 from ..legend import Legend, load_legend
 from ..recipe import StageSettings
 from ..records import Lock
 from ..settings import RasterSettings, Sentinel1Settings, Sentinel2Settings
-from ..stacks import StackInfo
 from ..times import DIRECTIONS
-
-if TYPE_CHECKING:
-    from .sources import Sources
-
+from .sources import Sources, pixel_of
 
 TILE = re.compile(r"\d{2}[C-HJ-NP-X][A-Z]{2}")
 """Name of an MGRS tile."""
@@ -184,15 +179,6 @@ def built(sources: Sources) -> Form:
             for info in (sources.stack(units[0], name).info,)
         },
     )  # fmt: skip
-
-
-def pixel_of(info: StackInfo) -> tuple[float, float, float, float]:
-    """A pixel of a layer: the parts of its patches' transforms but for the corner.
-
-    A patch has one upper left corner, in the manifest's `transform`, and each layer its own pixel.
-    """
-    a, b, _, d, e, _ = (float(part) for part in info.geobox["transform"])
-    return a, b, d, e
 
 
 def refuse(recipe: str, layout: str, findings: Sequence[str]) -> None:

@@ -39,9 +39,9 @@ from ..progress import track
 from ..samples import Batch, batches, read_labels, read_patches
 from ..settings import S2_BANDS
 from ..stacks import Stack, StackInfo
-from .fit import TILE, Form, built, label_findings, pixel_of, refuse
+from .fit import TILE, Form, built, label_findings, refuse
 from .images import Images, choose_images
-from .sources import Sources, layer_record, split_sizes, write_tables
+from .sources import Sources, layer_record, pixel_of, split_sizes, write_tables
 
 SENSORS = {"sentinel2": ("s2", "S2"), "sentinel1": ("s1", "S1")}
 """Layer → its folder, and its mark in names."""

@@ -20,7 +20,6 @@ from ..paths import SPLITS, Built
 from ..recipe import StageSettings
 from ..stacks import Stack, StackInfo, open_stack
 from ..tables import read_geoparquet, write_geoparquet
-from .fit import pixel_of
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -148,6 +147,15 @@ def layer_record(info: StackInfo, bands: Sequence[str] | None = None) -> LayerRe
         kind=info.kind, bands=tuple(bands or info.bands), dtype=info.dtype, size_px=info.size_px,
         pixel=abs(pixel_of(info)[0]), values=info.values,
     )  # fmt: skip
+
+
+def pixel_of(info: StackInfo) -> tuple[float, float, float, float]:
+    """A pixel of a layer: the parts of its patches' transforms but for the corner.
+
+    A patch has one upper left corner, in the manifest's `transform`, and each layer its own pixel.
+    """
+    a, b, _, d, e, _ = (float(part) for part in info.geobox["transform"])
+    return a, b, d, e
 
 
 def _classes(legends: Mapping[str, Legend]) -> str:

@@ -123,11 +123,11 @@ class Writer:
         mask = self.sources.stack(batch.unit, MASK) if with_mask else None
         for piece in batch.pieces(_most(stack, len(stack.info.times))):
             data = self._dated(layer, "data", stack, piece)
-            seen = self._dated(layer, "source", stack, piece)
+            source = self._dated(layer, "source", stack, piece)
             masks = {} if mask is None else self._dated(MASK, "data", mask, piece)
             for row in piece.rows.tolist():
                 found.bytes += self._file(layer, row, _flat(data[row]))
-                counted = seen[row] > 0
+                counted = source[row] > 0
                 if masks:
                     found.bytes += self._file(MASK, row, _flat(masks[row]))
                     counted &= masks[row][:, _CLOUD] == 0
@@ -135,13 +135,19 @@ class Writer:
                 found.radiometry.setdefault(layer, {})[row] = figures
 
     def _dated(self, layer: str, name: str, stack: Stack, batch: Batch) -> dict[int, NDArray[Any]]:
-        """Row → (date, …) of an array of the stack, the patch's dates alone, in order of time."""
+        """Row → (date, …) of an array of the stack, the patch's dates alone, in order of time.
+
+        Of `source` only that of dates that are not whole is read; it is 1 in all others.
+        """
         dates, rows = self.dates[layer], batch.rows.tolist()
         steps = {row: dates.steps(batch.unit, row).tolist() for row in rows}
         chunk, dtype = stack.info.arrays[name]
-        found = {row: np.empty((len(steps[row]), *chunk), dtype) for row in rows}
+        found = {row: np.ones((len(steps[row]), *chunk), dtype) for row in rows}
+        wanted = dates.kept[batch.rows]
+        if name == "source":
+            wanted &= ~dates.whole[batch.rows]
         for step in range(len(stack.info.times)):
-            here = dates.kept[batch.rows, step]
+            here = wanted[:, step]
             if not here.any():
                 continue
             part = batch.where(here)

@@ -9,14 +9,15 @@ Laws:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...acquisitions import date_groups, require_dates
 from ...errors import IncompleteError
-from ...samples import published
+from ...samples import steps_of
 from ..sources import Sources
 from .modalities import MASK, MODALITIES, SERIES
 
@@ -27,6 +28,8 @@ class Dates:
 
     kept: NDArray[np.bool_]
     """(row, step in the stack of its unit) whether a date of the patch is published."""
+    whole: NDArray[np.bool_]
+    """(row, step) whether all pixels of a published date were observed."""
     labels: dict[str, tuple[str, ...]]
     """Unit → label of each step."""
     order: dict[str, NDArray[np.int64]]
@@ -56,21 +59,39 @@ def dates_of(sources: Sources) -> dict[str, Dates]:
             "the layout flairhub needs the table of dates, which says which dates of each patch are "
             "complete; run `terrapatch splits` and give its dates.parquet"
         )
-    found = {name: _dates(sources, name) for name in names}
+    found = {name: _empty(sources, name) for name in names}
+    _fill(sources, found)
     if MASK in found:
         found[MASK] = _of_series(sources, found[SERIES], found[MASK])
     return found
 
 
-def _dates(sources: Sources, layer: str) -> Dates:
-    assert sources.dates is not None
+def _empty(sources: Sources, layer: str) -> Dates:
     infos = {unit: sources.stack(unit, layer).info for unit in sources.units}
+    kept = np.zeros((len(sources.table), max(len(info.times) for info in infos.values())), bool)
     return Dates(
-        published(sources.table, sources.stacks, layer, sources.dates, one_a_day=False),
-        {unit: info.times for unit, info in infos.items()},
+        kept, np.zeros_like(kept), {unit: info.times for unit, info in infos.items()},
         # Labels begin with the moment, in one form: they sort as text.
         {unit: np.argsort(np.array(info.times), kind="stable") for unit, info in infos.items()},
-    )
+    )  # fmt: skip
+
+
+def _fill(sources: Sources, found: Mapping[str, Dates]) -> None:
+    """Note which dates are kept, by parts of the table: it has a row a patch, layer and date."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ids = sources.table["patch_id"].tolist()
+    names = pa.array(ids, pa.string())
+    for part in date_groups(sources.dates, ids, kept=True) if sources.dates and found else ():
+        for layer, dates in found.items():
+            here = part.filter(pc.equal(part["layer"], layer))
+            rows = pc.index_in(here["patch_id"], names).to_numpy().astype(np.int64)
+            steps = steps_of(here, lambda unit, layer: sources.stack(unit, layer).info)
+            dates.kept[rows, steps] = True
+            dates.whole[rows, steps] = here["valid"].to_numpy() >= 1
+    for layer, dates in found.items():
+        require_dates(str(sources.dates), ids, layer, np.flatnonzero(dates.kept.any(axis=1)))
 
 
 def _of_series(sources: Sources, series: Dates, mask: Dates) -> Dates:
@@ -92,7 +113,7 @@ def _of_series(sources: Sources, series: Dates, mask: Dates) -> Dates:
                     "to 1"
                 )
             kept[wanted, other] = True
-    return Dates(kept, mask.labels, mask.order)
+    return replace(mask, kept=kept)
 
 
 def _rows_of_units(units: Sequence[str]) -> Iterator[tuple[str, NDArray[np.int64]]]:
