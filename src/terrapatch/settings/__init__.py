@@ -27,6 +27,7 @@ from .cleaning import SieveStep as SieveStep
 from .labels import LabelsSettings as LabelsSettings
 from .layers import IMAGE_KINDS as IMAGE_KINDS
 from .layers import KINDS as KINDS
+from .layers import SCENES as SCENES
 from .layers import AnyLayer as AnyLayer
 from .layers import ImageLayer as ImageLayer
 from .layers import Layered as Layered
@@ -34,6 +35,7 @@ from .layers import LayerName as LayerName
 from .named import named_files as named_files
 from .patches import PatchesSettings as PatchesSettings
 from .patches import Requirement as Requirement
+from .policy import Auxiliary as Auxiliary
 from .policy import Policy as Policy
 from .raster import RasterSettings as RasterSettings
 from .sensors import L2A_12 as L2A_12

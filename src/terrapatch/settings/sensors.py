@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from .base import LayerSettings, Readers, read_by
-from .policy import Policy
+from .policy import Auxiliary, Policy
 
 S2_BANDS = {
     "B01": 60, "B02": 10, "B03": 10, "B04": 10, "B05": 20, "B06": 20, "B07": 20,
@@ -44,6 +44,8 @@ class Sentinel2Settings(LayerSettings):
         layouts="kind bands dtype time scl harmonise",
         training="kind",
     )
+
+    scenes: ClassVar[str] = "sentinel2"
 
     kind: Literal["sentinel2"] = "sentinel2"
     """Where the pixels of the layer come from."""
@@ -102,8 +104,9 @@ class Sentinel2Settings(LayerSettings):
     def policy(self) -> Policy:
         """Which scenes the layer may be made of."""
         return Policy(
-            "sentinel2", level=self.level, processor=self.processor, clouds=True, own_tile=True
-        )
+            self.scenes, level=self.level, processor=self.processor, clouds=True, own_tile=True,
+            reflectance=self.reflectance if self.processor == "theia" else None,
+        )  # fmt: skip
 
     def wanted(self, processor: str | None) -> tuple[str, ...]:
         """Assets of a scene that the layer reads; masks are those of Theia's products."""
@@ -169,6 +172,8 @@ class Sentinel1Settings(LayerSettings):
         layouts="kind polarisations extras scale time",
         training="kind",
     )
+
+    scenes: ClassVar[str] = "sentinel1"
 
     kind: Literal["sentinel1"] = "sentinel1"
     """Where the pixels of the layer come from."""
@@ -254,9 +259,14 @@ class Sentinel1Settings(LayerSettings):
     @property
     def policy(self) -> Policy:
         """Which scenes the layer may be made of."""
+        needs = Auxiliary(
+            self.polarisations, noise=self.subtracts_noise, terrain=self.geometry == "terrain",
+            heights=self.dem, vertical=self.dem_vertical, geoid=self.geoid, sea=self.dem_sea,
+            orbits=self.orbit_files,
+        )  # fmt: skip
         return Policy(
-            "sentinel1", level=self.level, polarisations=self.polarisations, orbit=self.orbit,
-            raw=self.level == "GRD",
+            self.scenes, level=self.level, polarisations=self.polarisations, orbit=self.orbit,
+            raw=self.level == "GRD", auxiliary=needs,
         )  # fmt: skip
 
     def wanted(self, _processor: str | None) -> tuple[str, ...]:
