@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 REFLECTANCE = "reflectance"
 POWER = "linear power"
@@ -73,6 +73,10 @@ class LayerRecord(_Record):
     values: Values
 
 
+_OF_ONE_LAYOUT = ("countries",)
+"""Facts that the record of other layouts does not even name, so that their bytes stay."""
+
+
 class LayoutRecord(_Record):
     """What a layout wrote, as `.layout.json` says it."""
 
@@ -104,3 +108,8 @@ class LayoutRecord(_Record):
     """Layer of labels → pixels without a label, which have its last class."""
     same_day: int | None = None
     """Images whose name another of that day has."""
+
+    @model_serializer(mode="wrap")
+    def _plain(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        plain: dict[str, Any] = whole(self)
+        return {k: value for k, value in plain.items() if value or k not in _OF_ONE_LAYOUT}
