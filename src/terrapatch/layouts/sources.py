@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,10 @@ from ..tables import read_geoparquet, write_geoparquet
 
 if TYPE_CHECKING:
     import geopandas as gpd
+
+
+_OPEN = 512
+"""Stacks that stay open."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +56,15 @@ class Sources:
         return [str(unit) for unit in dict.fromkeys(self.table["unit"])]
 
     def stack(self, unit: str, layer: str) -> Stack:
-        """The stack of a unit, opened once."""
-        found = self._opened.get((unit, layer))
-        if found is None:
-            found = open_stack(self.stacks / unit / f"{layer}.zarr")
-            self._opened[unit, layer] = found
-        return found
+        """The stack of a unit; the last ones that were asked for stay open."""
+        return self._opened(unit, layer)
 
     @cached_property
-    def _opened(self) -> dict[tuple[str, str], Stack]:
-        return {}
+    def _opened(self) -> Callable[[str, str], Stack]:
+        # Not all of them: regions are thousands, and what is known of a stack takes 80 kB.
+        return lru_cache(_OPEN)(
+            lambda unit, layer: open_stack(self.stacks / unit / f"{layer}.zarr")
+        )
 
     def common(self, layer: str) -> StackInfo:
         """What the stacks of all units share.
