@@ -71,11 +71,11 @@ def _of_no_effect(sampling: SamplingSettings) -> list[str]:
     """Keys of a mosaic's grid where each MGRS tile has its own."""
     fields = type(sampling).model_fields
     return [
-        f"sampling.{key}: {getattr(sampling, key)} has no effect with kind: tiles, whose grids are "
+        f"sampling.{key}: {getattr(sampling, key)} has no effect with kind: {sampling.kind}, whose grids are "
         f"those of their UTM zones with {TILE_PIXEL_M} m; leave it out (a base's: set it to "
         f"{fields[key].default})"
         for key in ("crs", "resolution", "unit_patches")
-        if sampling.kind == "tiles" and getattr(sampling, key) != fields[key].default
+        if sampling.of_tiles and getattr(sampling, key) != fields[key].default
     ]
 
 
@@ -92,11 +92,13 @@ def _of_legends(whole: Whole) -> list[str]:
 def _of_pixels(whole: Whole) -> list[str]:
     """Layers whose pixels do not nest in the footprints of the patches."""
     found: list[str] = []
-    sampling, tiles = whole.sampling, whole.sampling.kind == "tiles"
+    sampling, tiles = whole.sampling, whole.sampling.of_tiles
     lengths = [
         (sampling.size_px, "a patch", "sampling.size_px"),
         (sampling.step_px, "a step from patch to patch", "sampling.stride_px"),
     ]
+    if sampling.kind == "points":
+        lengths[1] = (1, "a step from window to window", "layers")
     if tiles:
         lengths.append((TILE_SIZE_M // TILE_PIXEL_M, "the side of a tile", "sampling.kind"))
     crs, old = ("EPSG:32631", TILE_PIXEL_M) if tiles else (sampling.crs, sampling.resolution)

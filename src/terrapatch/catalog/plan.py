@@ -30,7 +30,7 @@ from ..records import Exclusion, Lock, LockedFile, LockedItem, Sensor
 from ..settings import RasterSettings, Sentinel1Settings, Sentinel2Settings, named_files
 from ..sums import Sums
 from ..times import with_steps
-from ..vectors import read_area, source_paths
+from ..vectors import PlaceTable, places_path, read_area, read_place_table, source_paths
 from .checks import (
     check_heights,
     check_raw,
@@ -49,7 +49,7 @@ from .policy import choose
 from .references import FoundVectors, find_vectors
 from .scene import Scene
 from .statements import wrong_codes
-from .units import locked_units, middle_latitude
+from .units import locked_units, middle_latitude, places_left_out
 from .unused import left_over, printable
 
 
@@ -80,6 +80,7 @@ def plan(
     sums = Sums(home or ours)
     named = _named(resolved, sums)
     files = Files(resolved.catalog.hash_files, sums)
+    table = place_table(resolved, archive)
     vectors = _vectors(resolved, area, area_crs, files, archive, ours)
     outline = degrees(area, area_crs)
     found = _found(resolved, archive, ours=home or ours)
@@ -116,7 +117,7 @@ def plan(
     if errors:
         raise together(errors)
     ids = {name: [scene.id for scene in scenes] for name, scenes in chosen.items()}
-    units, left_out, boxes = locked_units(resolved, items, ids, vectors, area, area_crs)
+    units, left_out, boxes = locked_units(resolved, items, ids, vectors, area, area_crs, table)
     kinds = {name: layer.policy.scenes for name, layer in layers.items()}
     used = {(kinds[n], i) for unit in units for n, own in unit.items.items() for i in own}
     excluded += [
@@ -153,6 +154,7 @@ def plan(
                 key=lambda e: (rank.get(e.sensor, len(rank)), e.id, e.reason, e.layer or ""),
             )
         ),
+        places_left_out=places_left_out(table, units, left_out, area, area_crs),
         units_left_out=left_out,
         latitude=middle_latitude(resolved.sampling, area, area_crs),
         gaps=gaps(items, units, resolved.catalog.period, _series(resolved)),
@@ -176,6 +178,12 @@ def _named(settings: StageSettings, sums: Sums) -> tuple[LockedFile, ...]:
         LockedFile(href=name, size=Path(name).stat().st_size, sha256=sums.of(Path(name)))
         for name in names
     )
+
+
+def place_table(settings: StageSettings, archive: Path | None) -> PlaceTable | None:
+    """The table of points, where the sampling has one."""
+    path = places_path(settings.sampling, archive)
+    return None if path is None else read_place_table(settings.sampling, path)
 
 
 def _series(settings: StageSettings) -> dict[str, Series]:

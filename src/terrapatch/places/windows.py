@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import GridError
-from ..grid import Unit
+from ..grid import Unit, Window
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from shapely.geometry.base import BaseGeometry
+
+    from ..vectors import PlaceTable
 
 
 @dataclass(frozen=True)
@@ -25,19 +27,8 @@ class Ground:
     """Of the area."""
     tiles: Callable[[], Sequence[str]]
     """Gives the MGRS tiles that there are scenes of, with or without leading T."""
-
-
-@dataclass(frozen=True)
-class Window:
-    """One patch: a square of `size_px` pixels in the geobox of its unit."""
-
-    row: int
-    """Row number of the patch in the dataset's sampling (not pixels)."""
-    col: int
-    y_px: int
-    """First pixel row inside the unit's geobox."""
-    x_px: int
-    size_px: int
+    table: PlaceTable | None = None
+    """Points, for samplings that have them."""
 
 
 def patches_along(length_px: int, size_px: int, stride_px: int) -> int:

@@ -36,6 +36,7 @@ from .patches import PatchesSettings as PatchesSettings
 from .patches import Requirement as Requirement
 from .policy import Policy as Policy
 from .raster import RasterSettings as RasterSettings
+from .sampling import SamplingSettings as SamplingSettings
 from .sensors import L2A_12 as L2A_12
 from .sensors import S2_BANDS as S2_BANDS
 from .sensors import THEIA_10 as THEIA_10
@@ -164,33 +165,6 @@ class CatalogSettings(Section):
     """Record the SHA-256 of every file that will be read."""
 
 
-class SamplingSettings(Section):
-    """How patches are placed."""
-
-    version: Literal[1] = 1
-    kind: Literal["mosaic", "tiles"] = "mosaic"
-    """`mosaic`: windows over the area on one grid; `tiles`: windows in each MGRS tile."""
-    crs: str = "EPSG:4326"
-    """CRS of the mosaic grid (tiles: always the tile's UTM zone)."""
-    resolution: Annotated[float, Field(gt=0)] = 8.983152838482056e-05
-    """Pixel size in units of `crs`, rounded to a multiple of 2⁻⁴⁰ degrees (2⁻²⁸ units of a projected
-    CRS), so that bounds of patches are exact; the default is 10 m at the equator in degrees."""
-    size_px: Annotated[int, Field(ge=8, le=2048)] = 128
-    """Side of a patch in pixels."""
-    stride_px: Annotated[int, Field(ge=1, le=8192)] | None = None
-    """Step from patch to patch; the side of a patch if absent."""
-    unit_patches: Annotated[int, Field(ge=1, le=512)] = 64
-    """Patches along the side of a unit (one job). Memory hardly grows with it; small units decode
-    the blocks at their edges more than once (64: 1.3 times the pixels of a whole tile)."""
-    area_rule: Literal["within", "intersects"] = "within"
-    """Whether patches must lie inside the area or may reach over its edge."""
-
-    @property
-    def step_px(self) -> int:
-        """The stride in force."""
-        return self.stride_px or self.size_px
-
-
 class SplitsSettings(Section):
     """Which patches are for training, validation and test."""
 
@@ -281,8 +255,9 @@ class Sections(Section, Layered):
         SamplingSettings,
         read_by(
             "plan publish",
-            sampling="version kind size_px stride_px area_rule",
-            layouts="kind size_px stride_px",
+            sampling="version kind size_px stride_px area_rule overlap",
+            splits="kind path layer product id position x y table_crs domain overlap rename",
+            layouts="kind size_px stride_px overlap",
         ),
     ] = SamplingSettings()
     layers: dict[LayerName, AnyLayer] = Field(default_factory=dict)

@@ -138,7 +138,7 @@ def _sampling(settings: Sentinel2Settings, sampling: SamplingSettings) -> str:
     if settings.upsample_first:
         first = f", after 20 m and 60 m bands were brought to 10 m ({settings.upsample_first})"
     finer = coarser(settings.kernel, settings.coarser)
-    if sampling.kind == "tiles":
+    if sampling.of_tiles:
         return (
             "On the grid of a scene's own tile 10 m bands keep their pixels; the others are sampled "
             f"once, kernel {settings.kernel}{first}; {finer}."

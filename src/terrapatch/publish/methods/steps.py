@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ...legend import Legend
@@ -71,6 +72,8 @@ def _grid(settings: StageSettings) -> Step:
     sampling = settings.sampling
     kind = {
         "mosaic": f"One mosaic over the area in {sampling.crs}, pixel {sampling.resolution:.16g} in its units",
+        "points": f"A window around each point of {code(Path(sampling.path or '').name)}, on the grid of the "
+        "MGRS tile that holds it whole, 10 m",
         "tiles": "Windows in each MGRS tile, on its own UTM grid of 10 m",
     }[sampling.kind]
     rule = {
