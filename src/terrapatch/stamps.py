@@ -182,7 +182,7 @@ class Stamps:
     @property
     def _places(self) -> bool:
         """Whether a table says where patches are."""
-        return self._settings("sampling")["sampling"]["kind"] == "points"
+        return bool(self._settings("sampling")["sampling"]["kind"] == "points")
 
     @property
     def layers(self) -> list[str]:

@@ -22,7 +22,10 @@ TILES = ["T31TCJ", "T31TDJ", "T31TCH", "T30TYP"]
 
 
 def sampling(**changes):
-    return SamplingSettings(**{"kind": "points", "path": "p.csv", "id": "name", "x": "lon", "y": "lat", "size_px": 64} | changes)
+    return SamplingSettings(
+        **{"kind": "points", "path": "p.csv", "id": "name", "x": "lon", "y": "lat", "size_px": 64}
+        | changes
+    )
 
 
 def around_toulouse(count, seed=5):
@@ -47,10 +50,12 @@ def whole_windows(x, y, size, tiles=TILES):
     found = {}
     for tile in tiles:
         geobox = mgrs_tile_geobox(tile)
-        east, north = pyproj.Transformer.from_crs(4326, geobox.crs.to_epsg(), always_xy=True).transform(x, y)
+        east, north = pyproj.Transformer.from_crs(
+            4326, geobox.crs.to_epsg(), always_xy=True
+        ).transform(x, y)
         col = math.floor((east - geobox.affine.c) / 10) - size // 2
         row = math.floor((geobox.affine.f - north) / 10) - size // 2
-        if 0 <= min(row, col) and max(row, col) + size <= 10_980:
+        if min(row, col) >= 0 and max(row, col) + size <= 10_980:
             found[tile[1:]] = (row, col)
     return found
 
@@ -113,7 +118,11 @@ def test_latitude_and_longitude_exchanged_are_told(tmp_path):
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 def test_tables_as_spreadsheets_write_them(tmp_path, separator, encoding):
-    rows = [["Name", "Lon", "Lat", "Commune"], ["b", "1.5", "43.5", "Montbéliard"], ["a", "2", "44", ""]]
+    rows = [
+        ["Name", "Lon", "Lat", "Commune"],
+        ["b", "1.5", "43.5", "Montbéliard"],
+        ["a", "2", "44", ""],
+    ]
     text = "\r\n".join(separator.join(row) for row in rows)
     (tmp_path / "p.csv").write_bytes(text.encode(encoding))
     table = read_place_table(sampling(), tmp_path / "p.csv")
@@ -125,7 +134,9 @@ def test_tables_as_spreadsheets_write_them(tmp_path, separator, encoding):
 @pytest.mark.parametrize("suffix", [".gpkg", ".parquet", ".geojson"])
 def test_vector_files_say_their_own_crs(tmp_path, suffix):
     points = gpd.GeoDataFrame(
-        {"Name": [12, 7], "kind": ["x", "y"]}, geometry=gpd.points_from_xy([1.5, 2.0], [43.5, 44.0]), crs=4326
+        {"Name": [12, 7], "kind": ["x", "y"]},
+        geometry=gpd.points_from_xy([1.5, 2.0], [43.5, 44.0]),
+        crs=4326,
     )
     path = tmp_path / f"p{suffix}"
     if suffix == ".parquet":
@@ -158,7 +169,7 @@ def test_bad_tables_are_refused(tmp_path, text, said):
 
 
 def test_a_table_that_is_not_there_or_is_none_of_points(tmp_path):
-    with pytest.raises(InputError, match="no such table of points; correct sampling.path"):
+    with pytest.raises(InputError, match=r"no such table of points; correct sampling\.path"):
         read_place_table(sampling(), tmp_path / "no.csv")
     squares = gpd.GeoDataFrame({"name": ["a"]}, geometry=[shapely.box(0, 0, 1, 1)], crs=4326)
     squares.to_file(tmp_path / "p.gpkg")

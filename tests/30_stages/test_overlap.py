@@ -18,7 +18,7 @@ from made.multisenge import make_tiles
 from made.patches import settings_folder
 from terrapatch.grid import Unit, mgrs_tile_geobox, tile_footprint
 from terrapatch.places import patch_windows
-from terrapatch.places.tiles import tile_units
+from terrapatch.places.windows import tile_units
 from terrapatch.sampling import footprints
 from terrapatch.splits import splits
 from terrapatch.splits.overlap import (

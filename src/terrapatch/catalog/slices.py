@@ -23,7 +23,6 @@ from ..records import Lock, LockedFile, LockedItem
 from ..settings import named_files
 from ..vectors import PlaceTable
 
-
 PLACES = "places.parquet"
 """Columns of the table of points, of those that are planned: see `paths.Results.places`."""
 

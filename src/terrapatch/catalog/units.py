@@ -177,7 +177,7 @@ def places_left_out(
     if table is None:
         return {}
     placed = {place_of(name) for unit in units for name, _, _ in unit.windows or ()}
-    inside = in_area(table, Ground(area, area_crs, list))
+    inside = in_area(table.xy, Ground(area, area_crs, list))
     rest = [
         name for name, here in zip(table.ids, inside, strict=True) if here and name not in placed
     ]

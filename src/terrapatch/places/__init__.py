@@ -31,7 +31,7 @@ PLACE = "place"
 
 def place_of(patch_id: str) -> str:
     """Id of the place of a patch: what stands before the tile in the patch's name, if one does."""
-    return patch_id.split("_")[0]
+    return patch_id.split("_", maxsplit=1)[0]
 
 
 def windows_of(unit: Unit, sampling: SamplingSettings, area: BaseGeometry) -> list[Window]:

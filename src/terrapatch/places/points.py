@@ -24,9 +24,7 @@ from ..crs import GEOGRAPHIC, transformer
 from ..errors import GridError, InputError
 from ..grid import TILE_PIXEL_M, TILE_SIZE_M, Unit, Window, reprojected
 from ..settings import SamplingSettings
-from ..vectors import PlaceTable
-from .tiles import tile_units
-from .windows import Ground
+from .windows import Ground, Points, tile_units
 
 _REACH_DEG = 12.0
 """Degrees of longitude from a zone's middle in which its tiles can lie."""
@@ -57,7 +55,7 @@ def units(sampling: SamplingSettings, ground: Ground) -> list[Unit]:
         raise InputError("sampling.path: kind: points needs a table of points")
     if sampling.size_px > _SIDE_PX:
         raise GridError(f"sampling.size_px: a tile has {_SIDE_PX} px a side")
-    inside = np.flatnonzero(in_area(table, ground))
+    inside = np.flatnonzero(in_area(table.xy, ground))
     if not inside.size:
         raise InputError(_none_inside(table, ground))
     tiles = tile_units(ground.tiles())
@@ -91,11 +89,11 @@ def patch_id(_: Unit, window: Window) -> str:
     return window.id
 
 
-def in_area(table: PlaceTable, ground: Ground) -> NDArray[np.bool_]:
-    """(place,) whether a point lies in the area or on its edge; no without a position."""
+def in_area(xy: NDArray[np.float64], ground: Ground) -> NDArray[np.bool_]:
+    """(place,) whether points in degrees lie in the area or on its edge; no without a position."""
     area = reprojected(ground.area, ground.crs, GEOGRAPHIC)
     shapely.prepare(area)
-    return np.asarray(shapely.intersects_xy(area, table.xy[:, 0], table.xy[:, 1]), bool)
+    return np.asarray(shapely.intersects_xy(area, xy[:, 0], xy[:, 1]), bool)
 
 
 def _fits(xy: NDArray[np.float64], tiles: list[Unit], size_px: int) -> _Fits:
@@ -126,16 +124,13 @@ def _fits(xy: NDArray[np.float64], tiles: list[Unit], size_px: int) -> _Fits:
     return _Fits(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _none_inside(table: PlaceTable, ground: Ground) -> str:
+def _none_inside(table: Points, ground: Ground) -> str:
     """Why no point lies in the area."""
-    from dataclasses import replace
-
-    turned = replace(table, xy=table.xy[:, ::-1])
-    count = int(in_area(turned, ground).sum())
+    count = int(in_area(table.xy[:, ::-1], ground).sum())
     hint = (
         f"; {count} of them would with longitude and latitude exchanged: correct sampling.x and "
         "sampling.y"
         if count
         else "; correct the area, or give sampling.table_crs if coordinates are no degrees"
     )
-    return f"{table.path}: none of its {len(table)} points lies in the area{hint}"
+    return f"{table.path}: none of its {len(table.ids)} points lies in the area{hint}"

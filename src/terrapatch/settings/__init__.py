@@ -255,9 +255,9 @@ class Sections(Section, Layered):
         SamplingSettings,
         read_by(
             "plan publish",
-            sampling="version kind size_px stride_px area_rule overlap",
-            splits="kind path layer product id position x y table_crs domain overlap rename",
-            layouts="kind size_px stride_px overlap",
+            sampling="version kind size_px stride_px area_rule",
+            splits="kind rename",
+            layouts="kind size_px stride_px",
         ),
     ] = SamplingSettings()
     layers: dict[LayerName, AnyLayer] = Field(default_factory=dict)

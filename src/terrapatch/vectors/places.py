@@ -163,7 +163,8 @@ def _csv(
         west = np.array([_text(v) == _WEST for v in table.column(roles["ew"]).to_pylist()])
         x = np.where(west, -np.abs(x), x)
     if sampling.product != "custom":
-        x[np.abs(y) >= _NO_DEGREES] = np.nan
+        without = np.abs(y) >= _NO_DEGREES
+        x, y = np.where(without, np.nan, x), np.where(without, np.nan, y)
     return table, _degrees(np.column_stack([x, y]), sampling.table_crs, path)
 
 

@@ -19,6 +19,7 @@ from ...legend import Legend
 from ...paths import SPLITS
 from ...recipe import StageSettings
 from ...records import Lock
+from ...settings import SamplingSettings
 from ..kinds import kind_of
 from .words import About, Step, code, codes, count, metres, percent
 
@@ -68,12 +69,28 @@ def _called(settings: StageSettings, name: str) -> str:
     return "label" if name in settings.labels else kind_of(kind).title
 
 
+def _points(sampling: SamplingSettings) -> str:
+    """Where windows around points lie, in words."""
+    told = [] if sampling.id is None else [f"named by {code(sampling.id)}"]
+    if sampling.product != "custom":
+        told.append(f"{sampling.position} positions of {code(sampling.product)}")
+    if sampling.x is not None:
+        told.append(f"{code(sampling.x)}, {code(sampling.y or '')} in {sampling.table_crs}")
+    tile = {
+        "first": "of several the one in which it lies farthest inside",
+        "all": "of several each of them",
+    }[sampling.overlap]
+    return (
+        f"A window around each point of {code(Path(sampling.path or '').name)} ({'; '.join(told)}), the "
+        f"point in pixel (size / 2, size / 2), on the 10 m grid of the MGRS tile that holds it whole, {tile}"
+    )
+
+
 def _grid(settings: StageSettings) -> Step:
     sampling = settings.sampling
     kind = {
         "mosaic": f"One mosaic over the area in {sampling.crs}, pixel {sampling.resolution:.16g} in its units",
-        "points": f"A window around each point of {code(Path(sampling.path or '').name)}, on the grid of the "
-        "MGRS tile that holds it whole, 10 m",
+        "points": _points(sampling),
         "tiles": "Windows in each MGRS tile, on its own UTM grid of 10 m",
     }[sampling.kind]
     rule = {
