@@ -84,7 +84,8 @@ def slices(lock: Lock, settings: StageSettings) -> Iterator[tuple[str, Lock]]:
     """Slices by their names: `UNIT` and `UNIT/LAYER`, each a lock of one unit."""
     area = set(named_files(settings, "sampling"))
     of_area = tuple(file for file in lock.named if file.href in area)
-    of_label = tuple(file for file in lock.named if file.href not in area)
+    label = set(named_files(settings, "stack"))
+    of_label = tuple(file for file in lock.named if file.href in label)
     items: dict[tuple[str, str], LockedItem] = {(i.sensor, i.id): i for i in lock.items}
     orbits = {file.href: file for file in lock.orbits}
     networks = {vector.id for vector in lock.vectors if vector.kind == "networks"}
