@@ -12,7 +12,7 @@ from typing import Any
 from ...legend import Legend, Level
 from ...records import Lock, LockedItem
 from ...settings import Kernel, Requirement, SamplingSettings, coarse_kernel
-from ...settings.sensors import Coarser
+from ...settings.kernels import Coarser
 
 
 @dataclass(frozen=True)
