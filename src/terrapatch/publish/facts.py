@@ -29,7 +29,7 @@ from ..stacks import EXTRAS
 from ..tables import read_geoparquet
 from .kinds import REFERENCE, kind_of
 from .methods.steps import attribution, methods
-from .methods.words import Step
+from .methods.words import ProcessStep
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -77,7 +77,7 @@ class Facts:
         return sorted({day[:4] for day in days if day})
 
     @cached_property
-    def methods(self) -> list[Step]:
+    def methods(self) -> list[ProcessStep]:
         """What was done, in sentences."""
         return methods(self.settings, self.used, self.legends, self.layout.nodata)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..layers import AMPLITUDE, Values
 from . import pictures
 from .methods import labels, optical, radar
-from .methods.words import About, Step, code, codes, count, scenes_of, terms
+from .methods.words import About, ProcessStep, code, codes, count, scenes_of, terms
 
 if TYPE_CHECKING:
     from ..stacks import StackInfo
@@ -66,10 +66,12 @@ def plain_pictures(info: StackInfo, patches: Sequence[NDArray[Any]]) -> list[Dra
     return [Drawn(f"{info.layer}: {title}", [patch[chosen] for patch in patches])]
 
 
-def plain_sentence(about: About) -> Step:
+def plain_sentence(about: About) -> ProcessStep:
     """How many scenes there are: all that is known of a kind without a row."""
     number = len(scenes_of(about.lock, about.name, about.settings.kind))
-    return Step(about.name, (f"{count(number, 'file')}, sampled onto the grid of the patches.",))
+    return ProcessStep(
+        about.name, (f"{count(number, 'file')}, sampled onto the grid of the patches.",)
+    )
 
 
 def plain_credit(about: About) -> list[str]:
@@ -84,7 +86,7 @@ class Portrait:
 
     title: str
     """Its name for people."""
-    sentence: Callable[[About], Step] = plain_sentence
+    sentence: Callable[[About], ProcessStep] = plain_sentence
     """What was done to make a layer."""
     credit: Callable[[About], list[str]] = plain_credit
     """Whom to name."""

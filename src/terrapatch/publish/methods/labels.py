@@ -12,7 +12,7 @@ from ...settings import LabelsSettings, NetworkSource, VectorSource
 from ...vectors.codes import network_rules
 from .words import (
     About,
-    Step,
+    ProcessStep,
     class_names,
     code,
     codes,
@@ -61,14 +61,14 @@ def credit(about: About) -> list[str]:
     return ["Reference: its licence is not stated in the recipe (`publish.reference_licence`)."]
 
 
-def labels(about: About) -> Step:
+def labels(about: About) -> ProcessStep:
     """From references to labels."""
     settings: LabelsSettings = about.settings
     lock, legend = about.lock, about.legend
     assert legend is not None, "labels have a legend"
     finest = legend.finest
     coarser = [level.name for level in legend.levels[1:]]
-    return Step(
+    return ProcessStep(
         about.titled("Labels"),
         (
             *_maps(about),

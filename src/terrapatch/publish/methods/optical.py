@@ -7,7 +7,17 @@ from collections.abc import Sequence
 
 from ...records import LockedItem
 from ...settings import S2_BANDS, Requirement, SamplingSettings, Sentinel2Settings
-from .words import About, Step, coarser, copernicus, count, percent, scenes_of, too_few, unchecked
+from .words import (
+    About,
+    ProcessStep,
+    coarser,
+    copernicus,
+    count,
+    percent,
+    scenes_of,
+    too_few,
+    unchecked,
+)
 
 _PROCESSORS = {"esa": "ESA (Sen2Cor)", "theia": "Theia (MAJA)"}
 _LEVELS = {"L1C": "top-of-atmosphere reflectance", "L2A": "surface reflectance"}
@@ -76,11 +86,11 @@ def credit(about: About) -> list[str]:
     return copernicus(about, "sentinel2", "Sentinel-2")
 
 
-def optical(about: About) -> Step:
+def optical(about: About) -> ProcessStep:
     """From products to the stack."""
     settings: Sentinel2Settings = about.settings
     items = scenes_of(about.lock, about.name, "sentinel2")
-    return Step(
+    return ProcessStep(
         about.titled("Sentinel-2"),
         (
             *_products(settings, items),

@@ -9,7 +9,7 @@ from ...records import Lock, LockedItem
 from ...settings import Requirement, Sentinel1Settings
 from .words import (
     About,
-    Step,
+    ProcessStep,
     coarser,
     copernicus,
     count,
@@ -62,13 +62,13 @@ def credit(about: About) -> list[str]:
     return found
 
 
-def radar(about: About) -> Step:
+def radar(about: About) -> ProcessStep:
     """From products to the stack."""
     settings: Sentinel1Settings = about.settings
     items = scenes_of(about.lock, about.name, "sentinel1")
     raw = settings.level == "GRD"
     acts_on = "digital numbers" if _amplitude(settings) else "linear power"
-    return Step(
+    return ProcessStep(
         about.titled("Sentinel-1"),
         (
             *(_raw(settings, items, about.lock) if raw else _geocoded(items)),

@@ -16,7 +16,7 @@ from ...settings.kernels import Coarser
 
 
 @dataclass(frozen=True)
-class Step:
+class ProcessStep:
     """One step of the making."""
 
     name: str
