@@ -231,7 +231,7 @@ class Facts:
                     "platform": item.platform or "", "baseline": item.processing_baseline or "",
                     "orbit": item.orbit_direction or "", "cloud": item.cloud_percent,
                     "offset": ", ".join(f"{o:g}" for o in offsets)
-                    if kind_of(item.sensor).offsets else "",
+                    if kind_of(item.sensor).offsets is not None else "",
                     "patches": None if item.sensor == REFERENCE else len(used.get(item.id, ())),
                     "licence": item.licence or "",
                 }

@@ -10,7 +10,7 @@ from ...legend import Level
 from ...records import Lock, LockedVector
 from ...settings import LabelsSettings, NetworkSource, VectorSource
 from ...vectors.codes import network_rules
-from .words import (
+from ..methods.words import (
     About,
     ProcessStep,
     class_names,
@@ -23,6 +23,7 @@ from .words import (
     terms,
     times,
 )
+from .plain import Portrait
 
 _EDGES = {
     "none": "No edge layers.",
@@ -61,7 +62,7 @@ def credit(about: About) -> list[str]:
     return ["Reference: its licence is not stated in the recipe (`publish.reference_licence`)."]
 
 
-def labels(about: About) -> ProcessStep:
+def sentence(about: About) -> ProcessStep:
     """From references to labels."""
     settings: LabelsSettings = about.settings
     lock, legend = about.lock, about.legend
@@ -291,3 +292,6 @@ _STEPS: Mapping[str, Callable[[Any, Level], str]] = {
     "mmu": _mmu, "sieve": _sieve, "fill": _fill, "majority": _majority, "closing": _closing,
     "opening": _opening, "networks": _burnt, "settle": _settle,
 }  # fmt: skip
+
+
+PORTRAIT = Portrait("Reference map", sentence, credit)
