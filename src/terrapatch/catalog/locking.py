@@ -34,7 +34,7 @@ from .families import lacking
 from .files import Files
 from .product import footprint_of, header_of, missing_bands, no_crs
 from .scene import BandFile, Numbers, Scene, Transform
-from .statements import CODES, FULL_SCALE, Statement, check_tags, of_header, settled
+from .statements import FULL_SCALE, Statement, check_tags, of_header, settled
 from .traits import TRAITS, Traits
 
 
@@ -183,7 +183,7 @@ def _values(
     if file.sidecars is not None:  # raw measurements: the product alone is the authority
         return settled(file.href, numbers.said)
     check_tags(
-        file.href, header, file.band, numbers.said, codes=traits.codes or name in CODES,
+        file.href, header, file.band, numbers.said, codes=traits.codes or name in traits.coded,
         reflectance=traits.reflectance,
     )  # fmt: skip
     own = of_header(header, file.band, reflectance=traits.reflectance)

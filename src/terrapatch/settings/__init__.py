@@ -29,6 +29,7 @@ from .kernels import coarse_kernel as coarse_kernel
 from .labels import LabelsSettings as LabelsSettings
 from .layers import IMAGE_KINDS as IMAGE_KINDS
 from .layers import KINDS as KINDS
+from .layers import SCENES as SCENES
 from .layers import AnyLayer as AnyLayer
 from .layers import ImageLayer as ImageLayer
 from .layers import Layered as Layered
@@ -37,6 +38,7 @@ from .layouts import LayoutsSettings as LayoutsSettings
 from .named import named_files as named_files
 from .patches import PatchesSettings as PatchesSettings
 from .patches import Requirement as Requirement
+from .policy import Auxiliary as Auxiliary
 from .policy import Policy as Policy
 from .raster import RasterSettings as RasterSettings
 from .sentinel1 import Sentinel1Settings as Sentinel1Settings

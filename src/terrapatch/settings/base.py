@@ -58,6 +58,9 @@ class Section(BaseModel):
 class LayerSettings(Section):
     """What the kinds of layers have in common."""
 
+    scenes: ClassVar[str] = ""
+    """What the lock calls the kind of its scenes."""
+
     version: Literal[1] = 1
     pixel_m: Annotated[float, Field(gt=0)] | None = None
     """Side of the layer's pixels in metres, on the same footprints; the grid's own if absent. Patches,

@@ -25,6 +25,8 @@ class RasterSettings(LayerSettings):
         training="kind",
     )
 
+    scenes: ClassVar[str] = "raster"
+
     kind: Literal["raster"] = "raster"
     """Where the pixels of the layer come from."""
     path: str
@@ -56,7 +58,7 @@ class RasterSettings(LayerSettings):
     @property
     def policy(self) -> Policy:
         """Which files the layer may be made of."""
-        return Policy("raster", dated=False)
+        return Policy(self.scenes, dated=False)
 
     def wanted(self, _processor: str | None) -> tuple[str, ...]:
         """Assets of a file that the layer reads."""

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from .base import LayerSettings, Readers, read_by
 from .kernels import Coarser, Kernel
-from .policy import Policy
+from .policy import Auxiliary, Policy
 
 
 class Sentinel1Settings(LayerSettings):
@@ -28,6 +28,8 @@ class Sentinel1Settings(LayerSettings):
         layouts="kind polarisations extras scale time",
         training="kind",
     )
+
+    scenes: ClassVar[str] = "sentinel1"
 
     kind: Literal["sentinel1"] = "sentinel1"
     """Where the pixels of the layer come from."""
@@ -113,9 +115,14 @@ class Sentinel1Settings(LayerSettings):
     @property
     def policy(self) -> Policy:
         """Which scenes the layer may be made of."""
+        needs = Auxiliary(
+            self.polarisations, noise=self.subtracts_noise, terrain=self.geometry == "terrain",
+            heights=self.dem, vertical=self.dem_vertical, geoid=self.geoid, sea=self.dem_sea,
+            orbits=self.orbit_files,
+        )  # fmt: skip
         return Policy(
-            "sentinel1", level=self.level, polarisations=self.polarisations, orbit=self.orbit,
-            raw=self.level == "GRD",
+            self.scenes, level=self.level, polarisations=self.polarisations, orbit=self.orbit,
+            raw=self.level == "GRD", auxiliary=needs,
         )  # fmt: skip
 
     def wanted(self, _processor: str | None) -> tuple[str, ...]:

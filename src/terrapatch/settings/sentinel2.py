@@ -38,6 +38,8 @@ class Sentinel2Settings(LayerSettings):
         training="kind",
     )
 
+    scenes: ClassVar[str] = "sentinel2"
+
     kind: Literal["sentinel2"] = "sentinel2"
     """Where the pixels of the layer come from."""
     level: Literal["L1C", "L2A"] = "L2A"
@@ -95,8 +97,9 @@ class Sentinel2Settings(LayerSettings):
     def policy(self) -> Policy:
         """Which scenes the layer may be made of."""
         return Policy(
-            "sentinel2", level=self.level, processor=self.processor, clouds=True, own_tile=True
-        )
+            self.scenes, level=self.level, processor=self.processor, clouds=True, own_tile=True,
+            reflectance=self.reflectance if self.processor == "theia" else None,
+        )  # fmt: skip
 
     def wanted(self, processor: str | None) -> tuple[str, ...]:
         """Assets of a scene that the layer reads; masks are those of Theia's products."""
