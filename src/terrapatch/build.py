@@ -35,6 +35,7 @@ from .recipe import (
     write_settings,
 )
 from .screen import Screen
+from .sums import Sums
 from .yamlfiles import read
 
 _ASKS = re.compile(
@@ -106,8 +107,9 @@ def build(
             command += ["--profile", profile]
         if unlock:
             return _run([*command, "--unlock"])
-        if Path(results.lock).is_file():
-            read_lock(results.lock)  # a damaged one is told here, in one line
+        lock = Path(results.lock)
+        if lock.is_file() and not Sums(Path(results.root)).knows(lock):
+            read_lock(lock)  # touched since it was planned: a damaged one is told here, in one line
         if looking:
             return _run([*command, *extra])
         return _Build(results, [*command, *extra], verbose).go(_names(recipe, output))

@@ -180,9 +180,13 @@ def _write_plan(r: Results) -> int:
     from .catalog import describe, place_table, write_slices
     from .lock import write_lock
     from .recipe import read_settings
+    from .sums import Sums
 
     lock = _planned(r, r)
     write_lock(lock, r.lock)
+    sums = Sums(Path(r.root))
+    sums.of(Path(r.lock))  # whole, until it is touched
+    sums.save()
     settings = read_settings(r.settings("plan"))
     write_slices(lock, settings, Path(r.slices), place_table(settings, Path(r.archive)))
     _say(f"{describe(lock)}\n{r.lock}")

@@ -17,6 +17,7 @@ from .errors import StorageError
 from .files import write_text
 from .paths import remedy
 from .records import Lock, LockedUnit
+from .settings import SCENES
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -31,8 +32,8 @@ def read_lock(path: str | os.PathLike[str]) -> Lock:
         StorageError: missing or damaged; the remedy is to plan again.
     """
     try:
-        return Lock.model_validate_json(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValidationError) as error:
+        return _known(Lock.model_validate_json(Path(path).read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
         said = str(error).splitlines()[0]
         if isinstance(error, ValidationError):
             found = error.errors()[0]
@@ -40,6 +41,19 @@ def read_lock(path: str | os.PathLike[str]) -> Lock:
             said = f"{place}: {found['msg']}" if place else found["msg"]
         what = "lock" if Path(path).name == "lock.json" else "slice of the lock"
         raise StorageError(f"{path}: no readable {what}; {remedy(path)} ({said})") from error
+
+
+def _known(lock: Lock) -> Lock:
+    """The lock, whose scenes are all of kinds that there are.
+
+    Raises:
+        ValueError: others are named.
+    """
+    found = {*(item.sensor for item in lock.items), *lock.scenes.values()}
+    found |= {gap.sensor for gap in lock.gaps} | {e.sensor for e in lock.excluded} - {"other"}
+    if others := sorted(found - SCENES):
+        raise ValueError(f"scenes of {', '.join(others)}, which no kind of layer has")
+    return lock
 
 
 def read_slices(paths: Sequence[Path]) -> Lock:

@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict
 
 from .errors import IncompleteError
 
-Sensor = Literal["sentinel2", "sentinel1", "raster", "reference"]
 Reduction = Literal["first"]
 """How scenes become one image: `first` takes each pixel of the first scene that is valid there."""
 
@@ -76,7 +75,8 @@ class LockedItem(_Record):
     """One scene that goes into the dataset."""
 
     id: str
-    sensor: Sensor
+    sensor: str
+    """What it is of, one of `settings.SCENES`."""
     level: str
     """L1C, L2A, RTC, GRD, map."""
     datetime: str
@@ -97,6 +97,11 @@ class LockedItem(_Record):
     """Sentinel-1 GRD: the orbit file that places it, one of `Lock.orbits`; absent: its own."""
     assets: dict[str, LockedAsset]
     """By band name: B02, SCL, VV, map."""
+
+    @property
+    def raw(self) -> bool:
+        """Whether it is in radar geometry, which heights and orbits place on the ground."""
+        return any(asset.annotation is not None for asset in self.assets.values())
 
 
 class LockedStep(_Record):
@@ -132,8 +137,8 @@ class Exclusion(_Record):
 
     id: str
     """The scene's; of other things the path, as a scene's addresses have it."""
-    sensor: Sensor | Literal["other"]
-    """`other`: of no sensor that is read, or nothing tells it."""
+    sensor: str
+    """What it is of; `other`: of no kind that is read, or nothing tells it."""
     layer: str | None = None
     """The layer that does not use it; absent: none could."""
     reason: str
@@ -142,11 +147,12 @@ class Exclusion(_Record):
 class Gap(_Record):
     """A stretch of the period in which a track was seen less often than usual."""
 
-    sensor: Sensor
+    sensor: str
+    """What the scenes of the series are of."""
     layer: str | None = None
     """The layer whose series it is in."""
     relative_orbit: int | None = None
-    """Sentinel-1: the track; absent: all scenes of the sensor together."""
+    """The track; absent: all scenes of the layer together."""
     orbit_direction: str | None = None
     start: str
     """Day of the last pass before, or the first day of the period."""
@@ -165,7 +171,7 @@ class Gap(_Record):
 
     @property
     def track(self) -> str:
-        """The track in short, for example `R103 desc`; empty for Sentinel-2."""
+        """The track in short, for example `R103 desc`; empty where all scenes are one series."""
         orbit = "" if self.relative_orbit is None else f"R{self.relative_orbit:03d}"
         return f"{orbit} {(self.orbit_direction or '')[:4]}".strip()
 
@@ -230,14 +236,14 @@ class Lock(_Record):
     units: tuple[LockedUnit, ...]
     items: tuple[LockedItem, ...]
     """Scenes and maps of all layers, each once."""
-    scenes: dict[str, Sensor] = {}
+    scenes: dict[str, str] = {}
     """Layer → what its scenes are of; absent: what it is called."""
     heights: tuple[LockedFile, ...] = ()
-    """Height model for the terrain correction of raw Sentinel-1 scenes."""
+    """Height model for the terrain correction of raw scenes."""
     geoid: LockedFile | None = None
     """Raster of geoid heights, where the recipe names one."""
     orbits: tuple[LockedFile, ...] = ()
-    """Orbit files that place raw Sentinel-1 scenes, see `LockedItem.orbit_file`."""
+    """Orbit files that place raw scenes, see `LockedItem.orbit_file`."""
     vectors: tuple[LockedVector, ...] = ()
     """Polygons and networks of the reference, in the order of the recipe."""
     named: tuple[LockedFile, ...] = ()
@@ -259,7 +265,7 @@ class Lock(_Record):
 
     @property
     def beside(self) -> tuple[LockedFile, ...]:
-        """All files that raw Sentinel-1 scenes need besides their own."""
+        """All files that raw scenes need besides their own."""
         return (*self.heights, *([self.geoid] if self.geoid else []), *self.orbits)
 
     def unit(self, unit_id: str) -> LockedUnit:

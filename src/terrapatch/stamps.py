@@ -38,6 +38,9 @@ PACKAGE = Path(__file__).parent
 EARLY = ("simulate", "plan")
 """Stages before the slices of the plan are known."""
 
+SLICES = "slices.jsonl"
+"""File beside the stamps: digests of slices, kept as those of files are."""
+
 _SETTINGS = {"report": "publish"}
 """Stages that read another one's settings."""
 
@@ -136,6 +139,7 @@ class Stamps:
         """
         self.results, self._settings = results, settings
         self._sums = Sums(Path(results.root))
+        self._slices = Sums(Path(results.root) / "stamps", SLICES, digest_of)
         self._wanted: dict[Job, Stamp] = {}
         self._shared: dict[tuple[str, str], Stamp] = {}
         self._units: list[str] | None = None
@@ -228,13 +232,18 @@ class Stamps:
         if job not in self._wanted:
             self._wanted[job] = replace(
                 self._of_all_units(job),
-                plan={
-                    name: digest_of(Path(self.results.root) / name)
-                    for name in _reads(job, self._places)
-                },
+                plan={name: self._planned(name) for name in _reads(job, self._places)},
                 inputs={i.name: self.wanted(i).digest for i in self.inputs(job)},
             )
         return self._wanted[job]
+
+    def _planned(self, name: str) -> str:
+        """Digest of the lock or a slice, see `digest_of`."""
+        path = Path(self.results.root) / name
+        try:
+            return self._slices.of(path)
+        except (OSError, ValueError) as error:
+            raise StorageError(f"{path}: no readable slice of the lock; {remedy(path)}") from error
 
     def _of_all_units(self, job: Job) -> Stamp:
         """What the stamps of a stage and layer have in common, looked up once for all units."""
@@ -285,6 +294,10 @@ class Stamps:
     def write(self, job: Job) -> None:
         """Leave the stamp of a job that is done."""
         stamp = self.wanted(job)
+        if job.stage == "plan":  # once for all who ask what is stale
+            for path in sorted(Path(self.results.slices).rglob("*.json")):
+                self._slices.of(path)
+            self._slices.save()
         self._sums.save()
         write_json(job.stamp(self.results), stamp.plain)
 
@@ -383,32 +396,29 @@ def digest_of(path: Path) -> str:
     """Hash of a lock or slice, wherever its files lie; of the lock, whose hash is published, as it is.
 
     Raises:
-        StorageError: it cannot be read.
+        OSError, ValueError: it cannot be read.
     """
-    try:
-        text = path.read_bytes()
-        if path.name == "lock.json" or path.suffix == ".parquet":
-            return _hash(text)
-        plain = json.loads(text)
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{path}: no readable slice of the lock; {remedy(path)}") from error
+    text = path.read_bytes()
+    if path.name == "lock.json" or path.suffix == ".parquet":
+        return _hash(text)
+    plain = json.loads(text, object_hook=_placeless)
     plain.pop("named", None)  # the stage's `files` have them
-    return _hash(json.dumps(_placeless(plain), sort_keys=True).encode())
+    return _hash(json.dumps(plain, sort_keys=True).encode())
 
 
-def _placeless(value: Any, known: bool = False) -> Any:
-    """A plain record without the folders of files whose hash it holds."""
-    if isinstance(value, list):
-        return [_placeless(each, known) for each in value]
-    if not isinstance(value, dict):
-        return value
-    known = known or bool(value.get("sha256")) or "assets" in value
-    return {
-        key: re.sub(r"^.*?([^/]*(?:\.(?:zip|7z|tar)/.*|))$", r"\1", each)
-        if key in _ADDRESSES and known and isinstance(each, str)
-        else _placeless(each, False)
-        for key, each in value.items()
-    }
+_PACKED = re.compile(r"\.(?:zip|7z|tar)/")
+
+
+def _placeless(record: dict[str, Any]) -> dict[str, Any]:
+    """A plain record without the folders of files whose hash it holds; what it holds is done already."""
+    if record.get("sha256") or "assets" in record:
+        for key in _ADDRESSES:
+            address = record.get(key)
+            if isinstance(address, str):
+                archive = _PACKED.search(address)
+                end = len(address) if archive is None else archive.start()
+                record[key] = address[address.rfind("/", 0, end) + 1 :]
+    return record
 
 
 def _codes_of(path: Path) -> str:

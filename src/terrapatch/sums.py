@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SHA-256 of files, each counted once: kept by path, size and times beside the lock.
+"""Sums of files, each counted once and kept by path, size and times: SHA-256 beside the lock.
 
 Laws:
 1. A sum that is kept stands only while size and times (of content and of inode) are what they
@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from .access import file_of
@@ -26,9 +27,13 @@ NAME = "sums.jsonl"
 """File beside the lock."""
 
 _CHUNK = 1 << 22
+_FEW = 200
+"""So many names are looked up one by one, as a job asks for few of many; then all are read."""
 
 State = tuple[int, int, int]
 """Size in bytes, time of the content and of the inode in ns."""
+Sum = tuple[State, str]
+"""What a file was like, and its sum."""
 
 
 def state_of(path: Path) -> State:
@@ -52,31 +57,48 @@ def sha256_of(path: Path) -> str:
 class Sums:
     """Sums of files, remembered from run to run."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        """Read what is kept.
+    def __init__(
+        self,
+        folder: Path | None = None,
+        name: str = NAME,
+        count: Callable[[Path], str] | None = None,
+    ) -> None:
+        """Read nothing yet.
 
         Args:
             folder: where it is kept, the lock's; None for a memory of this run alone.
+            name: of the file there.
+            count: sum of a file's content; SHA-256 of its bytes if absent.
         """
-        self._path = None if folder is None else folder / NAME
-        self._known = _kept(self._path)
-        self._new: dict[str, tuple[State, str]] = {}
+        self._path = None if folder is None else folder / name
+        self._count = count or sha256_of
+        self._all: dict[str, Sum] | None = None
+        self._seen: dict[str, Sum | None] = {}
+        self._new: dict[str, Sum] = {}
 
     def knows(self, path: Path) -> bool:
         """Whether the sum is at hand."""
-        known = self._known.get(os.path.abspath(path))
+        known = self._known(os.path.abspath(path))
         return known is not None and known[0] == state_of(path)
 
+    def _known(self, name: str) -> Sum | None:
+        if name not in self._seen:
+            if self._all is None and len(self._seen) >= _FEW:
+                self._all = _kept(self._path)
+            all_ = self._all
+            self._seen[name] = _looked_up(self._path, name) if all_ is None else all_.get(name)
+        return self._seen[name]
+
     def of(self, path: Path) -> str:
-        """SHA-256 of a file, from memory where it has not been touched."""
+        """Sum of a file, from memory where it has not been touched."""
         name = os.path.abspath(path)
         state = state_of(path)
-        known = self._known.get(name)
+        known = self._known(name)
         if known is None or known[0] != state:
-            known = state, sha256_of(path)
+            known = state, self._count(path)
             # What changes while it is read is not remembered.
             if state_of(path) == state:
-                self._known[name] = self._new[name] = known
+                self._seen[name] = self._new[name] = known
         return known[1]
 
     def save(self) -> None:
@@ -95,16 +117,39 @@ class Sums:
         self._new.clear()
 
 
-def _kept(path: Path | None) -> dict[str, tuple[State, str]]:
+def _kept(path: Path | None) -> dict[str, Sum]:
+    """All that is kept."""
     if path is None or not path.is_file():
         return {}
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return {
-            name: ((size, content, inode), digest) for name, size, content, inode, digest in rows
-        }
+        return dict(map(_row, path.read_text(encoding="utf-8").splitlines()))
     except (OSError, ValueError, TypeError):
         return {}  # damaged: counted again
+
+
+def _looked_up(path: Path | None, name: str) -> Sum | None:
+    """What is kept of one name, by halves: lines stand in the order of names."""
+    if path is None:
+        return None
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+            low, high = 0, len(text)
+            while low < high:
+                begin = text.rfind(b"\n", low, (low + high) // 2) + 1 or low
+                end = text.find(b"\n", begin, high)
+                end = high if end < 0 else end
+                found, known = _row(text[begin:end])
+                if found == name:
+                    return known
+                low, high = (end + 1, high) if found < name else (low, begin)
+    except (OSError, ValueError, TypeError):
+        pass  # nothing is kept yet, or it is damaged: counted again
+    return None
+
+
+def _row(line: str | bytes) -> tuple[str, Sum]:
+    name, size, content, inode, digest = json.loads(line)
+    return name, ((size, content, inode), digest)
 
 
 def check_unchanged(files: Iterable[LockedAsset | LockedFile], lock: Path) -> None:

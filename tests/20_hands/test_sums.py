@@ -167,6 +167,27 @@ def test_a_damaged_memory_is_no_error(tmp_path):
     assert Sums(tmp_path).of(path) == digest
 
 
+def test_few_names_of_many_are_looked_up_without_reading_all(tmp_path, monkeypatch):
+    paths = [
+        tmp_path / f"{stem}{n}" for n in range(80) for stem in ("a", "a/", "é", '"', "\n", "😀")
+    ]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(path.name)
+    first = Sums(tmp_path)
+    digests = [first.of(path) for path in paths]
+    first.save()
+    read, whole = counted(monkeypatch), sums._kept
+    many = Sums(tmp_path)
+    assert [many.of(path) for path in paths] == digests
+    monkeypatch.setattr(sums, "_kept", lambda path: pytest.fail("all is read"))
+    for path, digest in zip(paths, digests, strict=True):
+        assert Sums(tmp_path).of(path) == digest
+    assert not Sums(tmp_path).knows(tmp_path / sums.NAME)
+    assert read == []
+    assert len(whole(tmp_path / sums.NAME)) == len(paths)
+
+
 def test_all_files_that_changed_are_told_with_the_command_that_helps(tmp_path):
     lock = tmp_path / "my results" / "lock.json"
     lock.parent.mkdir()

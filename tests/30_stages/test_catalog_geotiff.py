@@ -7,9 +7,9 @@ import pytest
 import rasterio
 
 from made.catalog import write_raster
+from terrapatch.catalog.described import described_scenes, map_scene
 from terrapatch.catalog.files import Files
 from terrapatch.catalog.folder import search
-from terrapatch.catalog.geotiff import described_scenes, map_scene
 from terrapatch.catalog.locking import locked_item
 from terrapatch.errors import GridError, InputError, RecipeError, SceneError
 from terrapatch.settings import RasterSource

@@ -16,6 +16,7 @@ from terrapatch.catalog.folder import search
 from terrapatch.catalog.grd import read_product
 from terrapatch.catalog.locking import locked_item
 from terrapatch.catalog.policy import newest_versions, of_level, with_polarisations
+from terrapatch.catalog.tree import Reading
 from terrapatch.errors import IncompleteError, SceneError
 from terrapatch.records import LockedAsset
 
@@ -120,7 +121,7 @@ def test_raw_products_are_read_only_where_the_recipe_asks_for_them(product):
     found = search([product.parent])
     assert found.scenes == ()
     assert "radar geometry" in found.excluded[0].reason
-    (scene,) = search([product.parent], raw=True).scenes
+    (scene,) = search([product.parent], Reading(raw=True)).scenes
     assert scene.id == product.name.removesuffix(".SAFE")
     assert of_level([scene], "GRD")[0] == [scene]
     (excluded,) = of_level([scene], "RTC")[1]
@@ -130,7 +131,7 @@ def test_raw_products_are_read_only_where_the_recipe_asks_for_them(product):
 def test_complex_products_stay_out(tmp_path):
     name = "S1A_IW_SLC__1SDV_20150222T170725_20150222T170750_004739_005DD8_CEAB"
     (tmp_path / f"{name}.SAFE").mkdir()
-    (excluded,) = search([tmp_path], raw=True).excluded
+    (excluded,) = search([tmp_path], Reading(raw=True)).excluded
     assert "another kind than GRD" in excluded.reason
 
 

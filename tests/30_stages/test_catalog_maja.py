@@ -18,6 +18,7 @@ from terrapatch.catalog.files import Files
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.locking import locked_item
 from terrapatch.catalog.plan import plan
+from terrapatch.catalog.tree import Reading
 from terrapatch.errors import GridError, RecipeError, SceneError
 from terrapatch.grid import reprojected
 from terrapatch.settings import THEIA_10
@@ -27,7 +28,7 @@ MASKS = ("EDG", "CLM", "MG2")
 
 
 def one(path, **how):
-    (scene,) = search([path], **how).scenes
+    (scene,) = search([path], Reading(**how)).scenes
     return scene
 
 
@@ -265,12 +266,13 @@ def test_the_recipe_says_whose_products_are_used(shared_data, tmp_path):
         profile = dataset.profile | {"transform": rasterio.Affine(0.001, 0, 2.1, 0, -0.001, 51.2)}
     with rasterio.open(write_map, "w", **profile) as dataset:
         dataset.write(np.ones((1, 300, 300), np.uint8))
+    common = {
+        "area": {"bbox": area}, "label": {"path": str(write_map)}, "sampling": {"size_px": 16},
+        "catalog": {"paths": [str(tmp_path / "s2")], "period": ["2022-01-01", "2022-12-31"]},
+    }  # fmt: skip
     for processor in ("esa", "theia"):
         settings = settings_file(
-            tmp_path, area={"bbox": area}, label={"path": str(write_map)},
-            catalog={"paths": [str(tmp_path / "s2")], "period": ["2022-01-01", "2022-12-31"],
-                     },
-            sampling={"size_px": 16},
+            tmp_path, **common,
             sentinel2={"processor": processor, "mask_clm": [1] if processor == "theia" else []},
         )  # fmt: skip
         lock = plan(settings, tmp_path / "lock.json")
@@ -280,6 +282,11 @@ def test_the_recipe_says_whose_products_are_used(shared_data, tmp_path):
         assert item.assets.keys() == {"B02", "B05"} | masks
         assert any(f"the recipe asks for {processor}" in e.reason for e in lock.excluded)
         assert f'"processor": "{processor}"' in (tmp_path / "lock.json").read_text()
+    flat = {"kind": "sentinel2", "processor": "theia", "reflectance": "SRE", "bands": ["B02"]}
+    settings = settings_file(tmp_path, **common, layers={"flat": flat})
+    found = {i.processor: i for i in plan(settings).items if i.sensor == "sentinel2"}
+    assert found.keys() == {"esa", "theia"}
+    assert "_SRE_B2" in found["theia"].assets["B02"].href
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,16 @@ import json
 import pytest
 
 from made.catalog import make_safe, write_raster
-from terrapatch.catalog import stac
+from terrapatch.catalog import sentinel2, stac
 from terrapatch.catalog.files import Files
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.locking import locked_item
 from terrapatch.catalog.statements import settled
 from terrapatch.errors import GridError, SceneError, SourceError
+from terrapatch.settings import S2_BANDS
 
 NO_HASH = Files(hash_files=False)
-EVERY_BAND = [*stac.COMMON_NAMES, "SCL"]
+EVERY_BAND = [*sentinel2.COMMON_NAMES, "SCL"]
 L2A_BANDS = [band for band in EVERY_BAND if band != "B10"]
 
 
@@ -34,7 +35,7 @@ def test_a_genuine_cog_set_is_read_with_the_files_beside_its_item(shared_data):
     assert (item.platform, item.relative_orbit) == ("Sentinel-2A", 37)
     # Item and files disagree on the pixel size (the files are decimated): the files are right.
     sizes = {band: asset.transform[0] for band, asset in item.assets.items()}
-    expected = {b: {10: 100.0, 20: 200.0, 60: 600.0}[n] for b, n in stac.S2_BANDS.items()}
+    expected = {b: {10: 100.0, 20: 200.0, 60: 600.0}[n] for b, n in S2_BANDS.items()}
     assert sizes == {b: s for b, s in expected.items() if b != "B10"} | {"SCL": 200.0}
     assert {a.add_offset for a in item.assets.values()} == {0.0}
     assert {a.nodata for a in item.assets.values()} == {0.0}
@@ -88,7 +89,7 @@ def test_other_genuine_json_is_passed_over(shared_data):
 def test_offsets_that_genuine_items_state(shared_data):
     def of(name, key, properties=None):
         item = next(stac._features(json.loads((shared_data / "stac" / name).read_text())))
-        stated, usual = stac.radiometry(item, item["assets"][key], name)
+        stated, usual = sentinel2.radiometry(item, item["assets"][key], name)
         found = settled(name, [stated], usual)
         return found.add_offset, found.quantification or 10_000.0
 

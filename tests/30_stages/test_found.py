@@ -22,6 +22,7 @@ from terrapatch.catalog import describe, plan
 from terrapatch.catalog.files import Files
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.locking import locked_item
+from terrapatch.catalog.tree import Reading
 from terrapatch.errors import (
     IncompleteError,
     InputError,
@@ -52,11 +53,11 @@ def settings(here, *, catalog=None, **recipe):
 
 
 def ids(*paths, **how):
-    return [s.id for s in search(paths, **how).scenes]
+    return [s.id for s in search(paths, Reading(**how)).scenes]
 
 
 def told(*paths, **how):
-    return {e.id: e.reason for e in search(paths, **how).excluded}
+    return {e.id: e.reason for e in search(paths, Reading(**how)).excluded}
 
 
 def make_grd(
@@ -292,7 +293,7 @@ def test_patches_of_bigearthnet_of_both_versions_are_read(tmp_path, time):
 def test_a_sentinel1_product_is_read_in_every_form(tmp_path, form):
     root = make_grd(tmp_path / "in")
     FORMS[form](root)
-    found = search([tmp_path / "in"], raw=True)
+    found = search([tmp_path / "in"], Reading(raw=True))
     assert found.excluded == ()
     (scene,) = found.scenes
     # A product without its name has one from its content: the CRC is the manifest's own.
@@ -326,7 +327,7 @@ def test_a_folder_that_bears_the_name_of_another_product_is_known_by_its_content
 
 def test_amazon_s_copies_of_sentinel1_are_read(tmp_path):
     root = make_grd(tmp_path, files="iw-{1}")
-    (scene,) = search([tmp_path], raw=True).scenes
+    (scene,) = search([tmp_path], Reading(raw=True)).scenes
     files = scene.bands
     assert files["VH"].at.local == root / "measurement/iw-vh.tiff"
     assert set(files["VH"].sidecars) == {"annotation", "calibration", "noise"}
@@ -527,7 +528,7 @@ def test_a_way_of_packing_that_is_unknown_is_no_reason_to_fetch_again(tmp_path):
 def test_an_archive_named_as_a_product_that_holds_none_is_an_error(tmp_path, name):
     zip_of(tmp_path / name, "readme.txt")
     with pytest.raises(SceneError, match="the product lacks"):
-        search([tmp_path], raw=True)
+        search([tmp_path], Reading(raw=True))
 
 
 # --- JSON that is broken -------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from terrapatch.catalog.files import Files
 from terrapatch.catalog.folder import search
 from terrapatch.catalog.grd import read_product
 from terrapatch.catalog.locking import locked_item
+from terrapatch.catalog.tree import Reading
 from terrapatch.errors import SceneError
 from terrapatch.kinds import stack as make
 from terrapatch.lock import unit_geobox
@@ -119,7 +120,7 @@ def test_modes_and_polarisations_give_the_pixels_of_the_same_numbers(
 ):
     for product in simulated.products["descending"]:
         as_mode(product, tmp_path / "in", mode, swath, bands, cog)
-    scenes = search([tmp_path / "in"], raw=True).scenes
+    scenes = search([tmp_path / "in"], Reading(raw=True)).scenes
     assert len(scenes) == 2
     band = "HH" if bands == "SSH" else "VV"
     assert scenes[0].polarisations == ((band,) if bands.startswith("SS") else ("VV", "VH"))
@@ -149,7 +150,7 @@ def test_noise_of_stripmap_before_scalloping_is_read(simulated, tmp_path):
 def test_complex_images_of_any_mode_stay_out(tmp_path, mode):
     short = {"SM": "S3", "EW": "EW"}[mode]
     (tmp_path / f"S1A_{short}_SLC__1SDV_20220618T085927_20220618T085950_043999_06A0AD_734E.SAFE").mkdir()  # fmt: skip
-    (excluded,) = search([tmp_path], raw=True).excluded
+    (excluded,) = search([tmp_path], Reading(raw=True)).excluded
     assert "another kind than GRD" in excluded.reason
 
 

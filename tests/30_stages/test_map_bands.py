@@ -7,7 +7,7 @@ import rasterio
 from affine import Affine
 from rasterio.enums import ColorInterp
 
-from terrapatch.catalog.geotiff import described_scenes, map_scene
+from terrapatch.catalog.described import described_scenes, map_scene
 from terrapatch.errors import RecipeError, SceneError
 from terrapatch.rasters import read_header
 from terrapatch.settings import LabelsSettings, RasterSource

@@ -14,12 +14,13 @@ from made.catalog import make_safe, write_raster
 from made.theia import make_theia, zipped
 from terrapatch import access
 from terrapatch.access import Access
+from terrapatch.catalog.described import described_scenes, map_scene
 from terrapatch.catalog.files import Files
 from terrapatch.catalog.folder import search
-from terrapatch.catalog.geotiff import described_scenes, map_scene
 from terrapatch.catalog.locking import locked_item
 from terrapatch.catalog.scene import BandFile, Numbers, scene_from_dict, scene_to_dict
 from terrapatch.catalog.statements import Statement
+from terrapatch.catalog.tree import Reading
 from terrapatch.errors import SourceError
 from terrapatch.rasters import BlockReader
 from terrapatch.settings import RasterSource
@@ -46,12 +47,14 @@ def scenes(shared_data, tmp_path):
         *(shared_data / n for n in ("s1_grd_safe", "s1_rtc_series", "s1s2_bigearthnet", "s2_l2a_cog",
                                     "s2_l1c_safe", "stac")),
     ]  # fmt: skip
-    found = [scene for folder in folders for scene in search([folder], raw=True).scenes]
+    found = [scene for folder in folders for scene in search([folder], Reading(raw=True)).scenes]
     return [*found, map_scene(str(tmp_path / "map.tif")), *described_scenes([entry], "L2A")]
 
 
 def test_scenes_of_every_family_are_stored_sent_and_compared(scenes):
-    assert {scene.family for scene in scenes} == {"safe", "maja", "grd", "stac", "geotiff"}
+    assert {scene.family for scene in scenes} == {
+        "safe", "maja", "grd", "stac", "geotiff", "described",
+    }  # fmt: skip
     assert {band for s in scenes for band in s.bands} >= {
         "B02",
         "SCL",

@@ -9,9 +9,9 @@ import pytest
 import rasterio
 
 from made.catalog import make_safe, reference_map, settings_file, write_raster
+from terrapatch.catalog.described import described_scenes, map_scene
 from terrapatch.catalog.files import Files
 from terrapatch.catalog.folder import search
-from terrapatch.catalog.geotiff import described_scenes, map_scene
 from terrapatch.catalog.locking import locked_item
 from terrapatch.catalog.plan import plan
 from terrapatch.catalog.policy import distinct

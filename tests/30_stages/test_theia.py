@@ -11,9 +11,9 @@ from odc.geo.geobox import GeoBox
 
 from made.scenes import Unit, all_corners, item, pixels, write_asset
 from made.theia import BANDS, GROUND, NODATA, make_theia
+from terrapatch.catalog.described import described_scenes
 from terrapatch.catalog.files import Files
 from terrapatch.catalog.folder import search
-from terrapatch.catalog.geotiff import described_scenes
 from terrapatch.catalog.locking import locked_item
 from terrapatch.sentinel2 import with_bits
 from terrapatch.settings import THEIA_10, RasterSource

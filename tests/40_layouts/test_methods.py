@@ -9,8 +9,8 @@ from made.recipes import resolve
 from terrapatch.layers import LayerRecord, LayoutRecord, Values
 from terrapatch.legend import load_legend
 from terrapatch.publish.deviations import deviations
-from terrapatch.publish.methods.optical import keeps_offset
-from terrapatch.publish.methods.radar import quantity
+from terrapatch.publish.kinds.sentinel1 import quantity
+from terrapatch.publish.kinds.sentinel2 import keeps_offset
 from terrapatch.publish.methods.steps import attribution, methods
 from terrapatch.recipe import StageSettings, load_recipe
 from terrapatch.records import Lock, LockedAsset, LockedFile, LockedItem, LockedVector

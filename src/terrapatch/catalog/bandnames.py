@@ -10,45 +10,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Literal
 
 from ..rasters import Header
-from ..settings import S2_BANDS, RasterSource
+from ..settings import RasterSource
 from .traits import TRAITS
 
-COMMON_NAMES = {
-    "B01": "coastal", "B02": "blue", "B03": "green", "B04": "red", "B05": "rededge1",
-    "B06": "rededge2", "B07": "rededge3", "B08": "nir", "B8A": "nir08", "B09": "nir09",
-    "B10": "cirrus", "B11": "swir16", "B12": "swir22",
-}  # fmt: skip
-"""Names of Sentinel-2 bands in catalogues (STAC, Earth Search)."""
-
-_WORDS = {name: band for band, name in COMMON_NAMES.items()} | {
-    "coastalaerosol": "B01", "aerosol": "B01", "ultrablue": "B01", "narrownir": "B8A",
-    "nirnarrow": "B8A", "nir2": "B8A", "watervapour": "B09", "watervapor": "B09", "swir1": "B11",
-    "swir2": "B12", "scl": "SCL", "sceneclassification": "SCL",
-}  # fmt: skip
-ALSO = {"B8A": "B08"}
-"""Bands that are called by another one's common name: `nir` may be the narrow one."""
-_BAND = re.compile(r"(?<![A-Za-z0-9])(?:B|Band[ _-]?)0?(\d{1,2})(A?)(?![A-Za-z0-9])", re.IGNORECASE)
 _POSITION = re.compile(r"\s*(?:band|layer)[ _-]?(\d+)\s*", re.IGNORECASE)
-_POLARISATION = re.compile(r"(?<![A-Za-z0-9])(VV|VH|HH|HV)(?![A-Za-z0-9])", re.IGNORECASE)
 _DECIBEL = re.compile(r"(?<![A-Za-z0-9])db(?![A-Za-z0-9])", re.IGNORECASE)
 
 
-def band_name(text: str | None, sensor: Literal["sentinel2", "sentinel1"]) -> str | None:
-    """The band that a description means (`B4`, `Band 4`, `B04_10m`, `red`; `Sigma0_VV_db`), if any."""
-    if not text:
-        return None
-    if TRAITS[sensor].power:
-        found = {match.upper() for match in _POLARISATION.findall(text)}
-        return found.pop() if len(found) == 1 else None
-    names = {
-        f"B{number:0>2}" if not a else f"B{number}A" for number, a in _BAND.findall(text.upper())
-    }
-    if not names:
-        return _WORDS.get(re.sub(r"[^a-z0-9]", "", text.lower()))
-    return names.pop() if len(names) == 1 and names <= {*S2_BANDS} else None
+def band_name(text: str | None, kind: str) -> str | None:
+    """The band of a kind of scenes that a description means, if any."""
+    return TRAITS[kind].band_name(text) if text else None
 
 
 def in_decibel(text: str | None) -> bool:
@@ -56,28 +29,27 @@ def in_decibel(text: str | None) -> bool:
     return text is not None and _DECIBEL.search(text) is not None
 
 
-def described_bands(
-    header: Header, sensor: Literal["sentinel2", "sentinel1"]
-) -> tuple[str | None, ...]:
+def described_bands(header: Header, kind: str) -> tuple[str | None, ...]:
     """What the file calls each of its bands."""
     texts = header.descriptions
     places = [_POSITION.fullmatch(text or "") for text in texts]
     if all(m and int(m[1]) == number for number, m in enumerate(places, start=1)):
-        return (None,) * len(texts)  # "Band 1", "Band 2" …: numbers of the file, not of the sensor
-    return tuple(band_name(text, sensor) for text in texts)
+        return (None,) * len(
+            texts
+        )  # "Band 1", "Band 2" …: numbers of the file, not of the satellite
+    return tuple(band_name(text, kind) for text in texts)
 
 
 def chosen_bands(source: RasterSource, header: Header | None) -> tuple[list[str], dict[str, int]]:
     """Bands of an entry of `catalog.rasters` with their numbers in the file, from 1.
 
     Args:
-        source: the entry, of a sensor.
+        source: the entry, of images.
         header: of its file; None where each band has a file of its own.
 
     Returns:
         What is wrong, as `bands: …`, and the bands.
     """
-    assert source.sensor != "reference"
     if header is None:
         if isinstance(source.bands, dict):
             return ["bands: numbers are for one file with all bands, not for {band}"], {}
@@ -134,10 +106,11 @@ def _by_number(
 def _contradictions(
     source: RasterSource, numbers: dict[str, int], header: Header, told: Sequence[str | None]
 ) -> list[str]:
+    also = TRAITS[source.sensor].also
     texts = dict(enumerate(header.descriptions, start=1))  # numbers beyond are told by the plan
     return [
         f"bands: {band} is to be band {number} of {source.path}, and the file describes that band "
         f"as {texts[number]!r}; correct the recipe, or the description in a copy of the file"
         for band, number in numbers.items()
-        if number in texts and told[number - 1] not in (None, band, ALSO.get(band))
+        if number in texts and told[number - 1] not in (None, band, also.get(band))
     ]

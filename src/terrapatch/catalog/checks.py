@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What raw Sentinel-1 scenes need besides pixels: slices, annotations, orbits, heights.
+"""What raw scenes need besides pixels: slices, annotations, orbits, heights.
 
 Laws:
 1. All that can be known without reading pixels is checked here, and all findings are told at once.
@@ -29,7 +29,7 @@ from ..radar.orbit import read_eof
 from ..radar.orbitfiles import best_orbit, orbit_paths
 from ..radar.product import read_sidecars
 from ..records import Exclusion, LockedFile, LockedItem
-from ..settings import Sentinel1Settings
+from ..settings import Auxiliary
 from .files import Files
 from .scene import Scene
 
@@ -63,10 +63,10 @@ def degrees(area: BaseGeometry, crs: str) -> BaseGeometry:
     return reprojected(area, crs, GEOGRAPHIC)
 
 
-def swapped(area: BaseGeometry, scenes: Sequence[Scene], sensor: str) -> list[str]:
+def swapped(area: BaseGeometry, scenes: Sequence[Scene], kind: str) -> list[str]:
     """A hint where scenes lie on the area with latitude and longitude swapped, and none on it."""
     there = shapely.transform(area, lambda xy: xy[:, ::-1])
-    footprints = [s.footprint for s in scenes if s.sensor == sensor]
+    footprints = [s.footprint for s in scenes if s.sensor == kind]
     if any(share_surface(f, area) for f in footprints):
         return []
     if not any(share_surface(f, there) for f in footprints):
@@ -110,7 +110,7 @@ def missing_slices(
     Returns:
         An error for each hole, naming the datatake and its slices.
     """
-    reasons = {e.id: e.reason for e in excluded if e.sensor == "sentinel1"}
+    reasons = {(e.sensor, e.id): e.reason for e in excluded}
     takes: dict[tuple[str | None, str | None, str], list[Scene]] = {}
     for scene in chosen:
         if scene.slice is not None:
@@ -126,7 +126,7 @@ def missing_slices(
                 continue
             assert first.slice is not None
             there = {
-                other.slice.number: f"{other.id} was left out: {reasons.get(other.id, '?')}"
+                other.slice.number: f"{other.id} was left out: {reasons.get((other.sensor, other.id), '?')}"
                 for other in found
                 if other.slice is not None
                 and (other.platform, other.datatake, other.slice.segment)
@@ -179,13 +179,13 @@ def _eastward(geometry: BaseGeometry) -> BaseGeometry:
 
 
 def check_raw(
-    items: Sequence[LockedItem], settings: Sentinel1Settings, files: Files
+    items: Sequence[LockedItem], needs: Auxiliary, files: Files
 ) -> tuple[list[LockedItem], list[LockedFile], list[TerrapatchError]]:
     """Read the annotations of raw scenes and find the orbit file of each.
 
     Args:
-        items: scenes of any sensor.
-        settings: the recipe's section.
+        items: scenes of any kind.
+        needs: what raw scenes need.
         files: sizes and hashes.
 
     Returns:
@@ -194,18 +194,17 @@ def check_raw(
     """
     errors: list[TerrapatchError] = []
     paths: list[Path] = []
-    wants_orbits = bool(settings.orbit_files) and settings.geometry == "terrain"
     try:
-        paths = orbit_paths(settings.orbit_files) if wants_orbits else []
+        paths = orbit_paths(needs.orbits) if needs.orbits and needs.terrain else []
     except InputError as error:
         errors.append(error)
     result: list[LockedItem] = []
     used: dict[str, LockedFile] = {}
     for item in items:
         result.append(item)
-        if (item.sensor, item.level) != ("sentinel1", "GRD"):
+        if not item.raw:
             continue
-        found, faults = _read(item, settings)
+        found, faults = _read(item, needs)
         errors += faults
         if paths and found is not None:
             try:
@@ -219,17 +218,15 @@ def check_raw(
     return result, [used[href] for href in sorted(used)], errors
 
 
-def _read(
-    item: LockedItem, settings: Sentinel1Settings
-) -> tuple[Annotation | None, list[TerrapatchError]]:
-    """The annotation of the first polarisation, and what is wrong with any of them."""
+def _read(item: LockedItem, needs: Auxiliary) -> tuple[Annotation | None, list[TerrapatchError]]:
+    """The annotation of the first band, and what is wrong with any of them."""
     errors: list[TerrapatchError] = []
     first = None
-    for band in settings.polarisations:
+    for band in needs.bands:
         try:
             found = read_sidecars(
                 item.assets[band], band, ipf=item.processing_baseline or "",
-                relative_orbit=item.relative_orbit, noise=settings.subtracts_noise,
+                relative_orbit=item.relative_orbit, noise=needs.noise,
             )  # fmt: skip
         except SceneError as error:
             errors.append(error)

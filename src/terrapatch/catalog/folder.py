@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scenes of folders: SAFE and Theia products, archives, STAC items and known GeoTIFF families.
+"""Scenes of folders: products and archives of all families, STAC items, rasters of known namings.
 
 Laws:
 1. The order of a file system plays no part (see `walk`).
@@ -20,13 +20,12 @@ from ..access import portable
 from ..archives import members, open_archive
 from ..errors import SceneError
 from ..records import Exclusion
-from . import geotiff, grd, maja, safe, stac, walk
+from . import geotiff, stac, walk
+from .families import FAMILIES, Family, named_family
 from .scene import Scene
 from .traits import TRAITS
-from .tree import Tree, archive_trees, folder_tree
+from .tree import AS_USUAL, Reading, Tree, archive_trees, folder_tree
 
-_RAW_REASON = "raw Sentinel-1 product in radar geometry: geocoded backscatter is needed"
-_NOT_GRD = "raw Sentinel-1 product of another kind than GRD"
 _INNER = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz")
 
 
@@ -45,8 +44,7 @@ class Found:
 class _Search:
     """What is found on the way."""
 
-    raw: bool
-    reflectance: str
+    how: Reading
     scenes: list[Scene] = field(default_factory=list)
     items: list[Scene] = field(default_factory=list)
     excluded: list[Exclusion] = field(default_factory=list)
@@ -62,7 +60,7 @@ class _Search:
         """
         path = entry.path
         if entry.kind == "no":
-            self._leave(path, entry.reason)
+            self._leave(path, entry.told)
         elif entry.kind == "raster":
             self.rasters.append(path)
         elif entry.kind == "items":
@@ -71,36 +69,30 @@ class _Search:
             self.excluded += excluded
         elif entry.kind == "zip":
             self._archive(path)
-        elif entry.kind == "sentinel1" and not self.raw:
-            self._raw(path.name)
-        else:
+        elif not self._unread(FAMILIES[entry.told], path.name):
             self.roots.append(os.path.abspath(path))
-            self._product(entry.kind, folder_tree(path))
+            self._product(FAMILIES[entry.told], folder_tree(path))
 
     def _leave(self, path: Path, reason: str) -> None:
         self.excluded.append(Exclusion(id=portable(path), sensor="other", reason=reason))
 
-    def _raw(self, name: str, reason: str = _RAW_REASON) -> None:
-        name = re.sub(r"(?i)(\.safe|\.zip)+$", "", name)
-        self.excluded.append(Exclusion(id=name, sensor="sentinel1", reason=reason))
+    def _unread(self, family: Family, name: str, tree: Tree | None = None) -> bool:
+        """Whether a product is not read; then it is left out with the reason."""
+        reason = family.unread(self.how, tree)
+        if reason is not None:
+            name = re.sub(r"(?i)(\.safe|\.zip)+$", "", name)
+            self.excluded.append(Exclusion(id=name, sensor=family.SCENES, reason=reason))
+        return reason is not None
 
-    def _product(self, kind: walk.Kind, tree: Tree) -> None:
-        if kind == "sentinel2":
-            self.scenes += safe.read_tree(tree)
-        elif kind == "theia":
-            self.scenes.append(maja.read_tree(tree, self.reflectance))
-        elif not self.raw:
-            self._raw(tree.name)
-        elif (found := grd.product_kind(tree)) == "GRD":
-            self.scenes.append(grd.read_tree(tree))
-        else:
-            self._raw(tree.name, f"{_NOT_GRD} ({found})")
+    def _product(self, family: Family, tree: Tree) -> None:
+        if not self._unread(family, tree.name, tree):
+            self.scenes += family.read_tree(tree, self.how)
 
     def _archive(self, path: Path) -> None:
         """All products of a zip archive, whatever its name."""
-        named = walk.named_kind(path.name)
-        if named == "sentinel1" and not self.raw:
-            self._raw(path.name)
+        key = named_family(path.name)
+        named = None if key is None else FAMILIES[key]
+        if named is not None and self._unread(named, path.name):
             return
         try:
             with open_archive(path) as archive:
@@ -111,17 +103,14 @@ class _Search:
             self._leave(path, str(error).removeprefix(f"{path}: "))
             return
         products = _products(path, names)
-        for kind, tree in products:
-            self._product(kind, tree)
+        for family, tree in products:
+            self._product(family, tree)
         inner = [name for name in names if name.lower().endswith(_INNER)]
         if inner:
             which = f"{len(inner)} archive(s) inside, for example {inner[0]}"
             self._leave(path, f"{which}, which are not looked into: unpack it")
         elif named is not None and not products:
-            what = {"sentinel1": grd.MANIFEST, "theia": "…_MTD_ALL.xml"}.get(
-                named, "MTD_MSIL2A.xml or MTD_MSIL1C.xml"
-            )
-            raise SceneError(f"{path}: the product lacks {what}; fetch it again")
+            raise SceneError(f"{path}: the product lacks {named.NEEDS}; fetch it again")
         elif not products:
             count = sum(name.lower().endswith(walk.RASTERS) for name in names)
             told = f": {count} raster(s) without metadata; unpack and describe them under "
@@ -132,21 +121,19 @@ class _Search:
 
 def search(
     paths: Sequence[Path],
+    how: Reading = AS_USUAL,
     *,
-    raw: bool = False,
-    reflectance: str = "FRE",
     described: Collection[str] = (),
     besides: Path | None = None,
 ) -> Found:
     """Search files and folders (downwards) for scenes.
 
-    A STAC item whose files lie inside a SAFE product that is found too is only another view of
+    A STAC item whose files lie inside a product that is found too is only another view of
     it: the product itself is read. A raster that an item names is no find of its own.
 
     Args:
         paths: where to look.
-        raw: whether Sentinel-1 products in radar geometry (GRD) are read, or left out.
-        reflectance: which images of Theia's products give the bands, FRE or SRE.
+        how: how products are read, and which are left out.
         described: absolute paths of rasters that the recipe describes: no finds of their own.
         besides: a folder to pass over on the way down: our own results.
 
@@ -154,7 +141,7 @@ def search(
         InputError: a path does not exist.
         SceneError: metadata of products are broken; all of them are named.
     """
-    found = _Search(raw, reflectance)
+    found = _Search(how)
     errors: list[SceneError] = []
     for entry in walk.entries(paths, besides):
         try:
@@ -177,16 +164,15 @@ def search(
     return Found((*found.scenes, *_with_own_files(items), *plain), tuple(excluded), tuple(unknown))
 
 
-def _products(path: Path, names: Sequence[str]) -> list[tuple[walk.Kind, Tree]]:
+def _products(path: Path, names: Sequence[str]) -> list[tuple[Family, Tree]]:
     """The products of an archive, each with its family."""
-    found: list[tuple[walk.Kind, Tree]] = []
-    found += [("sentinel2", t) for t in archive_trees(path, names, safe.METADATA.fullmatch)]
-    found += [("theia", t) for t in archive_trees(path, names, maja.METADATA.fullmatch)]
-    taken = {tree.prefix for _, tree in found}
-    for tree in archive_trees(path, names, grd.MANIFEST.__eq__):
-        measured = any(name.startswith(("annotation/", "measurement/")) for name in tree.names)
-        if tree.prefix not in taken and measured:
-            found.append(("sentinel1", tree))
+    found: list[tuple[Family, Tree]] = []
+    taken: set[str | None] = set()
+    for family in FAMILIES.values():
+        trees = [t for t in archive_trees(path, names, family.is_metadata) if t.prefix not in taken]
+        trees = [t for t in trees if family.is_product({n.partition("/")[0] for n in t.names})]
+        taken |= {tree.prefix for tree in trees}
+        found += [(family, tree) for tree in trees]
     return found
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from binascii import crc_hqx
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -27,15 +27,27 @@ from shapely.geometry.base import BaseGeometry
 from ..archives import members, open_archive
 from ..errors import SceneError
 from ..grid import split_at_antimeridian
-from .product import SENTINEL_LICENCE, iso_utc, platform_name
+from .product import SENTINEL_LICENCE, iso_utc, lacking_bands, platform_name
 from .scene import BandFile, Numbers, Scene, Slice
 from .statements import Statement
-from .tree import Tree, archive_trees, folder_tree, parse, sound, text_of
+from .tree import AS_USUAL, Reading, Tree, archive_trees, folder_tree, parse, sound, text_of
+
+SCENES = "sentinel1"
+"""What the scenes are of."""
 
 PRODUCT_NAME = re.compile(r"S1[A-Z]_(?:IW|S[1-6]|EW|WV|EN|N[1-6])_(?:GRD|SLC|OCN|RAW)")
 """How names of Sentinel-1 products begin."""
 
 MANIFEST = "manifest.safe"
+NEEDS = MANIFEST
+"""Metadata without which there is no product, for messages."""
+
+lacking = lacking_bands
+"""The error for bands that a product does not have."""
+
+_RAW = "raw Sentinel-1 product in radar geometry: geocoded backscatter is needed"
+_AUXILIARY = re.compile(r"S1[A-Z]_OPER_AUX_", re.IGNORECASE)
+_MEASUREMENT = re.compile(r"s1[a-z]-(?:iw|ew|s[1-6]|wv)\d?-(?:grd|slc|ocn)-")
 
 _NAME = re.compile(
     r"(?P<kind>S1[A-Z]_\w{2}_\w{4}_\w{4})_(?P<start>\d{8}T\d{6})_\d{8}T\d{6}_(?P<orbit>\d{6})_"
@@ -49,6 +61,50 @@ _FILE = re.compile(
 
 _SIDECARS = ("annotation", "calibration", "noise")
 _KINDS = ("GRD", "SLC", "OCN", "RAW")
+
+
+def is_metadata(name: str) -> bool:
+    """Whether a file of that name may make its folder a product; other families have it, too."""
+    return name == MANIFEST
+
+
+def is_product(names: Collection[str]) -> bool:
+    """Whether a folder that holds these files and folders is a product."""
+    return MANIFEST in names and not {"annotation", "measurement"}.isdisjoint(names)
+
+
+def is_named(name: str) -> bool:
+    """Whether a folder or archive of that name must be a product, whatever it holds."""
+    return name.lower().endswith((".safe", ".zip")) and PRODUCT_NAME.match(name) is not None
+
+
+def unread(how: Reading, tree: Tree | None = None) -> str | None:
+    """Why products of the family, or this one, are not read; None: they are.
+
+    Raises:
+        SceneError: no manifest, or one that is broken.
+    """
+    if not how.raw:
+        return _RAW
+    kind = "GRD" if tree is None else product_kind(tree)
+    return None if kind == "GRD" else f"raw Sentinel-1 product of another kind than GRD ({kind})"
+
+
+def is_beside(name: str) -> bool:
+    """Whether a file of that name goes with products and is no find of its own: orbits."""
+    return _AUXILIARY.match(name) is not None
+
+
+def stray_file(path: Path) -> str | None:
+    """What a raster by its path is of that cannot be read without its product, if anything."""
+    if any(map(_MEASUREMENT.match, (path.name, path.parent.name))):
+        return "of Sentinel-1 SAFE, which is not read"
+    return None
+
+
+def uncovered(_scene: Scene, _area: BaseGeometry) -> float | None:
+    """Share of an area that the image does not show: nothing tells it."""
+    return None
 
 
 def product_kind(tree: Tree) -> str:
@@ -68,14 +124,14 @@ def product_kind(tree: Tree) -> str:
 def read_product(path: Path) -> Scene:
     """The scene of a GRD product, a SAFE folder or a zip archive of one; see `read_tree`."""
     if path.is_dir():
-        return read_tree(folder_tree(path))
+        return read_tree(folder_tree(path))[0]
     with open_archive(path) as archive:
         names = [*members(archive)]
-    trees = archive_trees(path, names, MANIFEST.__eq__)
-    return read_tree(trees[0] if trees else Tree(path, tuple(names), ""))
+    trees = archive_trees(path, names, is_metadata)
+    return read_tree(trees[0] if trees else Tree(path, tuple(names), ""))[0]
 
 
-def read_tree(tree: Tree) -> Scene:
+def read_tree(tree: Tree, _how: Reading = AS_USUAL) -> list[Scene]:
     """The scene of a GRD product.
 
     Raises:
@@ -84,7 +140,7 @@ def read_tree(tree: Tree) -> Scene:
     if MANIFEST not in tree.names:
         raise SceneError(f"{tree.path}: the product lacks {MANIFEST}; fetch it again")
     with sound(tree):
-        return _scene(tree)
+        return [_scene(tree)]
 
 
 def _scene(tree: Tree) -> Scene:
@@ -101,7 +157,7 @@ def _scene(tree: Tree) -> Scene:
     platform = platform_name(f"{text('{*}platform/{*}familyName')}{text('{*}platform/{*}number')}")
     return Scene(
         id=_id(tree, root, bands),
-        sensor="sentinel1",
+        sensor=SCENES,
         level="GRD",
         datetime=iso_utc(text("{*}startTime")),
         footprint=_footprint(root, where),

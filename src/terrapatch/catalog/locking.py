@@ -34,7 +34,7 @@ from .families import lacking
 from .files import Files
 from .product import footprint_of, header_of, missing_bands, no_crs
 from .scene import BandFile, Numbers, Scene, Transform
-from .statements import CODES, FULL_SCALE, Statement, check_tags, of_header, settled
+from .statements import FULL_SCALE, Statement, check_tags, of_header, settled
 from .traits import TRAITS, Traits
 
 
@@ -116,7 +116,8 @@ def _wanted(scene: Scene, bands: Sequence[str], *, remote: bool) -> dict[str, Ba
 
 def _asset(scene: Scene, name: str, file: BandFile, files: Files) -> LockedAsset:
     traits, sidecars = TRAITS[scene.sensor], file.sidecars
-    header = _stated(file) if file.at.local is None else header_of(file.href)
+    href, local = file.href, file.at.local
+    header = _stated(file) if local is None else header_of(href)
     if sidecars is not None:
         lacks = [kind for kind in ("annotation", "calibration") if kind not in sidecars]
         if lacks:
@@ -128,17 +129,17 @@ def _asset(scene: Scene, name: str, file: BandFile, files: Files) -> LockedAsset
     elif header.crs is None and file.bare and file.transform is not None:
         header = replace(header, crs=file.crs, transform=file.transform)
     if header.crs is None:
-        raise no_crs(file.href)
+        raise no_crs(href)
     if file.crs is not None and not same_crs(header.crs, file.crs):
         raise GridError(
-            f"{file.href}: CRS that does not match: the file says {header.crs}, the product's "
+            f"{href}: CRS that does not match: the file says {header.crs}, the product's "
             f"metadata say {file.crs}; fetch the product again"
         )
-    if sidecars is not None and file.at.member is None and file.at.local is not None:
-        _check_end(file.href, header)
+    if sidecars is not None and file.at.member is None and local is not None:
+        _check_end(href, header)
     if not 1 <= file.band <= header.count:
         raise SceneError(
-            f"{file.href}: band {file.band} was asked for, the file has {header.count}; "
+            f"{href}: band {file.band} was asked for, the file has {header.count}; "
             "correct the order of bands in the recipe"
         )
     dtype = header.dtypes[file.band - 1]
@@ -147,17 +148,15 @@ def _asset(scene: Scene, name: str, file: BandFile, files: Files) -> LockedAsset
     nan = values.nodata is not None and math.isnan(values.nodata)
     steps = values.quantification
     size, digest = file.size, file.sha256
-    if file.at.local is not None:
-        size, digest = files.record(file.at.local)
+    if local is not None:
+        size, digest = files.record(local)
     annotations = {kind: at.href for kind, at in (sidecars or {}).items()}
     return LockedAsset(
-        href=file.href,
+        href=href,
         band=file.band,
         size=size,
         sha256=digest,
-        beside=()
-        if file.at.local is None
-        else files.beside(file.href, *annotations.values(), header=header),
+        beside=() if local is None else files.beside(href, *annotations.values(), header=header),
         crs=header.crs,
         transform=header.transform,
         shape=header.shape,
@@ -184,7 +183,7 @@ def _values(
     if file.sidecars is not None:  # raw measurements: the product alone is the authority
         return settled(file.href, numbers.said)
     check_tags(
-        file.href, header, file.band, numbers.said, codes=traits.codes or name in CODES,
+        file.href, header, file.band, numbers.said, codes=traits.codes or name in traits.coded,
         reflectance=traits.reflectance,
     )  # fmt: skip
     own = of_header(header, file.band, reflectance=traits.reflectance)

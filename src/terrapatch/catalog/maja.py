@@ -15,7 +15,7 @@ Laws:
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -33,7 +33,10 @@ from ..settings import S2_BANDS
 from .product import file_geobox, footprint_of, iso_utc, missing_bands, platform_name
 from .scene import BandFile, Grid, Numbers, Scene
 from .statements import Statement
-from .tree import Tree, parse, sound, text_of
+from .tree import AS_USUAL, Reading, Tree, parse, sound, text_of
+
+SCENES = "sentinel2"
+"""What the scenes are of."""
 
 PRODUCT_NAME = re.compile(
     r"SENTINEL2[A-Z]_\d{8}-\d{6}-\d{3}_L2A_T\d{2}[A-Z]{3}(?:_[A-Z](?:_V[\d-]+)?)?"
@@ -41,6 +44,9 @@ PRODUCT_NAME = re.compile(
 """Names of products; archives may leave the version out."""
 
 METADATA = re.compile(rf"{PRODUCT_NAME.pattern}_MTD_ALL\.xml")
+
+NEEDS = "…_MTD_ALL.xml"
+"""Metadata without which there is no product, for messages."""
 
 NATURES = {"FRE": "Flat_Reflectance", "SRE": "Surface_Reflectance"}
 """How the metadata call reflectances with and without the correction of slopes."""
@@ -61,12 +67,33 @@ _STRIP = 1024
 """Rows of the edge mask looked at together."""
 
 
-def read_tree(tree: Tree, reflectance: str = "FRE") -> Scene:
+def is_metadata(name: str) -> bool:
+    """Whether a file of that name makes its folder a product."""
+    return METADATA.fullmatch(name) is not None
+
+
+def is_product(names: Collection[str]) -> bool:
+    """Whether a folder that holds these files and folders is a product."""
+    return any(map(is_metadata, names))
+
+
+def is_named(name: str) -> bool:
+    """Whether a folder or archive of that name must be a product, whatever it holds."""
+    whole = re.sub(r"\.zip$", "", name, flags=re.IGNORECASE)
+    return PRODUCT_NAME.fullmatch(whole) is not None
+
+
+def unread(_how: Reading, _tree: Tree | None = None) -> str | None:
+    """Why products of the family, or this one, are not read; None: they are."""
+    return None
+
+
+def read_tree(tree: Tree, how: Reading = AS_USUAL) -> list[Scene]:
     """The scene of a product.
 
     Args:
         tree: its files.
-        reflectance: which images give the bands, `FRE` or `SRE`.
+        how: which images give the bands.
 
     Raises:
         SceneError: metadata are missing, broken or lack what is needed.
@@ -74,11 +101,11 @@ def read_tree(tree: Tree, reflectance: str = "FRE") -> Scene:
     main = next((name for name in tree.names if METADATA.fullmatch(name)), None)
     if main is None:
         raise SceneError(
-            f"{tree.path}: the product lacks its metadata (…_MTD_ALL.xml); fetch it again, or "
+            f"{tree.path}: the product lacks its metadata ({NEEDS}); fetch it again, or "
             "describe its files under catalog.rasters"
         )
     with sound(tree):
-        return _scene(tree, main, reflectance)
+        return [_scene(tree, main, how.reflectance)]
 
 
 def _scene(tree: Tree, main: str, reflectance: str) -> Scene:
@@ -96,7 +123,7 @@ def _scene(tree: Tree, main: str, reflectance: str) -> Scene:
     )
     return Scene(
         id=text("PRODUCT_ID"),
-        sensor="sentinel2",
+        sensor=SCENES,
         level="L2A",
         datetime=acquired,
         footprint=footprint_of(geobox_from_dict(asdict(grid))),

@@ -12,43 +12,32 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from shapely.geometry.base import BaseGeometry
 
-from ..errors import (
-    IncompleteError,
-    InputError,
-    SceneError,
-    TerrapatchError,
-)
-from ..heights import HeightModel
+from ..errors import IncompleteError, InputError, SceneError, TerrapatchError
 from ..lock import write_lock
 from ..recipe import StageSettings, read_settings
-from ..records import Exclusion, Lock, LockedFile, LockedItem, Sensor
-from ..settings import RasterSettings, Sentinel1Settings, Sentinel2Settings, named_files
+from ..records import Exclusion, Lock, LockedFile, LockedItem, LockedUnit
+from ..settings import named_files
 from ..sums import Sums
 from ..times import with_steps
-from ..vectors import PlaceTable, places_path, read_area, read_place_table, source_paths
-from .checks import (
-    check_heights,
-    check_raw,
-    degrees,
-    missing_slices,
-    shared_pixels,
-    swapped,
-    together,
-)
+from ..vectors import PlaceTable, places_path, read_area, read_place_table
+from .auxiliary import Beside, find_beside, raw_layers
+from .checks import degrees, missing_slices, shared_pixels, swapped, together
+from .described import described_scenes, level_of, scenes_of_layers
 from .files import Files
 from .folder import Found, search
-from .gaps import Series, gaps
-from .geotiff import described_scenes, map_scene, raster_scene
+from .gaps import gaps
 from .locking import locked_item
 from .policy import choose
 from .references import FoundVectors, find_vectors
 from .scene import Scene
 from .statements import wrong_codes
+from .traits import TRAITS
+from .tree import AS_USUAL, Reading
 from .units import locked_units, middle_latitude, places_left_out
 from .unused import left_over, printable
 
@@ -73,96 +62,206 @@ def plan(
         SceneError, GridError, SourceError: a chosen product is broken, incomplete or elsewhere.
         IncompleteError: nothing is left to build from; says why for each scene.
     """
+    asked = _ask(settings, archive, home)
+    found = _find(asked)
+    chosen = _choose(asked, found)
+    locked = _lock(asked, found, chosen)
+    made = _make_units(asked, found, chosen, locked)
+    lock = _write_down(asked, found, chosen, locked, made)
+    if output is not None:
+        write_lock(lock, output)
+    return lock
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the recipe asks for, and with what to answer."""
+
+    settings: StageSettings
+    archive: Path | None
+    unpack_to: Path
+    home: Path
+    keeps: bool
+    """Whether hashes are remembered."""
+    area: BaseGeometry
+    area_crs: str
+    outline: BaseGeometry
+    """The area in EPSG:4326."""
+    notes: tuple[str, ...]
+    sums: Sums
+    files: Files
+    named: tuple[LockedFile, ...]
+    table: PlaceTable | None
+    """Points, where the sampling has them."""
+
+    @cached_property
+    def kinds(self) -> dict[str, str]:
+        """Layer → what its scenes are of."""
+        return {name: layer.policy.scenes for name, layer in self.settings.layers.items()}
+
+    @cached_property
+    def order(self) -> list[str]:
+        """What the scenes of all layers are of, in the order of the lock: images first."""
+        names = [*self.settings.images, *self.settings.labels]
+        return list(dict.fromkeys(self.kinds[name] for name in names))
+
+
+@dataclass(frozen=True)
+class _Offered:
+    """What there is: scenes of the source, files of layers that name theirs, and polygons."""
+
+    source: Found
+    own: dict[str, list[Scene]]
+    vectors: FoundVectors
+
+    def of(self, layer: str) -> Sequence[Scene]:
+        """Among which scenes those of a layer are."""
+        return self.own.get(layer, self.source.scenes)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """Which scenes are used, best first by layer, and why the others are not."""
+
+    scenes: dict[str, list[Scene]]
+    excluded: list[Exclusion]
+
+
+@dataclass(frozen=True)
+class _Locked:
+    """Scenes as the lock has them, and what they need besides."""
+
+    items: list[LockedItem]
+    beside: Beside
+
+
+@dataclass(frozen=True)
+class _Made:
+    """The units, and which scenes they use."""
+
+    units: tuple[LockedUnit, ...]
+    left_out: dict[str, str]
+    items: list[LockedItem]
+    unused: list[Exclusion]
+
+
+def _ask(settings: Path, archive: Path | None, home: Path | None) -> _Asked:
+    """Read the recipe, its area, and the files that it names."""
     resolved = read_settings(settings)
     notes: list[str] = []
     area, area_crs = read_area(resolved.area, notes)
     ours = settings.parent.parent
     sums = Sums(home or ours)
-    named = _named(resolved, sums)
-    files = Files(resolved.catalog.hash_files, sums)
-    table = place_table(resolved, archive)
-    vectors = _vectors(resolved, area, area_crs, files, archive, ours)
-    outline = degrees(area, area_crs)
-    found = _found(resolved, archive, ours=home or ours)
-    maps = _maps(resolved, archive, found)
-    layers, wanted = resolved.layers, _kinds(resolved)
-    chosen: dict[str, list[Scene]] = {}
-    excluded: list[Exclusion] = []
-    for name, layer in layers.items():
-        scenes = maps.get(name, [s for s in found.scenes if s.sensor == layer.policy.scenes])
-        chosen[name], out = choose(scenes, resolved.catalog, outline, layer.policy)
-        excluded += [exclusion.model_copy(update={"layer": name}) for exclusion in out]
-    _told_apart(chosen, maps)
-    excluded += left_over(found, wanted, _named_elsewhere(resolved, found, maps, vectors))
-    for name in _required(resolved, vectors):
-        kind = layers[name].policy.scenes
-        candidates = maps.get(name, found.scenes)
-        hints = [] if chosen[name] else swapped(outline, candidates, kind)
-        _require(name, kind, chosen[name], excluded, hints)
-    items, errors = _locked(resolved, chosen, files)
+    return _Asked(
+        resolved, archive, unpack_to=ours / "unpacked", home=home or ours, keeps=home is None,
+        area=area, area_crs=area_crs, outline=degrees(area, area_crs), notes=tuple(notes), sums=sums,
+        files=Files(resolved.catalog.hash_files, sums), named=_named(resolved, sums),
+        table=place_table(resolved, archive),
+    )  # fmt: skip
+
+
+def _find(asked: _Asked) -> _Offered:
+    """Look for polygons and scenes."""
+    vectors = _vectors(asked)
+    source = _searched(asked)
+    own = scenes_of_layers(asked.settings, asked.archive, source.scenes)
+    return _Offered(source, own, vectors)
+
+
+def _choose(asked: _Asked, found: _Offered) -> _Chosen:
+    """Apply the scene policy of each layer; a layer that needs a scene and has none is an error."""
+    settings = asked.settings
+    chosen = _Chosen({}, [])
+    for name, layer in settings.layers.items():
+        scenes = [s for s in found.of(name) if s.sensor == layer.policy.scenes]
+        kept, out = choose(scenes, settings.catalog, asked.outline, layer.policy)
+        chosen.scenes[name] = kept
+        chosen.excluded.extend(exclusion.model_copy(update={"layer": name}) for exclusion in out)
+    _told_apart(chosen.scenes, found.own)
+    chosen.excluded.extend(left_over(found.source, asked.order, _named_elsewhere(settings, found)))
+    for name in _required(settings, found.vectors):
+        kind = asked.kinds[name]
+        hints = [] if chosen.scenes[name] else swapped(asked.outline, found.of(name), kind)
+        _require(name, kind, chosen.scenes[name], chosen.excluded, hints)
+    return chosen
+
+
+def _lock(asked: _Asked, found: _Offered, chosen: _Chosen) -> _Locked:
+    """Open the chosen scenes, and find what they need besides; all that is wrong is told at once."""
+    settings, raw = asked.settings, raw_layers(asked.settings)
+    items, errors = _opened(settings, chosen.scenes, asked.files)
     errors += shared_pixels(items)
-    for name, label in resolved.labels.items():
-        own = {scene.id for scene in chosen[name]}
-        errors += wrong_codes([i for i in items if i.id in own], label.crosswalk)
-    beside = _Auxiliary()
-    raw = {n: r for n, r in resolved.of_kind(Sentinel1Settings).items() if r.policy.raw}
-    if raw:
-        if resolved.catalog.missing_slices == "error":
-            for name in raw:
-                errors += missing_slices(chosen[name], found.scenes, excluded, outline)
-        items, beside, faults = _beside(_together(raw), archive, items, files)
-        errors += faults
-    if home is None:
-        sums.save()
+    for name, label in settings.labels.items():
+        own = {(scene.sensor, scene.id) for scene in chosen.scenes[name]}
+        errors += wrong_codes([i for i in items if (i.sensor, i.id) in own], label.crosswalk)
+    if settings.catalog.missing_slices == "error":
+        for name in raw:
+            scenes = chosen.scenes[name]
+            errors += missing_slices(scenes, found.source.scenes, chosen.excluded, asked.outline)
+    items, beside, faults = find_beside([*raw.values()], asked.archive, items, asked.files)
+    errors += faults
+    if asked.keeps:
+        asked.sums.save()
     if errors:
         raise together(errors)
-    ids = {name: [scene.id for scene in scenes] for name, scenes in chosen.items()}
-    units, left_out, boxes = locked_units(resolved, items, ids, vectors, area, area_crs, table)
-    kinds = {name: layer.policy.scenes for name, layer in layers.items()}
-    used = {(kinds[n], i) for unit in units for n, own in unit.items.items() for i in own}
-    excluded += [
+    return _Locked(items, beside)
+
+
+def _make_units(asked: _Asked, found: _Offered, chosen: _Chosen, locked: _Locked) -> _Made:
+    """Say which scenes make which units."""
+    ids = {name: [scene.id for scene in scenes] for name, scenes in chosen.scenes.items()}
+    units, left_out, boxes = locked_units(
+        asked.settings, locked.items, ids, found.vectors, asked.area, asked.area_crs, asked.table
+    )
+    used = {(asked.kinds[n], i) for unit in units for n, own in unit.items.items() for i in own}
+    unused = [
         Exclusion(id=item.id, sensor=item.sensor, reason="its pixels meet no patch of the area")
-        for item in items
+        for item in locked.items
         if (item.sensor, item.id) not in used
     ]
     if not units:
         reasons = [f"unit {unit}: {reason}" for unit, reason in left_out.items()]
-        raise _empty("no unit has scenes of all layers", excluded, reasons)
-    if beside.model is not None:
-        errors = check_heights(beside.model, boxes, sea=_together(raw).dem_sea)
-        if errors:
-            raise together(errors)
-    items = [item for item in items if (item.sensor, item.id) in used]
-    needed = {item.orbit_file for item in items}
-    rank = {kind: number for number, kind in enumerate((*wanted, "other"))}
-    lock = with_steps(Lock(
-        name=resolved.name,
-        source=resolved.catalog.source,
-        units=units,
-        items=tuple(
-            sorted(items, key=lambda item: (rank[item.sensor], item.id)),
-        ),
-        scenes=kinds,
+        raise _empty("no unit has scenes of all layers", [*chosen.excluded, *unused], reasons)
+    if errors := locked.beside.check(boxes):
+        raise together(errors)
+    items = [item for item in locked.items if (item.sensor, item.id) in used]
+    return _Made(units, left_out, items, unused)
+
+
+def _write_down(
+    asked: _Asked, found: _Offered, chosen: _Chosen, locked: _Locked, made: _Made
+) -> Lock:
+    """All of it as a lock, in an order that nothing else decides."""
+    settings, beside = asked.settings, locked.beside
+    needed = {item.orbit_file for item in made.items}
+    rank = {kind: number for number, kind in enumerate((*asked.order, "other"))}
+    excluded = map(printable, (*chosen.excluded, *made.unused))
+    lock = Lock(
+        name=settings.name,
+        source=settings.catalog.source,
+        units=made.units,
+        items=tuple(sorted(made.items, key=lambda item: (rank[item.sensor], item.id))),
+        scenes=asked.kinds,
         heights=beside.heights,
         geoid=beside.geoid,
         orbits=tuple(file for file in beside.orbits if file.href in needed),
-        vectors=vectors.vectors,
-        named=named,
+        vectors=found.vectors.vectors,
+        named=asked.named,
         excluded=tuple(
             sorted(
-                map(printable, excluded),
+                excluded,
                 key=lambda e: (rank.get(e.sensor, len(rank)), e.id, e.reason, e.layer or ""),
             )
         ),
-        places_left_out=places_left_out(table, units, left_out, area, area_crs),
-        units_left_out=left_out,
-        latitude=middle_latitude(resolved.sampling, area, area_crs),
-        gaps=gaps(items, units, resolved.catalog.period, _series(resolved)),
-        notes=tuple(notes),
-    ), resolved.images)  # fmt: skip
-    if output is not None:
-        write_lock(lock, output)
-    return lock
+        places_left_out=places_left_out(
+            asked.table, made.units, made.left_out, asked.area, asked.area_crs
+        ),
+        units_left_out=made.left_out,
+        latitude=middle_latitude(settings.sampling, asked.area, asked.area_crs),
+        gaps=gaps(made.items, made.units, settings.catalog.period, _series(settings)),
+        notes=asked.notes,
+    )
+    return with_steps(lock, settings.images)
 
 
 def _named(settings: StageSettings, sums: Sums) -> tuple[LockedFile, ...]:
@@ -186,20 +285,14 @@ def place_table(settings: StageSettings, archive: Path | None) -> PlaceTable | N
     return None if path is None else read_place_table(settings.sampling, path)
 
 
-def _series(settings: StageSettings) -> dict[str, Series]:
-    """Layers whose passes make a series; the best few dates a tile are none."""
+def _series(settings: StageSettings) -> dict[str, str]:
+    """Layers whose passes make a series, with what these are of; the best few dates a tile are none."""
     few = settings.catalog.scenes_per_tile is not None
     return {
-        name: Series(layer.policy.scenes, layer.policy.clouds)
+        name: layer.policy.scenes
         for name, layer in settings.images.items()
         if layer.time == "series" and not (few and layer.policy.clouds)
     }
-
-
-def _kinds(settings: StageSettings) -> list[Sensor]:
-    """What the scenes of all layers are of, in the order of the lock: images first."""
-    layers = [*settings.images.values(), *settings.labels.values()]
-    return list(dict.fromkeys(layer.policy.scenes for layer in layers))
 
 
 def _required(settings: StageSettings, vectors: FoundVectors) -> list[str]:
@@ -207,116 +300,43 @@ def _required(settings: StageSettings, vectors: FoundVectors) -> list[str]:
     return [name for name in settings.layers if settings.required(name) and not vectors.of(name)]
 
 
-def _together(raw: Mapping[str, Sentinel1Settings]) -> Sentinel1Settings:
-    """What all layers of raw scenes ask for: their heights and orbits are the same."""
-    first = next(iter(raw.values()))
-    bands = dict.fromkeys(band for layer in raw.values() for band in layer.polarisations)
-    return first.model_copy(update={"polarisations": tuple(bands)})
-
-
-def _vectors(
-    settings: StageSettings, area: BaseGeometry, area_crs: str, files: Files,
-    archive: Path | None, root: Path,
-) -> FoundVectors:  # fmt: skip
+def _vectors(asked: _Asked) -> FoundVectors:
     """Polygons and networks of all layers of labels."""
     found = [
         find_vectors(
-            layer, area, area_crs, files, archive=archive, unpack_to=root / "unpacked", layer=name
+            layer, asked.area, asked.area_crs, asked.files, archive=asked.archive,
+            unpack_to=asked.unpack_to, layer=name,
         )
-        for name, layer in settings.labels.items()
-    ]
+        for name, layer in asked.settings.labels.items()
+    ]  # fmt: skip
     return FoundVectors(
         tuple(vector for part in found for vector in part.vectors),
         {name: boxes for part in found for name, boxes in part.boxes.items()},
     )
 
 
-@dataclass(frozen=True)
-class _Auxiliary:
-    """What raw Sentinel-1 scenes need besides their own files."""
-
-    heights: tuple[LockedFile, ...] = ()
-    geoid: LockedFile | None = None
-    orbits: tuple[LockedFile, ...] = ()
-    model: HeightModel | None = None
-    """The height files, opened."""
-
-
-def _beside(
-    radar: Sentinel1Settings, archive: Path | None, items: Sequence[LockedItem], files: Files
-) -> tuple[list[LockedItem], _Auxiliary, list[TerrapatchError]]:
-    """The items with their orbit files, all files beside them, and what is wrong."""
-    placed, orbits, errors = check_raw(items, radar, files)
-    found = _Auxiliary(orbits=tuple(orbits))
-    if radar.geometry == "gcp":
-        return placed, found, errors
-    # The recipe's height model, or the archive's own.
-    own = [] if archive is None else sorted((archive / "dem").glob("*.tif"))
-    paths = [Path(name) for name in radar.dem] or own
-    try:
-        heights = tuple(_locked_file(path, "height model", "dem", files) for path in paths)
-        geoid = None
-        if radar.geoid is not None:
-            geoid = _locked_file(Path(radar.geoid), "geoid raster", "geoid", files)
-        model = HeightModel([file.href for file in heights], radar.dem_vertical, radar.geoid)
-        found = replace(found, heights=heights, geoid=geoid, model=model)
-    except TerrapatchError as error:
-        errors.append(error)
-    return placed, found, errors
-
-
-def _locked_file(path: Path, what: str, field: str, files: Files) -> LockedFile:
-    if not path.is_file():
-        raise InputError(f"{path}: no such {what}; correct {field} of the layer in the recipe")
-    found = files.locked(path, str(path))
-    return found.model_copy(update={"beside": files.beside(str(path))})
-
-
-def _found(settings: StageSettings, archive: Path | None, ours: Path) -> Found:
-    """Scenes that the source offers; nothing of our own results."""
-    catalog = settings.catalog
-    optical = next(iter(settings.of_kind(Sentinel2Settings).values()), Sentinel2Settings())
-    described = described_scenes(catalog.rasters, optical.level)
-    how: dict[str, Any] = {
-        "described": {
-            file for scene in described if scene.sensor != "reference" for file in scene.named
-        },
-        "besides": ours,
-        "raw": any(layer.policy.raw for layer in settings.layers.values()),
-        "reflectance": optical.reflectance,
-    }
-    if catalog.source == "simulated":
+def _searched(asked: _Asked) -> Found:
+    """Scenes that the source offers, and those that the recipe describes; nothing of our own results."""
+    settings, archive = asked.settings, asked.archive
+    described = described_scenes(settings.catalog.rasters, level_of(settings))
+    policies = [layer.policy for layer in settings.layers.values()]
+    reflectance = next((p.reflectance for p in policies if p.reflectance), AS_USUAL.reflectance)
+    how = Reading(raw=any(p.raw for p in policies), reflectance=reflectance)
+    images = [scene for scene in described if not TRAITS[scene.sensor].codes]
+    known = {file for scene in images for file in scene.named}
+    if settings.catalog.source == "simulated":
         if archive is None or not archive.is_dir():
             raise InputError(
                 f"{archive}: no simulated archive here; run `terrapatch simulate` first"
             )
-        found = search([archive], **how)
+        found = search([archive], how, described=known, besides=asked.home)
         # What else lies there is the archive's own: its maps, heights, polygons.
-        raw = tuple(e for e in found.excluded if e.sensor != "other")
-        found = replace(found, excluded=raw, unknown=())
+        unread = tuple(e for e in found.excluded if e.sensor != "other")
+        found = replace(found, excluded=unread, unknown=())
     else:
-        found = search([Path(path) for path in catalog.paths], **how)
+        paths = [Path(path) for path in settings.catalog.paths]
+        found = search(paths, how, described=known, besides=asked.home)
     return replace(found, scenes=(*found.scenes, *described))
-
-
-def _maps(
-    settings: StageSettings, archive: Path | None, found: Found
-) -> dict[str, list[Scene]]:  # fmt: skip
-    """Layer of labels or rasters → files that it could be made of, in the order of the recipe."""
-    described = [s for s in found.scenes if s.sensor == "reference"]
-    own = [] if archive is None else sorted((archive / "reference").glob("*.tif"))
-    maps = {}
-    for name, layer in settings.labels.items():
-        # The archive's own map stands in where a layer names no reference at all.
-        stand_in = [] if layer.vectors or settings.catalog.source != "simulated" else own
-        paths = [layer.path] if layer.path is not None else [str(path) for path in stand_in]
-        maps[name] = [*described, *(map_scene(path, band=layer.band) for path in paths)]
-    for name, raster in settings.of_kind(RasterSettings).items():
-        maps[name] = [
-            raster_scene(Path(path), raster.bands, raster.nodata, f"layers.{name}")
-            for path in source_paths(raster.path, archive)
-        ]
-    return maps
 
 
 def _told_apart(chosen: dict[str, list[Scene]], maps: Collection[str]) -> None:
@@ -329,22 +349,21 @@ def _told_apart(chosen: dict[str, list[Scene]], maps: Collection[str]) -> None:
                 chosen[name][number] = replace(scene, id=f"{scene.id}_{name}")
 
 
-def _named_elsewhere(
-    settings: StageSettings, found: Found, maps: Mapping[str, Sequence[Scene]],
-    vectors: FoundVectors,
-) -> set[str]:  # fmt: skip
+def _named_elsewhere(settings: StageSettings, found: _Offered) -> set[str]:
     """Absolute paths of files that are used, and no scene of the catalogue."""
     names = [settings.area.file]
-    for radar in settings.of_kind(Sentinel1Settings).values():
-        names += [radar.geoid, *radar.dem]
-    names += [file for s in found.scenes if s.sensor == "reference" for file in s.named]
-    names += [file for scenes in maps.values() for s in scenes for file in s.named]
-    for vector in vectors.vectors:
+    for layer in settings.layers.values():
+        if needs := layer.policy.auxiliary:
+            names += [needs.geoid, *needs.heights]
+    own = (scene for scenes in found.own.values() for scene in scenes)
+    maps = (scene for scene in found.source.scenes if TRAITS[scene.sensor].codes)
+    names += [file for scene in (*maps, *own) for file in scene.named]
+    for vector in found.vectors.vectors:
         names += [vector.href, *(file.href for file in vector.files)]
     return {os.path.abspath(name) for name in names if name is not None}
 
 
-def _locked(
+def _opened(
     settings: StageSettings, chosen: Mapping[str, Sequence[Scene]], files: Files
 ) -> tuple[list[LockedItem], list[TerrapatchError]]:
     """Open all chosen scenes, each once for all layers; the broken ones are told with all else."""
@@ -352,7 +371,7 @@ def _locked(
     bands: dict[tuple[str, str], dict[str, None]] = {}
     for name, own in chosen.items():
         for scene in own:
-            key: tuple[str, str] = scene.sensor, scene.id
+            key = scene.sensor, scene.id
             scenes.setdefault(key, scene)
             wanted = settings.layers[name].wanted(scene.processor)
             bands.setdefault(key, {}).update(dict.fromkeys(wanted))

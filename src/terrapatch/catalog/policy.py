@@ -22,6 +22,7 @@ from ..records import Exclusion
 from ..settings import CatalogSettings, Policy
 from .families import uncovered
 from .scene import Scene
+from .traits import TRAITS
 
 Sieved = tuple[list[Scene], list[Exclusion]]
 
@@ -138,7 +139,7 @@ def distinct(scenes: Sequence[Scene]) -> list[Scene]:
 
 def _content(scene: Scene) -> tuple[str | None, ...]:
     """What copies of a product have in common."""
-    when = "" if scene.sensor == "reference" else scene.datetime
+    when = "" if TRAITS[scene.sensor].codes else scene.datetime
     return when, scene.tile, scene.origin
 
 
@@ -293,7 +294,7 @@ def clear_enough(scenes: Sequence[Scene], limit: float, *, below: bool = False) 
 def covering(scenes: Sequence[Scene], area: BaseGeometry | None) -> Sieved:
     """Keep scenes that show all of the area (EPSG:4326) that their grid covers.
 
-    Source: the step `delete_masked_S2` of MultiSenGE, which compares Theia's edge mask with the
+    Source: the step `delete_masked_S2` of MultiSenGE, which compares an edge mask with the
     reference. An area of None keeps all.
     """
 

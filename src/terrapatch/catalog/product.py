@@ -17,6 +17,7 @@ from ..crs import GEOGRAPHIC, equal_crs
 from ..errors import GridError, SceneError
 from ..grid import geobox_from_dict, reprojected
 from ..rasters import Header, read_header
+from .scene import Scene
 
 SENTINEL_LICENCE = "Legal notice on the use of Copernicus Sentinel Data and Service Information"
 """Licence of all Sentinel products, where the metadata name no other."""
@@ -49,6 +50,11 @@ def missing_bands(
         f"(it has {', '.join(have) or 'none'}); fetch the product again, "
         "or leave these bands out of the recipe"
     )
+
+
+def lacking_bands(scene: Scene, missing: Sequence[str]) -> SceneError:
+    """The error for bands that a product does not have."""
+    return missing_bands(scene.id, scene.where, missing, scene.offers or sorted(scene.bands))
 
 
 def header_of(href: str) -> Header:

@@ -14,9 +14,10 @@ Laws:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import shapely
@@ -27,10 +28,13 @@ from ..errors import SceneError
 from ..grid import geobox_from_dict, split_at_antimeridian
 from ..records import since_offset
 from ..settings import S2_BANDS
-from .product import SENTINEL_LICENCE, footprint_of, iso_utc, platform_name
+from .product import SENTINEL_LICENCE, footprint_of, iso_utc, lacking_bands, platform_name
 from .scene import BandFile, Grid, Numbers, Scene, Transform
 from .statements import Statement
-from .tree import Tree, parse, sound, text_of
+from .tree import AS_USUAL, Reading, Tree, parse, sound, text_of
+
+SCENES = "sentinel2"
+"""What the scenes are of."""
 
 METADATA = re.compile(
     r"MTD_MSIL(?P<level>1C|2A)\.xml|S2[A-Z]_(?:OPER|USER)_MTD_SAFL(?P<old>1C|2A)_.*\.xml"
@@ -41,6 +45,19 @@ PRODUCT_NAME = re.compile(
     r"S2[A-Z]_(?:MSIL(?:1C|2A)_\d{8}T\d{6}_|(?:OPER|USER)_PRD_MSIL(?:1C|2A)_)"
 )
 """How names of products begin; patches of BigEarthNet begin like that as well."""
+
+NEEDS = "MTD_MSIL2A.xml or MTD_MSIL1C.xml"
+"""Metadata without which there is no product, for messages."""
+
+AMAZON = (
+    "of a Sentinel-2 tile in the layout of Amazon's buckets, without its product's metadata: the "
+    "radiometric offset is not known; fetch the SAFE product, or describe the files under "
+    "catalog.rasters with add_offset"
+)
+_AMAZON_TILE = re.compile(r"/\d{1,2}/[C-X]/[A-Z]{2}/\d{4}/\d{1,2}/\d{1,2}/\d(?:/R\d0m)?$")
+
+lacking = lacking_bands
+"""The error for bands that a product does not have."""
 
 _TILE_METADATA = re.compile(
     r"GRANULE/[^/]+/(?:MTD_TL|S2[A-Z]_(?:OPER|USER)_MTD_L(?:1C|2A)_TL_[^/]*)\.xml"
@@ -59,7 +76,37 @@ _QUANTIFICATION = {
 """Nodes by level; the second one stands in the first Level-2A products."""
 
 
-def read_tree(tree: Tree) -> list[Scene]:
+def is_metadata(name: str) -> bool:
+    """Whether a file of that name makes its folder a product."""
+    return METADATA.fullmatch(name) is not None
+
+
+def is_product(names: Collection[str]) -> bool:
+    """Whether a folder that holds these files and folders is a product."""
+    return any(map(is_metadata, names))
+
+
+def is_named(name: str) -> bool:
+    """Whether a folder or archive of that name must be a product, whatever it holds."""
+    return name.lower().endswith((".safe", ".zip")) and PRODUCT_NAME.match(name) is not None
+
+
+def unread(_how: Reading, _tree: Tree | None = None) -> str | None:
+    """Why products of the family, or this one, are not read; None: they are."""
+    return None
+
+
+def stray_folder(names: Collection[str]) -> str | None:
+    """Why a folder of these names, which is no product, holds none that can be read, if so."""
+    return f"files {AMAZON}" if {"tileInfo.json", "metadata.xml"} <= {*names} else None
+
+
+def stray_file(path: Path) -> str | None:
+    """What a raster by its path is of that cannot be read without its product, if anything."""
+    return AMAZON if _AMAZON_TILE.search(path.parent.as_posix()) else None
+
+
+def read_tree(tree: Tree, _how: Reading = AS_USUAL) -> list[Scene]:
     """Read the metadata of a product: a scene for each of its tiles.
 
     Raises:
@@ -68,8 +115,8 @@ def read_tree(tree: Tree) -> list[Scene]:
     mains = [name for name in tree.names if METADATA.fullmatch(name)]
     tiles = [name for name in tree.names if _TILE_METADATA.fullmatch(name)]
     if not mains or not tiles:
-        lacking = "GRANULE/*/MTD_TL.xml" if mains else "MTD_MSIL2A.xml or MTD_MSIL1C.xml"
-        raise SceneError(f"{tree.path}: the product lacks {lacking}; fetch it again")
+        needed = "GRANULE/*/MTD_TL.xml" if mains else NEEDS
+        raise SceneError(f"{tree.path}: the product lacks {needed}; fetch it again")
     if len(mains) > 1:
         raise SceneError(
             f"{tree.path}: metadata of {len(mains)} products in one folder ({', '.join(mains)}); "
@@ -98,7 +145,7 @@ def _scene(tree: Tree, main: str, tile_file: str) -> Scene:
         raise SceneError(f"{tree.where(main)}: no datatake or tile; fetch the product again")
     return Scene(
         id=_id(product, tree.where(main), tree.name),
-        sensor="sentinel2",
+        sensor=SCENES,
         level=level,
         datetime=iso_utc(text("PRODUCT_START_TIME")),
         footprint=_footprint(product, tree.where(main)),
@@ -193,11 +240,11 @@ def band_offsets(product: ET.Element, level: str, where: str) -> dict[str, float
     baseline = text_of(product, where, "PROCESSING_BASELINE")
     if not found and since_offset(baseline) is False:
         return dict.fromkeys(_BAND_ORDER, 0.0)
-    lacking = [b for b in _BAND_ORDER if b not in found and not (b == "B10" and level == "L2A")]
-    if lacking:
+    open_ones = [b for b in _BAND_ORDER if b not in found and not (b == "B10" and level == "L2A")]
+    if open_ones:
         raise SceneError(
             f"{where}: metadata without offset node: baseline {baseline} must have {node} for "
-            f"{', '.join(lacking)}; fetch the product again, or describe its files under "
+            f"{', '.join(open_ones)}; fetch the product again, or describe its files under "
             "catalog.rasters with their add_offset"
         )
     return found

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import shapely
 from pydantic import PlainSerializer, PlainValidator, TypeAdapter
@@ -22,7 +22,6 @@ from shapely.geometry.base import BaseGeometry
 
 from ..access import Access
 from ..grid import one_name
-from ..records import Sensor
 from .statements import SILENT, Statement
 
 Transform = tuple[float, float, float, float, float, float]
@@ -33,7 +32,6 @@ Geometry = Annotated[
     ),
     PlainSerializer(lambda geometry: json.loads(shapely.to_geojson(geometry)), return_type=dict),
 ]
-Family = Literal["safe", "maja", "grd", "stac", "geotiff"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +109,8 @@ class Scene:
     """One acquisition that a source offers."""
 
     id: str
-    sensor: Sensor
+    sensor: str
+    """What it is of, a kind of `traits`."""
     level: str
     """L1C, L2A, RTC, GRD, map."""
     datetime: str
@@ -120,7 +119,7 @@ class Scene:
     """Valid data in EPSG:4326, cut at the antimeridian."""
     bands: Mapping[str, BandFile] = field(hash=False)
     """All bands and masks that the product has."""
-    family: Family
+    family: str
     """The module that read it."""
     offers: tuple[str, ...] = ()
     """How the metadata call what the product has, where they do not call it by its bands."""
@@ -140,15 +139,15 @@ class Scene:
     """When this version was made; sorts as text."""
     licence: str | None = None
     slice: Slice | None = None
-    """Sentinel-1: place in the datatake, where the product is one of several slices."""
+    """Place in the datatake, where the product is one of several slices."""
     polarisations: tuple[str, ...] = ()
-    """Sentinel-1: what was measured, or at least is there."""
+    """Of radar: what was measured, or at least is there."""
     named: tuple[str, ...] = ()
     """Absolute paths of local files that the metadata or the recipe name."""
     processor: str | None = None
-    """Sentinel-2: who made the product, `esa` or `theia`; None where nothing says it."""
+    """Who made the product, for example `esa`; None where nothing says it."""
     grid: Grid | None = None
-    """Sentinel-2: 10 m grid of the whole product, of which the footprint may be a part."""
+    """Finest grid of the whole product, of which the footprint may be a part."""
     unusable: str | None = None
     """Why the scene cannot be used whatever the recipe says."""
 

@@ -112,14 +112,14 @@ def slices(lock: Lock, settings: StageSettings) -> Iterator[tuple[str, Lock]]:
                 change["vectors"] = tuple(v for v in unit.vectors if v in known)
             else:
                 change["steps"] = {name: lock.steps_of(unit.id, name)}
-                if any(item.level == "GRD" for item in here):
+                if any(item.raw for item in here):
                     part |= _beside(lock, {orbits[i.orbit_file] for i in here if i.orbit_file})
             part["units"] = (bare.model_copy(update=change),)
             yield f"{unit.id}/{name}", empty.model_copy(update=part)
 
 
 def _beside(lock: Lock, used: set[LockedFile]) -> dict[str, object]:
-    """Heights, geoid and orbits, which raw Sentinel-1 scenes need."""
+    """Heights, geoid and orbits, which raw scenes need."""
     return {
         "heights": lock.heights,
         "geoid": lock.geoid,

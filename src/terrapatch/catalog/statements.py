@@ -26,10 +26,8 @@ from ..records import LockedItem
 Unit = Literal["linear", "db"]
 T = TypeVar("T")
 
-CODES = ("SCL", "EDG", "CLM", "MG2")
-"""Bands of Sentinel-2 that hold codes or bits."""
 FULL_SCALE = 10_000.0
-"""DN of reflectance 1 in Sentinel-2 products, where nobody says otherwise."""
+"""Number of reflectance 1 in products, where nobody says otherwise."""
 _LARGEST_REFLECTANCE = 2.0
 """Offsets beyond this, without a scale, are DN."""
 
@@ -235,10 +233,9 @@ def _one(
 
 
 def wrong_codes(items: Sequence[LockedItem], crosswalk: str) -> list[TerrapatchError]:
-    """Maps whose nodata value is a class of their crosswalk."""
-    maps = [item.assets["map"] for item in items if item.sensor == "reference"]
+    """Maps whose nodata value is a class of their crosswalk, an error each."""
     errors: list[TerrapatchError] = []
-    for asset in maps:
+    for asset in (item.assets["map"] for item in items):
         try:
             table = load_crosswalk(crosswalk)
         except TerrapatchError as error:

@@ -16,6 +16,20 @@ from ..errors import SceneError, remedy
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How a recipe wants products to be read."""
+
+    raw: bool = False
+    """Whether products in radar geometry are read, or left out."""
+    reflectance: str = "FRE"
+    """Which images give the bands where products hold several: `FRE` or `SRE`."""
+
+
+AS_USUAL = Reading()
+"""How products are read where a recipe asks for nothing."""
+
+
+@dataclass(frozen=True)
 class Tree:
     """Files of one product, in a folder or inside a zip archive."""
 

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The units of a plan: which pieces of the recipe's grid hold a patch and scenes of every sensor.
+"""The units of a plan: which pieces of the recipe's grid hold a patch and scenes of every layer.
 
 Law: units come from the recipe's grid, never from the outlines of scenes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import shapely
@@ -27,7 +28,7 @@ from ..grid import (
 from ..places import KINDS, Ground, occupied, place_of, windows_of
 from ..places.points import in_area
 from ..recipe import StageSettings
-from ..records import LockedItem, LockedUnit, Sensor
+from ..records import LockedItem, LockedUnit
 from ..settings import Policy, SamplingSettings
 from ..vectors import PlaceTable
 from .references import FoundVectors
@@ -56,21 +57,10 @@ def locked_units(
         area_crs: its CRS.
         table: points, where the sampling has them.
     """
-    sampling = settings.sampling
-    footprints = {(i.sensor, i.id): shapely.geometry.shape(i.footprint) for i in items}
-    keys = list(footprints)
-    around = shapely.STRtree(list(footprints.values()))
-    policies = {name: layer.policy for name, layer in settings.layers.items()}
-    tiled = {policy.scenes for policy in policies.values() if policy.own_tile}
-    # Place of each scene among those of its layer.
-    ranks = {
-        name: {(policy.scenes, i): rank for rank, i in enumerate(chosen[name])}
-        for name, policy in policies.items()
-    }
-    tiles_of = {(i.sensor, i.id): i.tile for i in items}
+    sampling, scenes = settings.sampling, _Scenes.of(settings, items, chosen)
     areas: dict[str, BaseGeometry] = {}
     units, left_out, boxes = [], {}, {}
-    tiles = partial(_tiles, tiled, items, footprints, area, area_crs)
+    tiles = partial(scenes.tiles, area, area_crs)
     for unit in KINDS[sampling.kind].units(sampling, Ground(area, area_crs, tiles, table)):
         geobox = geobox_to_dict(unit.geobox)
         crs = str(geobox["crs"])
@@ -80,20 +70,7 @@ def locked_units(
         if not inside:
             continue
         box = occupied(unit.geobox, [(w.y_px, w.x_px) for w in inside], sampling.size_px)
-        outline = reprojected(box.extent.geom, crs, GEOGRAPHIC)
-        here = {
-            keys[number]
-            for number in around.query(outline).tolist()
-            if share_surface(footprints[keys[number]], outline)
-        }
-        by_layer = {
-            name: tuple(
-                key[1]
-                for key in sorted(here & ranks[name].keys(), key=ranks[name].__getitem__)
-                if _belongs(tiles_of[key], unit, sampling, policy)
-            )
-            for name, policy in policies.items()
-        }
+        by_layer = scenes.around(unit, reprojected(box.extent.geom, crs, GEOGRAPHIC), sampling)
         polygons = vectors.around(unit.geobox)
         labelled = {name.split(".")[0] for name in polygons}
         lacking = [
@@ -107,14 +84,98 @@ def locked_units(
         boxes[unit.id] = box
         units.append(
             LockedUnit(
-                id=unit.id, geobox=geobox, first_row=unit.first_row, first_col=unit.first_col,
-                items={name: ids for name, ids in by_layer.items() if ids}, vectors=polygons,
+                id=unit.id, geobox=geobox, first_row=unit.first_row,
+                first_col=unit.first_col, items={name: i for name, i in by_layer.items() if i},
+                vectors=polygons,
                 windows=None if unit.windows is None else tuple(
                     (w.id, w.y_px, w.x_px) for w in unit.windows
                 ),
             )
         )  # fmt: skip
     return tuple(sorted(units, key=lambda u: u.id)), left_out, boxes
+
+
+Key = tuple[str, str]
+"""What a scene is of, and its id."""
+
+
+@dataclass(frozen=True)
+class _Scenes:
+    """All scenes that are used, to be asked which lie where."""
+
+    items: Mapping[Key, LockedItem]
+    outlines: Sequence[BaseGeometry]
+    """Footprints, each once: all dates of a tile have one, and what is asked of it is asked once."""
+    alike: Sequence[Sequence[Key]]
+    """Scenes of each outline."""
+    tree: shapely.STRtree
+    """Of the outlines."""
+    policies: Mapping[str, Policy]
+    """By layer."""
+    ranks: Mapping[str, Mapping[Key, int]]
+    """Layer → place of each scene among its own."""
+
+    @classmethod
+    def of(
+        cls, settings: StageSettings, items: Sequence[LockedItem],
+        chosen: Mapping[str, Sequence[str]],
+    ) -> _Scenes:  # fmt: skip
+        policies = {name: layer.policy for name, layer in settings.layers.items()}
+        footprints = {(i.sensor, i.id): shapely.geometry.shape(i.footprint) for i in items}
+        alike: dict[bytes, list[Key]] = {}
+        for key, footprint in footprints.items():
+            alike.setdefault(footprint.wkb, []).append(key)
+        outlines = [footprints[keys[0]] for keys in alike.values()]
+        return cls(
+            items={(i.sensor, i.id): i for i in items},
+            outlines=outlines,
+            alike=[*alike.values()],
+            tree=shapely.STRtree(outlines),
+            policies=policies,
+            ranks={
+                name: {(policy.scenes, i): rank for rank, i in enumerate(chosen[name])}
+                for name, policy in policies.items()
+            },
+        )
+
+    def around(
+        self, unit: Unit, outline: BaseGeometry, sampling: SamplingSettings
+    ) -> dict[str, tuple[str, ...]]:
+        """Layer → ids of the scenes that share surface with an outline in EPSG:4326, best first."""
+        here = {
+            key
+            for number in self.tree.query(outline).tolist()
+            if share_surface(self.outlines[number], outline)
+            for key in self.alike[number]
+        }
+        return {
+            name: tuple(
+                key[1]
+                for key in sorted(here & self.ranks[name].keys(), key=self.ranks[name].__getitem__)
+                if _belongs(self.items[key].tile, unit, sampling, policy)
+            )
+            for name, policy in self.policies.items()
+        }
+
+    def tiles(self, area: BaseGeometry, area_crs: str) -> list[str]:
+        """Tiles that there are scenes of, of the kinds that come in tiles."""
+        tiled = {policy.scenes for policy in self.policies.values() if policy.own_tile}
+        geographic = reprojected(area, area_crs, GEOGRAPHIC)
+        tiles: set[str] = set()
+        for item in self.items.values():
+            if item.sensor not in tiled:
+                continue
+            if item.tile is not None:
+                tiles.add(item.tile)
+            else:
+                # A scene without tile lies on the grid of the tiles of its own zone.
+                crs = next(iter(item.assets.values())).crs
+                footprint = shapely.geometry.shape(item.footprint)
+                around = mgrs_tiles(footprint.intersection(geographic))
+                tiles |= {
+                    u for u in around if same_crs(str(mgrs_tile_geobox(one_name(u)).crs), crs)
+                }
+        return sorted(tiles)
 
 
 def _lacks(layers: Sequence[str], settings: StageSettings) -> str:
@@ -124,29 +185,6 @@ def _lacks(layers: Sequence[str], settings: StageSettings) -> str:
     reasons = [f"no scene of {', '.join(scenes)}"] if scenes else []
     reasons += [f"no polygon of layers.{n}.vectors lies here" for n in layers if n not in scenes]
     return "; ".join(reasons)
-
-
-def _tiles(
-    tiled: Collection[str],
-    items: Sequence[LockedItem],
-    footprints: Mapping[tuple[Sensor, str], BaseGeometry],
-    area: BaseGeometry,
-    area_crs: str,
-) -> list[str]:
-    """Tiles that there are scenes of, of the kinds that come in tiles."""
-    geographic = reprojected(area, area_crs, GEOGRAPHIC)
-    tiles: set[str] = set()
-    for item in items:
-        if item.sensor not in tiled:
-            continue
-        if item.tile is not None:
-            tiles.add(item.tile)
-        else:
-            # A scene without tile lies on the grid of the tiles of its own zone.
-            crs = next(iter(item.assets.values())).crs
-            around = mgrs_tiles(footprints[item.sensor, item.id].intersection(geographic))
-            tiles |= {u for u in around if same_crs(str(mgrs_tile_geobox(one_name(u)).crs), crs)}
-    return sorted(tiles)
 
 
 def middle_latitude(sampling: SamplingSettings, area: BaseGeometry, area_crs: str) -> float | None:

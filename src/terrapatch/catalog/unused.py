@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ..access import portable
 from ..records import Exclusion
+from .families import stray_file
 from .folder import Found
-from .walk import AMAZON
 
 _OTHERS = (
     (re.compile(r"L[COTEM]0[4-9]_L\d|L[COTEM][4-9]\d{13}"), "Landsat"),
@@ -22,11 +22,9 @@ _OTHERS = (
     (re.compile(r"(?:MOD|MYD|MCD|VNP|VJ1)\w{2,5}\.A\d{7}"), "MODIS or VIIRS"),
     (re.compile(r"ALOS|ALPSR|PALSAR", re.IGNORECASE), "ALOS"),
     (re.compile(r"\d{8}_\d{6}_\w+_(?:3B|1B|1A)_|PSScene", re.IGNORECASE), "PlanetScope"),
-    (re.compile(r"s1[a-z]-(?:iw|ew|s[1-6]|wv)\d?-(?:grd|slc|ocn)-"), "Sentinel-1 SAFE"),
 )
 """Products of other kinds by how their names begin."""
 
-_AMAZON_TILE = re.compile(r"/\d{1,2}/[C-X]/[A-Z]{2}/\d{4}/\d{1,2}/\d{1,2}/\d(?:/R\d0m)?$")
 _UNKNOWN = "of no known kind: describe under catalog.rasters what is to be used"
 _MOST_FOLDERS = 10
 """A kind that lies in more folders than these has one line for all of them."""
@@ -47,10 +45,10 @@ def left_over(found: Found, wanted: Collection[str], used: Collection[str]) -> l
     ]
     others = Counter(scene.sensor for scene in found.scenes)
     others.update(e.sensor for e in found.excluded if e.sensor != "other")
-    for sensor, count in sorted(others.items()):
-        if sensor not in wanted:
-            reason = f"the recipe asks for no {sensor} (layers)"
-            kept.append(Exclusion(id=f"{count} product(s)", sensor=sensor, reason=reason))
+    for kind, count in sorted(others.items()):
+        if kind not in wanted:
+            reason = f"the recipe asks for no {kind} (layers)"
+            kept.append(Exclusion(id=f"{count} product(s)", sensor=kind, reason=reason))
     return kept + _unknown(found.unknown, used)
 
 
@@ -95,4 +93,4 @@ def _kind(path: Path) -> str:
         for pattern, kind in _OTHERS:
             if pattern.match(name):
                 return f"of {kind}, which is not read"
-    return AMAZON if _AMAZON_TILE.search(path.parent.as_posix()) else ""
+    return stray_file(path) or ""

@@ -11,7 +11,6 @@ Laws:
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,9 +20,9 @@ from typing import Literal
 from .. import archives
 from ..access import first_bytes
 from ..errors import InputError
-from . import grd, maja, safe
+from .families import FAMILIES, family_of, is_beside, named_family, stray_folder
 
-Kind = Literal["sentinel2", "theia", "sentinel1", "zip", "items", "raster", "no"]
+Kind = Literal["product", "zip", "items", "raster", "no"]
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,9 @@ class Entry:
 
     path: Path
     kind: Kind
-    """Product folders by family, files by form; `no`: nothing that is read."""
-    reason: str = ""
-    """Of `no`: why."""
+    """`product`: a folder of one; files by form; `no`: nothing that is read."""
+    told: str = ""
+    """Of `no`: why; of a product: its family."""
 
 
 ITEMS = (".json", ".geojson")
@@ -93,12 +92,6 @@ _MAGIC: tuple[tuple[bytes, Kind, str], ...] = (
 
 _HALF = "by its name a download that has not ended: fetch it again, or rename it if it is whole"
 _HIDDEN = "a hidden name, as half-written files have: rename it if it is whole"
-_AUXILIARY = re.compile(r"S1[A-Z]_OPER_AUX_", re.IGNORECASE)
-AMAZON = (
-    "of a Sentinel-2 tile in the layout of Amazon's buckets, without its product's metadata: the "
-    "radiometric offset is not known; fetch the SAFE product, or describe the files under "
-    "catalog.rasters with add_offset"
-)
 
 
 def entries(paths: Sequence[Path], besides: Path | None = None) -> Iterator[Entry]:
@@ -117,13 +110,12 @@ def entries(paths: Sequence[Path], besides: Path | None = None) -> Iterator[Entr
             if isinstance(error, PermissionError):
                 told = "you have no permission to read it; change its permissions"
             raise InputError(f"{path}: {told}") from error
-        product = path.name == grd.MANIFEST or safe.METADATA.fullmatch(path.name)
-        if path.is_file() and (product or maja.METADATA.fullmatch(path.name)):
+        if path.is_file() and any(f.is_metadata(path.name) for f in FAMILIES.values()):
             yield from _walk(path.parent, seen)
             continue
         below = list(_walk(path, seen, named=True))
         if any(entry.path == path and entry.kind == "no" for entry in below) and path.is_dir():
-            raise InputError(f"{path}: {below[0].reason}")
+            raise InputError(f"{path}: {below[0].told}")
         yield from below
 
 
@@ -149,11 +141,10 @@ def _walk(
     except OSError as error:
         yield Entry(path, "no", _fault(path, error))
         return
-    kind = _folder(path, names)
-    if kind is not None:
-        yield Entry(path, kind)
-    elif "tileInfo.json" in names and "metadata.xml" in names:
-        yield Entry(path, "no", f"files {AMAZON}")
+    if family := _family(path, names):
+        yield Entry(path, "product", family)
+    elif why := stray_folder(names):
+        yield Entry(path, "no", why)
     elif path.suffix.lower() == ".zarr":
         yield Entry(path, "no", "a Zarr store, which is not read as a scene")
     else:
@@ -175,36 +166,20 @@ def _fault(path: Path, error: OSError) -> str:
     return f"cannot be read ({error.strerror})"
 
 
-def _folder(path: Path, names: Sequence[str]) -> Kind | None:
+def _family(path: Path, names: Sequence[str]) -> str | None:
     """The family of a product folder; None for other folders."""
-    if any(safe.METADATA.fullmatch(name) for name in names):
-        return "sentinel2"
-    if any(maja.METADATA.fullmatch(name) for name in names):
-        return "theia"
-    if grd.MANIFEST in names and {"annotation", "measurement"} & {*names}:
-        return "sentinel1"
-    by_name = named_kind(path.name)
+    if found := family_of(names):
+        return found
+    by_name = named_family(path.name)
     # Archives are often unpacked into a folder of their own name.
-    if by_name is None or any(named_kind(name) for name in names if (path / name).is_dir()):
+    if by_name is None or any(named_family(name) for name in names if (path / name).is_dir()):
         return None
     return by_name
 
 
-def named_kind(name: str) -> Kind | None:
-    """What a folder or archive must be by its name, whatever it holds."""
-    stem, suffix = os.path.splitext(name)
-    if suffix.lower() in (".safe", ".zip"):
-        if safe.PRODUCT_NAME.match(name):
-            return "sentinel2"
-        if grd.PRODUCT_NAME.match(name):
-            return "sentinel1"
-    whole = stem if suffix.lower() == ".zip" else name
-    return "theia" if maja.PRODUCT_NAME.fullmatch(whole) else None
-
-
 def _file(path: Path, named: bool) -> Iterator[Entry]:
     suffix = path.suffix.lower()
-    if archives.is_apple_double(path.name) or _AUXILIARY.match(path.name):
+    if archives.is_apple_double(path.name) or is_beside(path.name):
         return
     if suffix == ".zip":
         yield Entry(path, "zip")
@@ -239,6 +214,6 @@ def _hidden(path: Path) -> Iterator[Entry]:
     if archives.is_apple_double(path.name):
         return
     data = (".zip", *RASTERS, *_OTHER_RASTERS, *_PACKED, *_PARTIAL)
-    product = safe.PRODUCT_NAME.match(name) or grd.PRODUCT_NAME.match(name)
-    if product or maja.PRODUCT_NAME.match(name) or name.lower().endswith(data):
+    product = any(family.PRODUCT_NAME.match(name) for family in FAMILIES.values())
+    if product or name.lower().endswith(data):
         yield Entry(path, "no", _HIDDEN)

@@ -24,61 +24,36 @@ from .cleaning import NetworksStep as NetworksStep
 from .cleaning import OpeningStep as OpeningStep
 from .cleaning import SettleStep as SettleStep
 from .cleaning import SieveStep as SieveStep
+from .kernels import Kernel as Kernel
+from .kernels import coarse_kernel as coarse_kernel
 from .labels import LabelsSettings as LabelsSettings
 from .layers import IMAGE_KINDS as IMAGE_KINDS
 from .layers import KINDS as KINDS
+from .layers import SCENES as SCENES
 from .layers import AnyLayer as AnyLayer
 from .layers import ImageLayer as ImageLayer
 from .layers import Layered as Layered
 from .layers import LayerName as LayerName
+from .layouts import LayoutsSettings as LayoutsSettings
 from .named import named_files as named_files
 from .patches import PatchesSettings as PatchesSettings
 from .patches import Requirement as Requirement
+from .policy import Auxiliary as Auxiliary
 from .policy import Policy as Policy
 from .raster import RasterSettings as RasterSettings
 from .sampling import SamplingSettings as SamplingSettings
-from .sensors import L2A_12 as L2A_12
-from .sensors import S2_BANDS as S2_BANDS
-from .sensors import THEIA_10 as THEIA_10
-from .sensors import Kernel as Kernel
-from .sensors import Sentinel1Settings as Sentinel1Settings
-from .sensors import Sentinel2Settings as Sentinel2Settings
-from .sensors import coarse_kernel as coarse_kernel
+from .sentinel1 import Sentinel1Settings as Sentinel1Settings
+from .sentinel2 import L2A_12 as L2A_12
+from .sentinel2 import S2_BANDS as S2_BANDS
+from .sentinel2 import THEIA_10 as THEIA_10
+from .sentinel2 import Sentinel2Settings as Sentinel2Settings
+from .simulate import SimulateSettings as SimulateSettings
 from .training import TrainingSettings as TrainingSettings
 from .vectors import NetworkSource as NetworkSource
 from .vectors import VectorSource as VectorSource
 from .views import narrowed as narrowed
 from .views import section_of
 from .views import seen as seen
-
-
-class SimulateSettings(Section):
-    """The embedded archive: a seeded landscape and the products that would show it."""
-
-    version: Literal[1] = 1
-    seed: Annotated[int, Field(ge=0)] = 4
-    """Seed of the landscape and of all noise."""
-    year: Annotated[int, Field(ge=2015, le=2100)] = 2022
-    """Year of the acquisitions and of the reference map."""
-    passes: Annotated[int, Field(ge=1, le=73)] = 2
-    """Sentinel-2 dates per tile: the first is clear and in mid June, the second in early January
-    (with a reprocessed duplicate of one tile), the others all over the year."""
-    s1_passes: Annotated[int, Field(ge=1, le=30)] = 1
-    """Sentinel-1 dates per orbit direction."""
-    s1_format: Literal["rtc", "grd", "both"] = "rtc"
-    """Sentinel-1 as terrain-corrected backscatter, as raw GRD products in radar geometry (two
-    slices a pass, and a height model in `dem/`), or both."""
-    s2_format: Literal["safe", "theia", "both"] = "safe"
-    """Sentinel-2 as ESA's SAFE products, as Theia's (MAJA), or both from the same pixels."""
-    margin_m: Annotated[float, Field(ge=0, le=50_000)] = 1_000.0
-    """How far the scenes reach past the area, in metres; whole tiles where `whole_tiles`."""
-    whole_tiles: bool = False
-    """Write full 10980 x 10980 tiles instead of crops around the area (minutes per scene)."""
-    references: Literal["terraclass", "french"] = "terraclass"
-    """`french`: beside TerraClass also OCSGE2, BD TOPO, and MultiSenGE's classes as they truly are."""
-    impulses: tuple[tuple[float, float], ...] = ()
-    """Point targets (longitude, latitude), for measuring how well the layers agree: bright in both
-    sensors, a disc of urban land of 100 m radius on the map, still water around."""
 
 
 class RasterSource(Section):
@@ -194,24 +169,6 @@ class SplitsSettings(Section):
         if min(self.fractions) < 0 or abs(sum(self.fractions) - 1) > 1e-6 or not self.fractions[0]:
             raise ValueError(f"fractions must be ≥ 0, sum to 1, with train > 0: {self.fractions}")
         return self
-
-
-class LayoutsSettings(Section):
-    """The form in which the dataset is published."""
-
-    version: Literal[1] = 1
-    name: Literal["native", "cerradata4mm", "multisenge"] = "native"
-    """Layout of `dataset/`."""
-    folders: Literal["kaggle", "loader"] = "kaggle"
-    """cerradata4mm: folder names of the release (`msi_images`) or of its loaders (`opt_images`)."""
-    compression: Literal["none", "lzw", "deflate", "zstd"] = "zstd"
-    """Compression of GeoTIFF images (masks: always one that every reader has). zstd takes a quarter
-    of deflate's time and half of lzw's, and is the smallest; GDAL reads it from version 2.3 on."""
-
-    @property
-    def one_a_day(self) -> bool:
-        """Whether names hold the day alone, so that of two images of a day one has the file."""
-        return self.name == "multisenge"
 
 
 class PublishSettings(Section):

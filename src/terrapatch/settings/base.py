@@ -58,6 +58,9 @@ class Section(BaseModel):
 class LayerSettings(Section):
     """What the kinds of layers have in common."""
 
+    scenes: ClassVar[str] = ""
+    """What the lock calls the kind of its scenes."""
+
     version: Literal[1] = 1
     pixel_m: Annotated[float, Field(gt=0)] | None = None
     """Side of the layer's pixels in metres, on the same footprints; the grid's own if absent. Patches,
@@ -72,6 +75,16 @@ class LayerSettings(Section):
     def apart(self) -> bool:
         """Whether scenes of two directions of flight never share an image."""
         return False
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """Keys that a plan has once for all such layers; layers without any are of another sort."""
+        return ()
+
+    @property
+    def lacking(self) -> list[str]:
+        """What is to be named beside its scenes, a sentence each that begins with the key."""
+        return []
 
 
 def _no_number(value: Any) -> Any:

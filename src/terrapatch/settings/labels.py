@@ -27,6 +27,8 @@ class LabelsSettings(LayerSettings):
         training="kind legend",
     )
 
+    scenes: ClassVar[str] = "reference"
+
     kind: Literal["labels"] = "labels"
     """Where the pixels of the layer come from."""
     path: str | None = None
@@ -57,7 +59,7 @@ class LabelsSettings(LayerSettings):
     @property
     def policy(self) -> Policy:
         """Which maps the layer may be made of."""
-        return Policy("reference", dated=False)
+        return Policy(self.scenes, dated=False)
 
     def wanted(self, _processor: str | None) -> tuple[str, ...]:
         """Assets of a map that the layer reads."""

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from pydantic import Field
 
-from .base import Section
+from .base import LayerSettings, Section
 from .labels import LabelsSettings
 from .patches import PatchesSettings
 from .raster import RasterSettings
-from .sensors import Sentinel1Settings, Sentinel2Settings
+from .sentinel1 import Sentinel1Settings
+from .sentinel2 import Sentinel2Settings
 
 ImageLayer = Sentinel2Settings | Sentinel1Settings | RasterSettings
 """Layers of images, which are made of scenes."""
@@ -27,7 +28,7 @@ AnyLayer = Annotated[ImageLayer | LabelsSettings, Field(discriminator="kind")]
 LayerName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 """Name of a layer: it is that of files and the end of column names."""
 
-KINDS: dict[str, type[Section]] = {
+KINDS: dict[str, type[LayerSettings]] = {
     "sentinel2": Sentinel2Settings,
     "sentinel1": Sentinel1Settings,
     "raster": RasterSettings,
@@ -37,6 +38,9 @@ KINDS: dict[str, type[Section]] = {
 
 IMAGE_KINDS = tuple(kind for kind in KINDS if kind != "labels")
 """Kinds whose layers are images."""
+
+SCENES = frozenset(kind.scenes for kind in KINDS.values())
+"""What scenes in the lock can be of."""
 
 
 _Kind = TypeVar("_Kind", bound=Section)

@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 from pydantic import model_validator
 
 from .base import LayerSettings, Readers, read_by
+from .kernels import Coarser, Kernel
 from .policy import Policy
-from .sensors import Coarser, Kernel
 
 
 class RasterSettings(LayerSettings):
@@ -24,6 +24,8 @@ class RasterSettings(LayerSettings):
         layouts="kind bands dtype time",
         training="kind",
     )
+
+    scenes: ClassVar[str] = "raster"
 
     kind: Literal["raster"] = "raster"
     """Where the pixels of the layer come from."""
@@ -56,7 +58,7 @@ class RasterSettings(LayerSettings):
     @property
     def policy(self) -> Policy:
         """Which files the layer may be made of."""
-        return Policy("raster", dated=False)
+        return Policy(self.scenes, dated=False)
 
     def wanted(self, _processor: str | None) -> tuple[str, ...]:
         """Assets of a file that the layer reads."""

@@ -193,10 +193,7 @@ def _by_blocks(
     settings: SplitsSettings,
     touch_m: float,
 ) -> NDArray[Any]:
-    number = block_split(
-        outlines, blocks, kept, classes, fractions=settings.fractions,
-        buffer_m=settings.buffer_m, tolerance=touch_m, seed=settings.seed,
-    )  # fmt: skip
+    number = block_split(outlines, blocks, kept, classes, settings=settings, tolerance=touch_m)
     return np.array([*SPLITS, None], object)[number]
 
 
