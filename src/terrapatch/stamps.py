@@ -232,7 +232,10 @@ class Stamps:
         if job not in self._wanted:
             self._wanted[job] = replace(
                 self._of_all_units(job),
-                plan={name: self._planned(name) for name in _reads(job, self._places)},
+                plan={
+                    name: self._planned(name)
+                    for name in _reads(job, job.stage == "splits" and self._places)
+                },
                 inputs={i.name: self.wanted(i).digest for i in self.inputs(job)},
             )
         return self._wanted[job]
