@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from terrapatch.grid import pixel_size_m
 from terrapatch.labels.clean import trace
-from terrapatch.labels.label import Sources
+from terrapatch.labels.label import References
 from terrapatch.legend import NODATA
 from terrapatch.paths import Results
 from terrapatch.recipe import load_recipe, read_settings
@@ -30,7 +30,7 @@ SHOWN_PX = 300
 
 def states(results: Results, unit: str, steps, protect, wanted):
     """Name and labels (without halo) before the first and after each step."""
-    sources = Sources(Path(results.lock), unit, wanted)
+    sources = References(Path(results.lock), unit, wanted)
     found = sources.burnt(sources.unit)
     sources.check()
     inner = slice(sources.halo, -sources.halo or None)

@@ -177,7 +177,7 @@ def _home(r: Results, aside: Results) -> Path | None:
 
 
 def _write_plan(r: Results) -> int:
-    from .catalog import describe, write_slices
+    from .catalog import describe, place_table, write_slices
     from .lock import write_lock
     from .recipe import read_settings
     from .sums import Sums
@@ -187,7 +187,8 @@ def _write_plan(r: Results) -> int:
     sums = Sums(Path(r.root))
     sums.of(Path(r.lock))  # whole, until it is touched
     sums.save()
-    write_slices(lock, read_settings(r.settings("plan")), Path(r.slices))
+    settings = read_settings(r.settings("plan"))
+    write_slices(lock, settings, Path(r.slices), place_table(settings, Path(r.archive)))
     _say(f"{describe(lock)}\n{r.lock}")
     return 0
 
@@ -288,6 +289,7 @@ def _splits(args: argparse.Namespace) -> None:
         [Path(r.patches(unit)) for unit in units], Path(r.settings("splits")),
         Path(r.manifest), Path(r.splits),
         dates=[Path(r.dates_of(unit)) for unit in units], joined_dates=Path(r.dates),
+        places=Path(r.places),
     )  # fmt: skip
     _say(r.manifest)
 

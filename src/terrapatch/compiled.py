@@ -35,7 +35,7 @@ except ImportError:  # not POSIX: numba's own behaviour
     fcntl = None
 
 
-class _Locked:
+class _SerialCache:
     """A numba cache whose reads and writes are serialised between processes."""
 
     def __init__(self, cache: Any, function: Callable[..., Any]) -> None:
@@ -144,5 +144,5 @@ def kernel(function: Callable[..., Any]) -> Any:
             raise
         _say_uncached("neither beside the package nor in your home")
         return numba.njit(**options)(function)
-    compiled._cache = _Locked(compiled._cache, function)
+    compiled._cache = _SerialCache(compiled._cache, function)
     return compiled

@@ -157,6 +157,15 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file whole; one with the same content keeps its time."""
+    target = Path(path)
+    if target.is_file() and target.read_bytes() == data:
+        return
+    with atomic(target) as temporary:
+        temporary.write_bytes(data)
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a text file whole; one with the same content keeps its time."""
     target = Path(path)

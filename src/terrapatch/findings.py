@@ -11,6 +11,7 @@ from .errors import GridError
 from .grid import TILE_PIXEL_M, TILE_SIZE_M, grid_pixel, pixels_along
 from .legend import legends
 from .settings import (
+    IMAGE_KINDS,
     AnyLayer,
     CatalogSettings,
     ImageLayer,
@@ -18,8 +19,6 @@ from .settings import (
     LayoutsSettings,
     PatchesSettings,
     SamplingSettings,
-    Sentinel1Settings,
-    Sentinel2Settings,
     SimulateSettings,
     SplitsSettings,
     TrainingSettings,
@@ -71,11 +70,11 @@ def _of_no_effect(sampling: SamplingSettings) -> list[str]:
     """Keys of a mosaic's grid where each MGRS tile has its own."""
     fields = type(sampling).model_fields
     return [
-        f"sampling.{key}: {getattr(sampling, key)} has no effect with kind: tiles, whose grids are "
+        f"sampling.{key}: {getattr(sampling, key)} has no effect with kind: {sampling.kind}, whose grids are "
         f"those of their UTM zones with {TILE_PIXEL_M} m; leave it out (a base's: set it to "
         f"{fields[key].default})"
         for key in ("crs", "resolution", "unit_patches")
-        if sampling.kind == "tiles" and getattr(sampling, key) != fields[key].default
+        if sampling.of_tiles and getattr(sampling, key) != fields[key].default
     ]
 
 
@@ -92,11 +91,13 @@ def _of_legends(whole: Whole) -> list[str]:
 def _of_pixels(whole: Whole) -> list[str]:
     """Layers whose pixels do not nest in the footprints of the patches."""
     found: list[str] = []
-    sampling, tiles = whole.sampling, whole.sampling.kind == "tiles"
+    sampling, tiles = whole.sampling, whole.sampling.of_tiles
     lengths = [
         (sampling.size_px, "a patch", "sampling.size_px"),
         (sampling.step_px, "a step from patch to patch", "sampling.stride_px"),
     ]
+    if sampling.kind == "points":
+        lengths[1] = (1, "a step from window to window", "layers")
     if tiles:
         lengths.append((TILE_SIZE_M // TILE_PIXEL_M, "the side of a tile", "sampling.kind"))
     crs, old = ("EPSG:32631", TILE_PIXEL_M) if tiles else (sampling.crs, sampling.resolution)
@@ -122,16 +123,12 @@ def _of_layers(whole: Whole) -> list[str]:
     found: list[str] = []
     simulated = whole.catalog.source == "simulated"
     if not whole.images:
+        example = IMAGE_KINDS[0]
         found.append(
-            "layers: give at least one layer of images, for example sentinel2: {kind: sentinel2}"
+            f"layers: give at least one layer of images, for example {example}: {{kind: {example}}}"
         )
     for name, image in whole.images.items():
-        if isinstance(image, Sentinel1Settings):
-            lacking = _heights(image) if not simulated else []
-        elif isinstance(image, Sentinel2Settings):
-            lacking = _embedded(image, whole.simulate) if simulated else []
-        else:
-            lacking = []
+        lacking = whole.simulate.lacking(image.policy) if simulated else image.lacking
         found += [f"layers.{name}.{finding}" for finding in lacking]
     found += _shared(whole)
     described = any(r.sensor == "reference" for r in whole.catalog.rasters)
@@ -140,51 +137,23 @@ def _of_layers(whole: Whole) -> list[str]:
             found.append(
                 f"layers.{name}.path: the source 'local' needs a reference map, or vectors"
             )
-    if whole.layouts.name == "cerradata4mm" and set(whole.images) != {"sentinel2", "sentinel1"}:
-        found.append("layouts.name: cerradata4mm needs both layers sentinel2 and sentinel1")
+    held = whole.layouts.images
+    if held and set(whole.images) != set(held):
+        found.append(f"layouts.name: {whole.layouts.name} needs both layers {' and '.join(held)}")
     return found
 
 
 def _shared(whole: Whole) -> list[str]:
     """What layers of one kind cannot each have for themselves: a plan has it once."""
     found = []
-    images = whole.images.items()
-    raw = {n: s for n, s in images if isinstance(s, Sentinel1Settings) and s.policy.raw}
-    theia = {n: s for n, s in images if isinstance(s, Sentinel2Settings) and s.processor == "theia"}
-    for layers, keys in (
-        (raw, ("geometry", "dem", "dem_vertical", "dem_sea", "geoid", "orbit_files")),
-        (theia, ("reflectance",)),
-    ):
-        first, *others = layers or [""]
-        for name in others:
-            found += [
-                f"layers.{name}.{key}: is to be the same as in layers.{first}; a plan has it once"
-                for key in keys
-                if getattr(layers[name], key) != getattr(layers[first], key)
-            ]
-    return found
-
-
-def _heights(layer: Sentinel1Settings) -> list[str]:
-    if (layer.level, layer.geometry) != ("GRD", "terrain") or layer.dem:
-        return []
-    return ["dem: terrain correction needs a height model; name its files, or set geometry: gcp"]
-
-
-def _embedded(layer: Sentinel2Settings, simulate: SimulateSettings) -> list[str]:
-    """What the embedded archive does not have for a layer of Sentinel-2."""
-    found = []
-    if layer.level != "L2A":
-        found.append(
-            "level: the embedded archive holds Level-2A products only; set level: L2A or use the "
-            "source 'local'"
-        )
-    written = simulate.s2_format
-    if written not in ("both", "theia" if layer.processor == "theia" else "safe"):
-        found.append(
-            f"processor: simulate.s2_format: {written} writes no products of {layer.processor}; "
-            "set both to the same, or simulate.s2_format: both"
-        )
+    firsts: dict[tuple[str, tuple[str, ...]], str] = {}
+    for name, layer in whole.images.items():
+        first = firsts.setdefault((layer.kind, layer.shared), name)
+        found += [
+            f"layers.{name}.{key}: is to be the same as in layers.{first}; a plan has it once"
+            for key in layer.shared
+            if getattr(layer, key) != getattr(whole.images[first], key)
+        ]
     return found
 
 

@@ -36,6 +36,21 @@ _LATITUDE_BANDS = "CDEFGHJKLMNPQRSTUVWX"
 
 
 @dataclass(frozen=True)
+class Window:
+    """One patch: a square of `size_px` pixels in the geobox of its unit."""
+
+    row: int
+    """Row number of the patch in the dataset's sampling (not pixels)."""
+    col: int
+    y_px: int
+    """First pixel row inside the unit's geobox."""
+    x_px: int
+    size_px: int
+    id: str = ""
+    """Name of the patch, where its place has one of its own; else row and column name it."""
+
+
+@dataclass(frozen=True)
 class Unit:
     """The piece of a dataset that one job handles: a mosaic block or an MGRS tile."""
 
@@ -44,6 +59,8 @@ class Unit:
     first_row: int
     """Row of the unit's first patch in the numbering of the whole dataset."""
     first_col: int
+    windows: tuple[Window, ...] | None = None
+    """Its patches, where a table says where they are; absent: at regular steps all over it."""
 
 
 def geobox_to_dict(geobox: GeoBox) -> dict[str, Any]:

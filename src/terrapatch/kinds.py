@@ -62,5 +62,5 @@ def stack(
     if wanted.kind == "labels":
         labels(lock, unit, footprints, settings, output, threads)
         return
-    job = cutting.Job(lock, unit, layer, footprints, output, wanted.pixel_m)
+    job = cutting.StackJob(lock, unit, layer, footprints, output, wanted.pixel_m)
     cutting.build(job, partial(KINDS[wanted.kind].plan, wanted), threads)

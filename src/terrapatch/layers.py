@@ -53,11 +53,11 @@ class Values:
         return f"DN, {self.unit} = DN{'' if self.scale == 1 else factor}{shift}"
 
 
-class _Record(BaseModel):
+class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class LayerRecord(_Record):
+class LayerRecord(_Frozen):
     """What is in a dataset of one layer."""
 
     kind: str
@@ -73,11 +73,11 @@ class LayerRecord(_Record):
     values: Values
 
 
-_OF_ONE_LAYOUT = ("countries",)
+_OF_ONE_LAYOUT = ("countries", "domains", "filled")
 """Facts that the record of other layouts does not even name, so that their bytes stay."""
 
 
-class LayoutRecord(_Record):
+class LayoutRecord(_Frozen):
     """What a layout wrote, as `.layout.json` says it."""
 
     version: Literal[2] = 2

@@ -22,6 +22,8 @@ from .settings import SCENES
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
+    from .grid import Unit
+
 
 def read_lock(path: str | os.PathLike[str]) -> Lock:
     """Read a lock, or a slice of one.
@@ -70,6 +72,24 @@ def read_slices(paths: Sequence[Path]) -> Lock:
 def write_lock(lock: Lock, path: str | os.PathLike[str]) -> None:
     """Write a lock; a file with the same content keeps its time."""
     write_text(path, lock.model_dump_json(indent=1, exclude_defaults=True) + "\n")
+
+
+def unit_of(locked: LockedUnit, size_px: int) -> Unit:
+    """A locked unit with its windows.
+
+    Args:
+        locked: as recorded.
+        size_px: side of a patch.
+    """
+    from .grid import Unit, Window
+
+    windows = None
+    if locked.windows is not None:
+        windows = tuple(
+            Window(locked.first_row + n, locked.first_col, y, x, size_px, name)
+            for n, (name, y, x) in enumerate(locked.windows)
+        )
+    return Unit(locked.id, unit_geobox(locked), locked.first_row, locked.first_col, windows)
 
 
 def unit_geobox(unit: LockedUnit) -> GeoBox:

@@ -106,6 +106,11 @@ class Results:
             f"{self.slices}/{unit}.json" if layer is None else f"{self.slices}/{unit}/{layer}.json"
         )
 
+    @property
+    def places(self) -> str:
+        """Columns of the table of points, of those that are planned."""
+        return f"{self.slices}/places.parquet"
+
     def footprints(self, unit: str) -> str:
         """Patch windows of a unit."""
         return f"{self.root}/footprints/{unit}.parquet"

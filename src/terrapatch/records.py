@@ -128,6 +128,8 @@ class LockedUnit(_Record):
     """Time steps by layer of images; a layer without scenes here has steps, too."""
     vectors: tuple[str, ...] = ()
     """Ids of the polygon layers that have features here, in the order of the recipe."""
+    windows: tuple[tuple[str, int, int], ...] | None = None
+    """Name, first row and first column of each patch, where a table says where patches are."""
 
 
 class Exclusion(_Record):
@@ -247,6 +249,8 @@ class Lock(_Record):
     named: tuple[LockedFile, ...] = ()
     """Files that the recipe names and stages read themselves: area, legend, crosswalks, rules."""
     excluded: tuple[Exclusion, ...] = ()
+    places_left_out: dict[str, tuple[str, ...]] = {}
+    """Why points of the table are in no unit → their ids."""
     units_left_out: dict[str, str] = {}
     """Units that the area has and no job makes, with the reason: a layer has no scene there."""
     latitude: float | None = None

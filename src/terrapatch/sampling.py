@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .grid import Unit, reprojected
-from .lock import read_lock, unit_geobox
-from .places import KINDS, Window, windows_of
+from .grid import Unit, Window, reprojected
+from .lock import read_lock, unit_of
+from .places import KINDS, windows_of
 from .recipe import read_settings
 from .settings import named_files
 from .sums import check_named
@@ -78,7 +78,7 @@ def sampling(lock: Path, unit: str, settings: Path, output: Path) -> None:
     plan = read_lock(lock)
     check_named(named_files(resolved, "sampling"), plan, lock)
     locked = plan.unit(unit)
-    placed = Unit(locked.id, unit_geobox(locked), locked.first_row, locked.first_col)
+    placed = unit_of(locked, resolved.sampling.size_px)
     area, area_crs = read_area(resolved.area)
     there = reprojected(area, area_crs, str(locked.geobox["crs"]))
     windows = windows_of(placed, resolved.sampling, there)

@@ -184,6 +184,11 @@ class Stamps:
         return self._units
 
     @property
+    def _places(self) -> bool:
+        """Whether a table says where patches are."""
+        return bool(self._settings("sampling")["sampling"]["kind"] == "points")
+
+    @property
     def layers(self) -> list[str]:
         """Layers of the recipe."""
         return list(self._settings("patches")["layers"])
@@ -227,7 +232,10 @@ class Stamps:
         if job not in self._wanted:
             self._wanted[job] = replace(
                 self._of_all_units(job),
-                plan={name: self._planned(name) for name in _reads(job)},
+                plan={
+                    name: self._planned(name)
+                    for name in _reads(job, job.stage == "splits" and self._places)
+                },
                 inputs={i.name: self.wanted(i).digest for i in self.inputs(job)},
             )
         return self._wanted[job]
@@ -373,12 +381,14 @@ def stamping(results: Results, job: Job) -> Iterator[None]:
     stamps.write(job)
 
 
-def _reads(job: Job) -> tuple[str, ...]:
+def _reads(job: Job, places: bool) -> tuple[str, ...]:
     """What a job reads of the plan, below the folder of results."""
     if job.stage == "sampling":
         return (f"plan/{job.unit}.json",)
     if job.stage == "stack":
         return (f"plan/{job.unit}/{job.layer}.json",)
+    if job.stage == "splits":
+        return ("plan/places.parquet",) if places else ()
     return ("lock.json",) if job.stage in ("publish", "report") else ()
 
 
@@ -392,7 +402,7 @@ def digest_of(path: Path) -> str:
         OSError, ValueError: it cannot be read.
     """
     text = path.read_bytes()
-    if path.name == "lock.json":
+    if path.name == "lock.json" or path.suffix == ".parquet":
         return _hash(text)
     plain = json.loads(text, object_hook=_placeless)
     plain.pop("named", None)  # the stage's `files` have them

@@ -25,8 +25,7 @@ from terrapatch.grid import (
 )
 from terrapatch.places import occupied, patch_windows
 from terrapatch.places.mosaic import mosaic_units
-from terrapatch.places.tiles import tile_units
-from terrapatch.places.windows import patches_along
+from terrapatch.places.windows import patches_along, tile_units
 from terrapatch.rasters import write_geotiff
 from terrapatch.sampling import footprints
 

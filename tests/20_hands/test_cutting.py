@@ -208,9 +208,9 @@ def test_few_patches_decode_only_the_blocks_that_they_touch(scene, unit, reads):
 def test_released_rows_are_never_asked_for_again(scene, unit, reads, monkeypatch):
     monkeypatch.setattr(engine, "AHEAD_BYTES", 1)
     released = []
-    give_back = sources.Group._give_back
+    give_back = sources.BandGroup._give_back
     monkeypatch.setattr(
-        sources.Group,
+        sources.BandGroup,
         "_give_back",
         lambda self, *where: (released.append(where), give_back(self, *where)),
     )

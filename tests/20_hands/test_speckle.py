@@ -4,8 +4,8 @@
 import numpy as np
 import pytest
 import rasterio
-import rasterio.errors
 
+from made.netcdf import read_netcdf
 from terrapatch.sentinel1.speckle import (
     add_ratio,
     apply_ratio,
@@ -300,19 +300,3 @@ def test_real_series_over_antwerp(shared_data, polarisation):
     assert -22 < 10 * np.log10(np.median(series)) < -8
     # Ten dates only, of several orbits, and much of it is town.
     judge_real(series, bias_db=0.25, change=0.7)
-
-
-def read_netcdf(path, band):
-    """A variable of a netCDF file by whatever reader is there; skips without one."""
-    try:
-        import h5py
-    except ImportError:
-        pass
-    else:
-        with h5py.File(path) as file:
-            return file[band][:]
-    try:
-        with rasterio.open(f'netcdf:"{path}":{band}') as dataset:
-            return dataset.read()
-    except rasterio.errors.RasterioError:
-        pytest.skip("no reader of netCDF: neither h5py nor GDAL's driver is installed")

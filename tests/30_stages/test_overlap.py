@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import Transformer
 
-from made.multisenge import make_tiles
+from made.multisenge import RELEASED, make_tiles
 from made.patches import settings_folder
 from terrapatch.grid import Unit, mgrs_tile_geobox, tile_footprint
 from terrapatch.places import patch_windows
-from terrapatch.places.tiles import tile_units
+from terrapatch.places.windows import tile_units
 from terrapatch.sampling import footprints
 from terrapatch.splits import splits
 from terrapatch.splits.overlap import (
@@ -31,16 +31,6 @@ from terrapatch.splits.overlap import (
 from terrapatch.tables import read_geoparquet, write_geoparquet
 
 SIZE, STRIDE, SIDE_M = 256, 257, 2_560.0
-TARGETS = {
-    "31TFN": (136, 32631, 18, 38, 0, 9), "31UEP": (701, 32631, 12, 37, 0, 34),
-    "31UEQ": (610, 32631, 13, 37, 0, 38), "31UER": (42, 32631, 32, 37, 25, 37),
-    "31UFP": (1344, 32631, 0, 37, 0, 37), "31UFQ": (1404, 32631, 0, 37, 0, 37),
-    "31UFR": (241, 32631, 0, 25, 17, 37), "31UGP": (567, 32631, 0, 23, 0, 38),
-    "31UGQ": (464, 32631, 0, 14, 3, 37), "32TLT": (230, 32632, 15, 35, 0, 17),
-    "32ULU": (1383, 32632, 0, 38, 0, 38), "32ULV": (794, 32632, 0, 38, 5, 37),
-    "32UMU": (84, 32632, 0, 8, 0, 20), "32UMV": (157, 32632, 0, 16, 26, 37),
-}  # fmt: skip
-"""Tile → patches, EPSG, smallest and largest index in x and y. Source: RECIPES §2.4."""
 
 
 def tile_table(tile, rows=range(42), cols=range(42), kept=True):
@@ -232,7 +222,7 @@ def test_published_boxes_are_those_of_the_authors_code():
 
 def test_published_pairs_lose_in_the_west_and_north():
     assert len(PUBLISHED_PAIRS) == len(set(PUBLISHED_PAIRS)) == 21
-    assert {tile for pair in PUBLISHED_PAIRS for tile in pair} == TARGETS.keys()
+    assert {tile for pair in PUBLISHED_PAIRS for tile in pair} == RELEASED.keys()
     for first, second in PUBLISHED_PAIRS:
         a, b = (tile_footprint(tile) for tile in (first, second))
         assert a.intersects(b)
@@ -242,13 +232,13 @@ def test_published_pairs_lose_in_the_west_and_north():
 @pytest.fixture(scope="module")
 def release():
     """All windows of the 14 tiles after the published rule, as if every label were whole."""
-    table = joined(*(tile_table(tile) for tile in TARGETS))
+    table = joined(*(tile_table(tile) for tile in RELEASED))
     drop_overlaps(table, "published", ())
     return table[table["kept"]]
 
 
 def test_indices_of_the_release_are_possible_and_its_borders_are_hit(release):
-    for tile, (count, epsg, x0, x1, y0, y1) in TARGETS.items():
+    for tile, (count, epsg, x0, x1, y0, y1) in RELEASED.items():
         part = release[release["unit"] == tile]
         assert set(part["crs"]) == {f"EPSG:{epsg}"}
         assert count <= len(part)
@@ -256,15 +246,15 @@ def test_indices_of_the_release_are_possible_and_its_borders_are_hit(release):
         assert 0 <= y0 <= y1 <= 41
     # Where a neighbour with a whole label lies east or south, the largest index is its doing.
     for tile in ("31UEP", "31UEQ", "31UER", "31UFP", "31UFQ"):
-        assert release.loc[release["unit"] == tile, "col"].max() == TARGETS[tile][3] == 37
+        assert release.loc[release["unit"] == tile, "col"].max() == RELEASED[tile][3] == 37
     for tile in ("31UFP", "31UFQ", "31UFR", "31UGQ", "31UER", "32ULV", "32UMV"):
-        assert release.loc[release["unit"] == tile, "row"].max() == TARGETS[tile][5] == 37
+        assert release.loc[release["unit"] == tile, "row"].max() == RELEASED[tile][5] == 37
     # Across zones the border is slanted: the furthest patch of 31UGQ has index 14.
-    assert release.loc[release["unit"] == "31UGQ", "col"].max() == TARGETS["31UGQ"][3] == 14
+    assert release.loc[release["unit"] == "31UGQ", "col"].max() == RELEASED["31UGQ"][3] == 14
 
 
 def test_targets_add_up_to_the_published_number():
-    assert sum(t[0] for t in TARGETS.values()) == 8157
+    assert sum(t[0] for t in RELEASED.values()) == 8157
 
 
 def test_grid_of_a_whole_tile_has_42_windows_an_axis():

@@ -17,7 +17,7 @@ from terrapatch.grid import Unit, geobox_to_dict, reprojected, snapped_geobox, s
 from terrapatch.lock import write_lock
 from terrapatch.places import KINDS, patch_windows, windows_in_area
 from terrapatch.places.mosaic import mosaic_units
-from terrapatch.places.tiles import tile_units
+from terrapatch.places.windows import tile_units
 from terrapatch.records import Lock, LockedUnit
 from terrapatch.sampling import footprints, sampling
 from terrapatch.tables import read_geoparquet

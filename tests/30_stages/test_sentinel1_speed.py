@@ -15,7 +15,7 @@ from made.scenes import pixels as placed
 from terrapatch.catalog.files import Files
 from terrapatch.catalog.grd import read_product
 from terrapatch.catalog.locking import locked_item
-from terrapatch.cutting import Grid, Layer, sources
+from terrapatch.cutting import Layer, UnitGrid, sources
 from terrapatch.places import Places
 from terrapatch.radar.annotation import read_annotation
 from terrapatch.radar.doppler import ecef, image_coordinates, locate
@@ -128,7 +128,7 @@ def test_a_date_does_not_depend_on_the_others_of_its_unit(simulated):
     settings = Sentinel1Settings(**simulated.settings())
     layer = Layer(("VV", "VH"), "bilinear", "float32")
     patches = Places(simulated.geobox, ("a", "b"), np.array([[0, 144], [288, 144]]), 96)
-    grid = Grid(simulated.geobox)
+    grid = UnitGrid(simulated.geobox)
     alone = Raw(settings, [first]).open_scene(1, first, layer, patches, grid)
     together = Raw(settings, [other, first])
     before = together.open_scene(1, other, layer, patches, grid)
@@ -179,7 +179,7 @@ def test_of_a_strip_only_needed_pixels_are_kept(simulated):
     settings = Sentinel1Settings(**simulated.settings())
     patches = Places(simulated.geobox, ("a",), np.array([[32, 32]]), 32)
     scene = Raw(settings, [item]).open_scene(
-        1, item, Layer(("VV",), "bilinear", "float32"), patches, Grid(simulated.geobox)
+        1, item, Layer(("VV",), "bilinear", "float32"), patches, UnitGrid(simulated.geobox)
     )
     (group,) = scene.groups
     group._allocate()

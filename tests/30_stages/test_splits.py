@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from made.patches import settings_folder
 from terrapatch.errors import IncompleteError, StorageError
 from terrapatch.paths import SPLITS
+from terrapatch.settings import SplitsSettings
 from terrapatch.splits import splits
 from terrapatch.splits.blocks import (
     Criteria,
@@ -180,7 +181,7 @@ def split_of(cells, *, kept=None, classes=None, block_m=4 * SIDE, buffer_m=SIDE,
         outlines, lay_blocks(outlines, block_m),
         np.ones(len(cells), bool) if kept is None else kept,
         random_classes(len(cells)) if classes is None else classes,
-        buffer_m=buffer_m, tolerance=1.0, **asked,
+        settings=SplitsSettings(buffer_m=buffer_m, **asked), tolerance=1.0,
     )  # fmt: skip
 
 

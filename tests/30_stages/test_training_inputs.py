@@ -98,7 +98,7 @@ def test_codes_and_indices_lead_back_and_forth():
 
 def _one_batch(labels):
     values = np.arange(labels.size, dtype=np.float32).reshape(labels.shape)[:, None]
-    return rows.Batch(tuple(map(str, range(len(labels)))), values, labels, labels != 255)
+    return rows.Minibatch(tuple(map(str, range(len(labels)))), values, labels, labels != 255)
 
 
 def test_drawn_pixels_are_stratified_and_do_not_depend_on_batches():
@@ -106,7 +106,7 @@ def test_drawn_pixels_are_stratified_and_do_not_depend_on_batches():
     labels = rng.choice(np.array([0, 1, 2, 255], np.uint8), (6, 8, 8), p=[0.9, 0.06, 0.02, 0.02])
     whole = _one_batch(labels)
     pieces = [
-        rows.Batch(whole.patch_ids[i : i + 1], whole.inputs[i : i + 1], labels[i : i + 1],
+        rows.Minibatch(whole.patch_ids[i : i + 1], whole.inputs[i : i + 1], labels[i : i + 1],
                       whole.valid[i : i + 1])
         for i in range(6)
     ]  # fmt: skip

@@ -9,8 +9,8 @@ from made.recipes import resolve
 from terrapatch.layers import LayerRecord, LayoutRecord, Values
 from terrapatch.legend import load_legend
 from terrapatch.publish.deviations import deviations
-from terrapatch.publish.methods.optical import keeps_offset
-from terrapatch.publish.methods.radar import quantity
+from terrapatch.publish.kinds.sentinel1 import quantity
+from terrapatch.publish.kinds.sentinel2 import keeps_offset
 from terrapatch.publish.methods.steps import attribution, methods
 from terrapatch.recipe import StageSettings, load_recipe
 from terrapatch.records import Lock, LockedAsset, LockedFile, LockedItem, LockedVector
@@ -261,7 +261,7 @@ SILENT = {
     "label": {"version", "kind", "path", "vectors", "networks", "clean"},
     "patches": {"version"},
     "splits": {"version"},
-    "sampling": {"version", "unit_patches", "stride_px"},
+    "sampling": {"version", "unit_patches", "stride_px", "layer", "rename"},
 }
 OTHER = {
     ("sentinel2", "pixel_m"): 20.0, ("sentinel1", "pixel_m"): 20.0, ("label", "pixel_m"): 20.0,
@@ -275,7 +275,8 @@ OTHER = {
     ("label", "ignore_codes"): [7], ("label", "band"): 2, ("label", "background"): 3, ("label", "protect"): [2],
     ("patches", "require"): {"sentinel2": {"valid": 0.5, "dates": 2}},
     ("splits", "stratify"): "label", ("splits", "fractions"): [0.6, 0.2, 0.2], ("splits", "tile_priority"): ["31UGQ"],
-    ("sampling", "crs"): "EPSG:32722", ("sampling", "size_px"): 64,
+    ("sampling", "crs"): "EPSG:32722", ("sampling", "size_px"): 64, ("sampling", "path"): "q.csv",
+    ("sampling", "id"): "plot", ("sampling", "x"): "lon", ("sampling", "y"): "lat", ("sampling", "table_crs"): "EPSG:3035",
 }  # fmt: skip
 SECTIONS = {
     "sentinel2": Sentinel2Settings, "sentinel1": Sentinel1Settings, "label": LabelsSettings,
@@ -283,6 +284,14 @@ SECTIONS = {
 }  # fmt: skip
 LAYERS = ("sentinel2", "sentinel1", "label")
 THEIA = {"processor": "theia", "bands": ["B02"]}
+POINTS = {
+    "kind": "points",
+    "path": "p.csv",
+    "product": "lucas_2018",
+    "id": "name",
+    "x": "x",
+    "y": "y",
+}
 # Under which other settings one matters.
 GIVEN = {
     ("sentinel2", "mask_clm"): THEIA, ("sentinel2", "mask_mg2"): THEIA,
@@ -292,7 +301,7 @@ GIVEN = {
     ("label", "protect"): {"clean": [{"step": "majority", "radius_m": 20}]},
     ("splits", "tile_priority"): {"overlap": "polygons"},
     ("splits", "val_seed"): {"method": "published"}, ("sentinel1", "coarser"): {"level": "RTC"},
-}  # fmt: skip
+} | {("sampling", key): POINTS for key in ("path", "product", "id", "position", "x", "y", "table_crs", "overlap")}  # fmt: skip
 
 
 def other_value(model, field, value):
@@ -320,10 +329,12 @@ CHANGES = [
 @pytest.mark.parametrize(("name", "field"), CHANGES, ids=lambda x: x)
 def test_a_setting_that_changes_pixels_changes_a_sentence(name, field):
     model = SECTIONS[name]
-    value = OTHER.get((name, field)) or other_value(model, field, model.model_fields[field].default)
+    given = GIVEN.get((name, field), {})
+    usual = model.model_fields[field].default if given.get(field) is None else given[field]
+    value = OTHER.get((name, field)) or other_value(model, field, usual)
     series = {"sentinel2": {"time": "series"}, "sentinel1": {"time": "series"}}
     base = BASE
-    for part in (GRD, series if name == "patches" else {}, {name: GIVEN.get((name, field), {})}):
+    for part in (GRD, series if name == "patches" else {}, {name: given}):
         base = merged(base, part)
     theia = (
         item("sentinel2", "a", processor="theia", add_offset=-5.0), item("sentinel1", "c", band="VV"),

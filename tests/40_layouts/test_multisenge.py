@@ -16,7 +16,7 @@ import pytest
 import rasterio
 import tifffile
 
-from made.multisenge import S1_PASSES, S2_DATES, SIZE, STRIDE, TEN, make_tiles
+from made.multisenge import RELEASED, S1_PASSES, S2_DATES, SIZE, STRIDE, TEN, make_tiles
 from terrapatch.errors import IncompleteError, RecipeError, StorageError
 from terrapatch.layers import DECIBEL, LayoutRecord, Values
 from terrapatch.layouts import layouts
@@ -389,12 +389,10 @@ def test_without_dates_or_with_those_of_others_nothing_is_written(tiles, tmp_pat
 
 def release_layout():
     """What `.layout.json` would say of the release itself, from RECIPES §2.4."""
-    from test_overlap import TARGETS
-
-    s1 = dict.fromkeys(TARGETS, 120) | {"31UEQ": 181, "31UER": 181}
+    s1 = dict.fromkeys(RELEASED, 120) | {"31UEQ": 181, "31UER": 181}
     s1 |= dict.fromkeys(("31UGP", "31UGQ", "32TLT", "32ULU"), 119)
     s1 |= dict.fromkeys(("32ULV", "32UMU", "32UMV"), 117)
-    s2 = dict(zip(TARGETS, (12, 10, 12, 11, 19, 13, 11, 9, 9, 23, 9, 9, 2, 16), strict=True))
+    s2 = dict(zip(RELEASED, (12, 10, 12, 11, 19, 13, 11, 9, 9, 23, 9, 9, 2, 16), strict=True))
     with_class = (2098, 6264, 2607, 1779, 5445, 7305, 572, 911, 7893, 164, 7889, 77, 2536, 2258)
     shared = {"size_px": 256, "pixel": 10.0}
     return {
@@ -410,7 +408,7 @@ def release_layout():
         "tiles": {
             tile: {"patches": n, "epsg": epsg, "dates_sentinel2": s2[tile],
                    "dates_sentinel1": s1[tile], "x": [257 * x0, 257 * x1], "y": [257 * y0, 257 * y1]}
-            for tile, (n, epsg, x0, x1, y0, y1) in TARGETS.items()
+            for tile, (n, epsg, x0, x1, y0, y1) in RELEASED.items()
         },
     }  # fmt: skip
 

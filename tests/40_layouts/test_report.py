@@ -449,7 +449,7 @@ def test_radar_pictures_of_amplitudes_claim_no_decibel(tree, page_text):
     from dataclasses import replace
 
     from terrapatch.layers import AMPLITUDE, Values
-    from terrapatch.publish.kinds import radar_title
+    from terrapatch.publish.kinds.sentinel1 import radar_title
     from terrapatch.stacks import open_stack
 
     unit = tree.kept["unit"].iloc[0]

@@ -15,8 +15,8 @@ import pytest
 import rasterio
 import yaml
 from affine import Affine
-from test_speckle import read_netcdf
 
+from made.netcdf import read_netcdf
 from made.recipes import with_layers
 from made.scenes import Unit, all_corners
 from terrapatch.catalog.files import Files

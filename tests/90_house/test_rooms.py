@@ -2,8 +2,10 @@
 """The picture of the house holds: a room imports only from floors below its own."""
 
 import ast
+import collections
 import functools
 import graphlib
+import re
 from pathlib import Path
 
 import pytest
@@ -202,3 +204,60 @@ def test_bytes_of_scenes_are_opened_by_one_door_alone():
     others = [path for path in files() if room_of(path) in READERS]
     assert {room_of(path) for path in others} == READERS  # a room that has gone holds nothing
     assert {str(path.relative_to(ROOT)): lines for path in others if (lines := reads(path))} == {}
+
+
+SENSOR = re.compile(r"sentinel[-_ ]?[12]|\bs[12]_", re.IGNORECASE)
+"""What names a sensor, in an identifier or a text."""
+
+OF_SENSORS = (
+    "sentinel1/", "sentinel2.py", "kinds.py",  # kinds of layers, and the table of them
+    "settings/sentinel1.py", "settings/sentinel2.py", "settings/layers.py",
+    "settings/__init__.py",  # what it hands on, and rasters that a recipe describes by hand
+    "publish/kinds/",
+    "catalog/sentinel1.py", "catalog/sentinel2.py", "catalog/traits.py",
+    "catalog/safe.py", "catalog/maja.py", "catalog/grd.py", "catalog/geotiff.py",  # product families
+    "radar/",  # formats of one mission: messages say whose files are expected
+    "layouts/cerradata4mm.py", "layouts/multisenge.py", "settings/layouts.py",  # published layouts
+    "simulate/", "settings/simulate.py",  # the embedded archive, which has products of each
+    "cli.py",  # examples in --help
+)  # fmt: skip
+"""Files, and folders, that may name a sensor. The list comes down, it does not grow: what another file
+needs to know of a sensor is a fact that its kind, its product family or the layout states."""
+
+
+def said(tree: ast.Module) -> set[str]:
+    """Identifiers and texts of a file, without its docstrings."""
+    docs, found = set(), set()
+    for node in ast.walk(tree):
+        for field, value in ast.iter_fields(node):
+            if isinstance(value, list):
+                docs |= {
+                    statement.value
+                    for statement in value
+                    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+                }
+            elif isinstance(value, str) and (field != "value" or node not in docs):
+                found.add(value)
+        if isinstance(node, ast.Global | ast.Nonlocal):
+            found |= set(node.names)
+    return found
+
+
+def test_no_file_outside_kinds_product_families_and_layouts_names_a_sensor():
+    naming = {
+        str(path.relative_to(ROOT)): names
+        for path in files()
+        if (names := sorted(filter(SENSOR.search, said(ast.parse(path.read_text("utf-8"))))))
+    }
+    assert {name: names for name, names in naming.items() if not name.startswith(OF_SENSORS)} == {}
+    idle = [allowed for allowed in OF_SENSORS if not any(n.startswith(allowed) for n in naming)]
+    assert not idle, "these name none any more: take them off the list"
+
+
+def test_one_class_name_stands_for_one_thing():
+    where = collections.defaultdict(list)
+    for path in files():
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                where[node.name].append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in where.items() if len(paths) > 1} == {}

@@ -71,6 +71,12 @@ def all_slices(wildcards):
     return [ancient(R.slice(wildcards.unit, layer)) for layer in recipe.layers]
 
 
+def planned_places(wildcards):
+    """Columns of the table of points, where the sampling has one."""
+    checkpoints.plan.get()
+    return [ancient(R.places)] if recipe.sampling.path else []
+
+
 def all_stacks(wildcards):
     """Stacks of all units and layers."""
     return [

@@ -33,6 +33,7 @@ rule splits:
         due=due("splits"),
         patches=all_patches,
         dates=all_dates,
+        places=planned_places,
     output:
         R.manifest,
         R.dates,

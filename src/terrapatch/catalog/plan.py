@@ -24,7 +24,7 @@ from ..records import Exclusion, Lock, LockedFile, LockedItem, LockedUnit
 from ..settings import named_files
 from ..sums import Sums
 from ..times import with_steps
-from ..vectors import read_area
+from ..vectors import PlaceTable, places_path, read_area, read_place_table
 from .auxiliary import Beside, find_beside, raw_layers
 from .checks import degrees, missing_slices, shared_pixels, swapped, together
 from .described import described_scenes, level_of, scenes_of_layers
@@ -38,7 +38,7 @@ from .scene import Scene
 from .statements import wrong_codes
 from .traits import TRAITS
 from .tree import AS_USUAL, Reading
-from .units import locked_units, middle_latitude
+from .units import locked_units, middle_latitude, places_left_out
 from .unused import left_over, printable
 
 
@@ -91,6 +91,8 @@ class _Asked:
     sums: Sums
     files: Files
     named: tuple[LockedFile, ...]
+    table: PlaceTable | None
+    """Points, where the sampling has them."""
 
     @cached_property
     def kinds(self) -> dict[str, str]:
@@ -154,6 +156,7 @@ def _ask(settings: Path, archive: Path | None, home: Path | None) -> _Asked:
         resolved, archive, unpack_to=ours / "unpacked", home=home or ours, keeps=home is None,
         area=area, area_crs=area_crs, outline=degrees(area, area_crs), notes=tuple(notes), sums=sums,
         files=Files(resolved.catalog.hash_files, sums), named=_named(resolved, sums),
+        table=place_table(resolved, archive),
     )  # fmt: skip
 
 
@@ -208,7 +211,7 @@ def _make_units(asked: _Asked, found: _Offered, chosen: _Chosen, locked: _Locked
     """Say which scenes make which units."""
     ids = {name: [scene.id for scene in scenes] for name, scenes in chosen.scenes.items()}
     units, left_out, boxes = locked_units(
-        asked.settings, locked.items, ids, found.vectors, asked.area, asked.area_crs
+        asked.settings, locked.items, ids, found.vectors, asked.area, asked.area_crs, asked.table
     )
     used = {(asked.kinds[n], i) for unit in units for n, own in unit.items.items() for i in own}
     unused = [
@@ -250,6 +253,9 @@ def _write_down(
                 key=lambda e: (rank.get(e.sensor, len(rank)), e.id, e.reason, e.layer or ""),
             )
         ),
+        places_left_out=places_left_out(
+            asked.table, made.units, made.left_out, asked.area, asked.area_crs
+        ),
         units_left_out=made.left_out,
         latitude=middle_latitude(settings.sampling, asked.area, asked.area_crs),
         gaps=gaps(made.items, made.units, settings.catalog.period, _series(settings)),
@@ -271,6 +277,12 @@ def _named(settings: StageSettings, sums: Sums) -> tuple[LockedFile, ...]:
         LockedFile(href=name, size=Path(name).stat().st_size, sha256=sums.of(Path(name)))
         for name in names
     )
+
+
+def place_table(settings: StageSettings, archive: Path | None) -> PlaceTable | None:
+    """The table of points, where the sampling has one."""
+    path = places_path(settings.sampling, archive)
+    return None if path is None else read_place_table(settings.sampling, path)
 
 
 def _series(settings: StageSettings) -> dict[str, str]:

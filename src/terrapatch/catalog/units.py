@@ -25,10 +25,12 @@ from ..grid import (
     reprojected,
     share_surface,
 )
-from ..places import KINDS, Ground, occupied, windows_of
+from ..places import KINDS, Ground, occupied, place_of, windows_of
+from ..places.points import in_area
 from ..recipe import StageSettings
 from ..records import LockedItem, LockedUnit
 from ..settings import Policy, SamplingSettings
+from ..vectors import PlaceTable
 from .references import FoundVectors
 
 
@@ -39,6 +41,7 @@ def locked_units(
     vectors: FoundVectors,
     area: BaseGeometry,
     area_crs: str,
+    table: PlaceTable | None = None,
 ) -> tuple[tuple[LockedUnit, ...], dict[str, str], dict[str, GeoBox]]:
     """Units that hold a patch and a scene of every layer, the others with their reasons.
 
@@ -52,12 +55,13 @@ def locked_units(
         vectors: polygons of labels.
         area: the recipe's area.
         area_crs: its CRS.
+        table: points, where the sampling has them.
     """
     sampling, scenes = settings.sampling, _Scenes.of(settings, items, chosen)
     areas: dict[str, BaseGeometry] = {}
     units, left_out, boxes = [], {}, {}
     tiles = partial(scenes.tiles, area, area_crs)
-    for unit in KINDS[sampling.kind].units(sampling, Ground(area, area_crs, tiles)):
+    for unit in KINDS[sampling.kind].units(sampling, Ground(area, area_crs, tiles, table)):
         geobox = geobox_to_dict(unit.geobox)
         crs = str(geobox["crs"])
         if crs not in areas:
@@ -83,6 +87,9 @@ def locked_units(
                 id=unit.id, geobox=geobox, first_row=unit.first_row,
                 first_col=unit.first_col, items={name: i for name, i in by_layer.items() if i},
                 vectors=polygons,
+                windows=None if unit.windows is None else tuple(
+                    (w.id, w.y_px, w.x_px) for w in unit.windows
+                ),
             )
         )  # fmt: skip
     return tuple(sorted(units, key=lambda u: u.id)), left_out, boxes
@@ -186,6 +193,33 @@ def middle_latitude(sampling: SamplingSettings, area: BaseGeometry, area_crs: st
         return None
     _, south, _, north = reprojected(area, area_crs, sampling.crs).bounds
     return round(float(south + north) / 2, 6)
+
+
+NO_TILE = "no tile with scenes holds its window whole"
+NO_UNIT = "its tile has not all scenes: see units_left_out"
+
+
+def places_left_out(
+    table: PlaceTable | None, units: Sequence[LockedUnit], left_out: Mapping[str, str],
+    area: BaseGeometry, area_crs: str,
+) -> dict[str, tuple[str, ...]]:  # fmt: skip
+    """Why points are in no unit → their ids.
+
+    Args:
+        table: points; nothing without.
+        units: those of the plan.
+        left_out: units that the area has and the plan has not.
+        area: the recipe's area.
+        area_crs: its CRS.
+    """
+    if table is None:
+        return {}
+    placed = {place_of(name) for unit in units for name, _, _ in unit.windows or ()}
+    inside = in_area(table.xy, Ground(area, area_crs, list))
+    rest = [
+        name for name, here in zip(table.ids, inside, strict=True) if here and name not in placed
+    ]
+    return table.lost | ({NO_UNIT if left_out else NO_TILE: tuple(rest)} if rest else {})
 
 
 def _belongs(tile: str | None, unit: Unit, sampling: SamplingSettings, policy: Policy) -> bool:

@@ -18,11 +18,23 @@ others are sampled.
 from .engine import ImageFilter, SceneLike, check_items, cut
 from .evidence import Sample
 from .layer import Layer
-from .scenes import Scene
-from .sources import Blocks, Grid
-from .unit import CutPlan, Job, SeriesFilter, build, shard_patches
+from .scenes import GeocodedScene
+from .sources import Blocks, UnitGrid
+from .unit import CutPlan, SeriesFilter, StackJob, build, shard_patches
 
 __all__ = [
-    "Blocks", "CutPlan", "Grid", "ImageFilter", "Job", "Layer", "Sample", "Scene", "SceneLike", "SeriesFilter",
-    "build", "check_items", "cut", "shard_patches",
+    "Blocks",
+    "CutPlan",
+    "GeocodedScene",
+    "ImageFilter",
+    "Layer",
+    "Sample",
+    "SceneLike",
+    "SeriesFilter",
+    "StackJob",
+    "UnitGrid",
+    "build",
+    "check_items",
+    "cut",
+    "shard_patches",
 ]  # fmt: skip

@@ -22,8 +22,8 @@ from ..resample import kernels
 from ..stacks import StackWriter
 from .lacking import count_missing, last_reaching
 from .layer import Layer
-from .scenes import Scene
-from .sources import Grid
+from .scenes import GeocodedScene
+from .sources import UnitGrid
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -97,7 +97,7 @@ class ImageFilter(Protocol):
         ...
 
 
-OpenScene = Callable[[int, LockedItem, Layer, Places, Grid], SceneLike]
+OpenScene = Callable[[int, LockedItem, Layer, Places, UnitGrid], SceneLike]
 
 
 def check_items(items: Sequence[LockedItem], layer: Layer) -> None:
@@ -165,7 +165,7 @@ def cut(
     *,
     time: int = 0,
     threads: int = 1,
-    open_scene: OpenScene = Scene,
+    open_scene: OpenScene = GeocodedScene,
     image_filter: ImageFilter | None = None,
 ) -> NDArray[np.int64]:
     """Cut all patches of a unit as one mosaic and write them as one time step.
@@ -179,19 +179,19 @@ def cut(
             patches are smaller by the filter's halo on each side.
         time: number of the time step in the stack.
         threads: how many threads decode, sample and encode.
-        open_scene: makes the source of an item; other than `Scene` for radar geometry.
+        open_scene: makes the source of an item; other than `GeocodedScene` for radar geometry.
         image_filter: what becomes of the pixels before they are written.
 
     Returns:
         (patch, band) pixels missing in the end that the band lacks in the patch's last scene: what
-        some bands lack and others have. All 0 where the scenes are no `Scene`.
+        some bands lack and others have. All 0 where the scenes are no `GeocodedScene`.
 
     Raises:
         SceneError: a file is damaged, or its numbers cannot be what the lock says.
         SourceError: a file is not as planned.
         GridError: a file's grid cannot be brought onto the unit's.
     """
-    grid = Grid(geobox)
+    grid = UnitGrid(geobox)
     scenes = [open_scene(n, item, layer, patches, grid) for n, item in enumerate(items, start=1)]
     pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="cut")
     with BlockReader() as reader:
@@ -201,7 +201,7 @@ def cut(
         finally:
             # No thread may still write when the unfinished stack is taken away.
             pool.shutdown(wait=True, cancel_futures=True)
-    findings = [scene.finding() for scene in scenes if isinstance(scene, Scene)]
+    findings = [scene.finding() for scene in scenes if isinstance(scene, GeocodedScene)]
     if told := [finding for finding in findings if finding]:
         raise SceneError("\n".join(told))
     return run.lacking
@@ -299,7 +299,7 @@ class _Run:
             places, np.uint8(scene.number), buffers.valid, buffers.classes, self.masked,
             buffers.source, shard.missing,
         )  # fmt: skip
-        if isinstance(scene, Scene) and len(self.layer.bands) > 1:
+        if isinstance(scene, GeocodedScene) and len(self.layer.bands) > 1:
             # Once a patch, and only where pixels are missing for good: whose they are.
             last = self.last[shard.patches] == shard.scene
             places[:, 2] &= (shard.missing > 0) & last

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import resample
-from .sources import Group
+from .sources import BandGroup
 
 _FIRST = np.zeros(1, np.int64)
 
@@ -29,7 +29,7 @@ def last_reaching(reaches: Sequence[NDArray[np.bool_]], count: int) -> NDArray[n
 
 
 def count_missing(
-    groups: Sequence[Group], places: NDArray[np.int64], filled: NDArray[np.uint8],
+    groups: Sequence[BandGroup], places: NDArray[np.int64], filled: NDArray[np.uint8],
     counts: NDArray[np.int64], dtype: str,
 ) -> None:  # fmt: skip
     """Count, band by band, the pixels not filled yet that the band has no value for.

@@ -44,7 +44,7 @@ def reflectance(item: LockedItem, samples: Mapping[str, Sample], *, offset: bool
     finding = _zeros(told) or _scale(told)
     if finding is None and offset:
         finding = _offset_twice(told) or _offset_missing(item, told)
-    return finding and f"{_where(item, told)}: {finding} {_OFF.format(section='sentinel2')}"
+    return finding and f"{_where(item, told)}: {finding} {_OFF.format(section=item.sensor)}"
 
 
 def backscatter(item: LockedItem, samples: Mapping[str, Sample]) -> str | None:
@@ -73,7 +73,7 @@ def backscatter(item: LockedItem, samples: Mapping[str, Sample]) -> str | None:
         elif sample.zero_blocks > 0.01:
             finding = _zeros({band: sample})
         if finding:
-            return f"{_where(item, samples)}: {finding} {_OFF.format(section='sentinel1')}"
+            return f"{_where(item, samples)}: {finding} {_OFF.format(section=item.sensor)}"
     return None
 
 

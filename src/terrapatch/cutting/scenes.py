@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from .. import resample
 from ..rasters import BlockReader
 from ..records import LockedAsset, LockedItem
-from .sources import Group
-from .values import Values
+from .sources import BandGroup
+from .values import Decoding
 
 if TYPE_CHECKING:
     from ..places import Places
     from .layer import Layer
-    from .sources import Grid
+    from .sources import UnitGrid
 
 _FIRST = np.zeros(1, np.int64)
 _NEAREST = resample.Kernel("nearest")
@@ -31,7 +31,7 @@ _EXCLUDED = 255
 _MASKED = resample.Radiometry(np.zeros(1, np.float32), _EXCLUDED, 0.0, 255.0)
 
 
-class Mask(Group):
+class Mask(BandGroup):
     """A mask of one scene: it gives no values, it only makes pixels invalid."""
 
     def __init__(
@@ -39,7 +39,7 @@ class Mask(Group):
         kernel: resample.Kernel, patches: Places,
     ) -> None:  # fmt: skip
         """Plan only; values of the uint8 file that are `excluded` count as missing."""
-        super().__init__([asset], _FIRST, lattice, kernel, _MASKED, Values.codes(asset), patches)
+        super().__init__([asset], _FIRST, lattice, kernel, _MASKED, Decoding.codes(asset), patches)
         self._table = np.where(np.isin(np.arange(256), excluded), np.uint8(_EXCLUDED), np.uint8(0))
 
     def load(
@@ -57,24 +57,24 @@ class Mask(Group):
         super().sample(places, np.empty((len(out), 1, *out.shape[2:]), np.uint8), filled, valid)
 
 
-class Scene:
+class GeocodedScene:
     """One scene over the unit: its groups of bands, and the patches that it can reach."""
 
     def __init__(
-        self, number: int, item: LockedItem, layer: Layer, patches: Places, grid: Grid
+        self, number: int, item: LockedItem, layer: Layer, patches: Places, grid: UnitGrid
     ) -> None:
         self.number, self.item, self._layer = number, item, layer
         by_grid: dict[tuple[Any, ...], list[int]] = {}
         for place, name in enumerate(layer.bands):
             true_zeros = _true_zeros(item, name, layer)
             by_grid.setdefault((*_key(item.assets[name]), true_zeros), []).append(place)
-        self.groups: list[Group] = []
+        self.groups: list[BandGroup] = []
         for (*_, true_zeros), members in by_grid.items():
             assets = [item.assets[layer.bands[place]] for place in members]
             kernel = resample.Kernel(
                 layer.kernel, layer.upsample_first, grid.factor(assets[0], layer), layer.coarser
             )
-            values = Values.of(assets[0], layer)
+            values = Decoding.of(assets[0], layer)
             if true_zeros:
                 values = replace(values, missing_number=np.nan)
             offsets = [
@@ -84,16 +84,22 @@ class Scene:
                 np.array(offsets, np.float32), values.missing, *layer.limits
             )
             self.groups.append(
-                Group(
+                BandGroup(
                     assets, np.array(members, np.int64), grid.lattice(assets[0]), kernel,
                     radiometry, values, patches,
                 )
             )  # fmt: skip
-        self.classes: Group | None = None
+        self.classes: BandGroup | None = None
         if layer.classes:
             asset = item.assets[layer.classes]
-            self.classes = Group(
-                [asset], _FIRST, grid.lattice(asset), _NEAREST, _PLAIN, Values.codes(asset), patches
+            self.classes = BandGroup(
+                [asset],
+                _FIRST,
+                grid.lattice(asset),
+                _NEAREST,
+                _PLAIN,
+                Decoding.codes(asset),
+                patches,
             )
         kernel = _NEAREST if layer.coarser == "nearest" else _ANY
         for name, excluded in layer.masks.items():
@@ -122,12 +128,12 @@ class Scene:
         return self._layer.check(self.item, samples) if samples else None
 
     @property
-    def measured(self) -> list[Group]:
+    def measured(self) -> list[BandGroup]:
         """Groups of bands alone, without masks and classes."""
         return [group for group in self.groups if not isinstance(group, Mask)]
 
     @property
-    def everything(self) -> list[Group]:
+    def everything(self) -> list[BandGroup]:
         """Groups of bands, and that of the classes."""
         return self.groups + ([self.classes] if self.classes else [])
 

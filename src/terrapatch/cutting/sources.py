@@ -26,7 +26,7 @@ from ..rasters import BlockReader, read_header
 from ..records import LockedAsset
 from .evidence import Sampler
 from .layer import Layer
-from .values import Values
+from .values import Decoding
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -235,12 +235,12 @@ def _runs(blocks: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
     return runs
 
 
-class Group(Blocks):
+class BandGroup(Blocks):
     """Bands of one scene on one pixel grid in a CRS."""
 
     def __init__(
         self, assets: Sequence[LockedAsset], bands: NDArray[np.int64], lattice: resample.Lattice,
-        kernel: resample.Kernel, radiometry: resample.Radiometry, values: Values,
+        kernel: resample.Kernel, radiometry: resample.Radiometry, values: Decoding,
         patches: Places,
     ) -> None:  # fmt: skip
         """Plan only; nothing is opened.
@@ -287,7 +287,7 @@ class Group(Blocks):
         resample.sample(source, self.kernel, self.radiometry, target)
 
 
-class Grid:
+class UnitGrid:
     """The unit's grid seen from the CRS of assets; each transformation is computed once."""
 
     def __init__(self, geobox: GeoBox) -> None:

@@ -42,7 +42,7 @@ from .engine import (
     used_assets,
 )
 from .layer import Layer
-from .scenes import Scene
+from .scenes import GeocodedScene
 
 SHARD_BYTES = 128 * 2**20
 """Largest shard, not compressed."""
@@ -80,7 +80,7 @@ class CutPlan:
     """Whether time steps are passes."""
     scl: bool = False
     """Whether to keep the scene classes."""
-    open_scene: OpenScene = Scene
+    open_scene: OpenScene = GeocodedScene
     """See `cut`; one scene is opened once, with its image's others."""
     image_filter: ImageFilter | None = None
     """See `cut`."""
@@ -96,7 +96,7 @@ class CutPlan:
 
 
 @dataclass(frozen=True)
-class Job:
+class StackJob:
     """The unit and layer that a stack is made of, and where its inputs and the stack lie."""
 
     lock: Path
@@ -114,7 +114,7 @@ class Job:
 
 
 def build(
-    job: Job, how: Callable[[Lock, Sequence[LockedItem]], CutPlan], threads: int = 1
+    job: StackJob, how: Callable[[Lock, Sequence[LockedItem]], CutPlan], threads: int = 1
 ) -> None:  # fmt: skip
     """Write the stack of a unit: the time steps that the plan made of its scenes of a layer.
 
@@ -134,7 +134,7 @@ def build(
         _build(job, plan, cuts, threads)
 
 
-def _build(job: Job, plan: Lock, cuts: CutPlan, threads: int) -> None:
+def _build(job: StackJob, plan: Lock, cuts: CutPlan, threads: int) -> None:
     layer, image_filter, series_filter = cuts.layer, cuts.image_filter, cuts.series_filter
     items, locked = plan.items_of(job.unit, job.layer), plan.unit(job.unit)
     steps = planned_steps(plan, job.unit, job.layer)

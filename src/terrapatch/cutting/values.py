@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Values:
+class Decoding:
     """What is made of the numbers of assets of one group."""
 
     gain: float
@@ -36,7 +36,7 @@ class Values:
     power: bool
 
     @classmethod
-    def of(cls, asset: LockedAsset, layer: Layer) -> Values:
+    def of(cls, asset: LockedAsset, layer: Layer) -> Decoding:
         """What a layer wants of an asset."""
         gain = layer.full_scale / asset.quantification if layer.full_scale else asset.gain
         whole = not np.issubdtype(np.dtype(asset.dtype), np.floating)
@@ -44,7 +44,7 @@ class Values:
         return cls(gain, dtype, layer.nodata if asset.nodata is None else asset.nodata, layer.power)
 
     @classmethod
-    def codes(cls, asset: LockedAsset) -> Values:
+    def codes(cls, asset: LockedAsset) -> Decoding:
         """Codes stay what they are; 0 where they are missing."""
         return cls(1.0, asset.dtype, 0.0, power=False)
 

@@ -283,7 +283,7 @@ class Burnt:
     """Pixels of the region without label."""
 
 
-class Sources:
+class References:
     """The maps, polygons and networks of a unit, brought onto its grid region by region.
 
     A region depends on what lies within its halo alone: regions give the pixels of the whole.

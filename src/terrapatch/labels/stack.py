@@ -29,7 +29,7 @@ from ..recipe import read_settings
 from ..settings import LabelsSettings, named_files
 from ..stacks import StackInfo, StackWriter, create_stack
 from ..sums import check_named
-from .label import Sources, bands_of, label_layers
+from .label import References, bands_of, label_layers
 from .steps import bounded, cleaned
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Maker:
 
     def __init__(self, lock: Path, unit: str, wanted: LabelsSettings) -> None:
         """Open the sources. Raises: see `labels`."""
-        self.sources, self.wanted = Sources(lock, unit, wanted), wanted
+        self.sources, self.wanted = References(lock, unit, wanted), wanted
         self.legend, self.unit = self.sources.legend, self.sources.unit
         self._pixels = self._bare = 0
 
@@ -106,7 +106,7 @@ def labels(
     """Make the label stack of a unit: `stacks/UNIT/label.zarr`.
 
     Args:
-        lock: the lock, see `label.Sources`.
+        lock: the lock, see `label.References`.
         unit: id of the unit.
         footprints: `footprints/UNIT.parquet`.
         settings: the stage's settings.
@@ -149,7 +149,7 @@ def label_raster(lock: Path, unit: str, settings: Path, output: Path, band: str 
     """Write labels of a whole unit as a raster to look at, its classes in the legend's colours.
 
     Args:
-        lock: the lock, see `label.Sources`.
+        lock: the lock, see `label.References`.
         unit: id of the unit.
         settings: the stage's settings.
         output: the GeoTIFF to write: one band of uint8 codes with a palette, nodata 255.

@@ -59,7 +59,7 @@ _QUADRANT = 16
 
 
 @dataclass
-class Tally:
+class FeatureCounts:
     """What became of the features of a source in a unit."""
 
     features: int = 0
@@ -100,7 +100,7 @@ class VectorFiles:
         self._legend = legend
         self._vectors = vectors
         self._unpack_to = unpack_to
-        self._tallies: dict[str, Tally] = {}
+        self._tallies: dict[str, FeatureCounts] = {}
         self._sources: dict[str, OpenVectors] = {}
         # A value that no class has tells pixels without polygon from discarded ones.
         spare = set(range(NODATA)) - set(legend.finest.codes)
@@ -169,8 +169,8 @@ class VectorFiles:
         if lines:
             raise code_error(lines)
 
-    def _tally(self, vector: LockedVector) -> Tally:
-        return self._tallies.setdefault(vector.entry, Tally())
+    def _tally(self, vector: LockedVector) -> FeatureCounts:
+        return self._tallies.setdefault(vector.entry, FeatureCounts())
 
     def _open(self, vector: LockedVector) -> OpenVectors:
         if vector.entry not in self._sources:
@@ -183,7 +183,7 @@ class VectorFiles:
 
 
 def burn_polygons(
-    source: OpenVectors, geobox: GeoBox, free: int, tally: Tally
+    source: OpenVectors, geobox: GeoBox, free: int, tally: FeatureCounts
 ) -> NDArray[np.uint8]:
     """Burn a layer of polygons.
 
@@ -210,7 +210,7 @@ def burn_polygons(
 
 
 def burn_network(
-    source: OpenVectors, geobox: GeoBox, network: NDArray[np.uint8], tally: Tally
+    source: OpenVectors, geobox: GeoBox, network: NDArray[np.uint8], tally: FeatureCounts
 ) -> None:
     """Burn a network into pixels that have none yet.
 
@@ -228,7 +228,7 @@ def burn_network(
 
 
 def _strips(
-    source: OpenVectors, geobox: GeoBox, tally: Tally
+    source: OpenVectors, geobox: GeoBox, tally: FeatureCounts
 ) -> Iterator[tuple[range, Shapes, NDArray[np.int64], NDArray[np.float64]]]:
     """Features of the layer, a strip of rows at a time."""
     anchor = Anchor.of(geobox)
@@ -243,7 +243,7 @@ def _strips(
 
 
 def _moved(
-    source: OpenVectors, strip: GeoBox, tally: Tally
+    source: OpenVectors, strip: GeoBox, tally: FeatureCounts
 ) -> Iterator[tuple[NDArray[Any], NDArray[np.int16], NDArray[np.float64]]]:
     """Polygons around a strip in its CRS, with codes and order values."""
     grid, crs = str(strip.crs), source.layer.crs

@@ -117,7 +117,9 @@ def planned(settings: StageSettings, lock: Lock | None) -> Form:
         for name, layer in settings.images.items()
     }  # fmt: skip
     ends = [
-        [
+        [unit.first_row + len(unit.windows) - 1, unit.first_col]
+        if unit.windows is not None
+        else [
             first + (side - sampling.size_px) // sampling.step_px
             for first, side in zip(
                 (unit.first_row, unit.first_col), unit.geobox["shape"], strict=True
@@ -129,7 +131,7 @@ def planned(settings: StageSettings, lock: Lock | None) -> Form:
     return Form(
         legends={name: load_legend(layer.legend) for name, layer in settings.labels.items()},
         edges=all(layer.edges != "none" for layer in settings.labels.values()),
-        tiles=sampling.kind == "tiles", repeats=sampling.kind == "tiles" and len(units) > 1,
+        tiles=sampling.kind == "tiles", repeats=sampling.of_tiles and len(units) > 1,
         units=tuple(unit.id for unit in units), last=last, images=images,
         points=str(sampling.kind) == "points", regions=regions,
         grids=_grids(settings) if regions else {},

@@ -54,7 +54,7 @@ PIECE = 16
 
 
 @dataclass(frozen=True)
-class _Folder:
+class _ImageFolder:
     """One folder of GeoTIFFs."""
 
     folder: str
@@ -73,7 +73,7 @@ class _Writer:
 
     folder: Path
     sources: Sources
-    kinds: dict[str, _Folder]
+    kinds: dict[str, _ImageFolder]
     images: Images
     crs: list[str] = field(init=False)
     corners: list[tuple[float, float]] = field(init=False)
@@ -242,13 +242,13 @@ def _image_jobs(writer: _Writer, layer: str) -> Iterator[_ImageJob]:
                 yield _ImageJob(writer, stack, batch, layer, step, chosen)
 
 
-def _kinds(infos: dict[str, StackInfo], labels: StackInfo) -> dict[str, _Folder]:
+def _kinds(infos: dict[str, StackInfo], labels: StackInfo) -> dict[str, _ImageFolder]:
     """Folder by layer; reflectance is Int16 with −10000 for missing, all else Float32 with 0."""
-    kinds = {REFERENCE: _Folder(REFERENCE, "uint8", (REFERENCE,), NO_CLASS, pixel_of(labels))}
+    kinds = {REFERENCE: _ImageFolder(REFERENCE, "uint8", (REFERENCE,), NO_CLASS, pixel_of(labels))}
     for name, info in infos.items():
         optical = info.values.unit == REFLECTANCE
         natural = sorted(info.bands, key=list(S2_BANDS).index) if optical else info.bands
-        kinds[name] = _Folder(
+        kinds[name] = _ImageFolder(
             SENSORS[name][0], "int16" if optical else "float32", tuple(natural),
             S2_NODATA if optical else 0, pixel_of(info),
             tuple(info.bands.index(band) for band in natural),

@@ -10,9 +10,9 @@ from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 
 from ..errors import GridError, RecipeError
-from ..grid import Unit, reprojected, snapped_geobox
+from ..grid import Unit, Window, reprojected, snapped_geobox
 from ..settings import SamplingSettings
-from .windows import Ground, Window, patches_along
+from .windows import Ground, patches_along
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry

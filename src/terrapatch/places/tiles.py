@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from ..grid import Unit, mgrs_tile_geobox, one_name
+from ..grid import Unit, Window
 from ..settings import SamplingSettings
-from .windows import Ground, Window
+from .windows import Ground, tile_units
 
 
 def units(_: SamplingSettings, ground: Ground) -> list[Unit]:
@@ -18,9 +16,3 @@ def units(_: SamplingSettings, ground: Ground) -> list[Unit]:
 def patch_id(unit: Unit, window: Window) -> str:
     """Name of a patch: tile, x and y offset in pixels, `31UGQ_257_514`."""
     return f"{unit.id}_{window.x_px}_{window.y_px}"
-
-
-def tile_units(tiles: Sequence[str]) -> list[Unit]:
-    """One unit per MGRS tile, on the tile's own 10 m grid; ids without leading T, see `one_name`."""
-    names = sorted({one_name(tile.removeprefix("T")) for tile in tiles})
-    return [Unit(name, mgrs_tile_geobox(name), 0, 0) for name in names]

@@ -5,14 +5,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import GridError
-from ..grid import Unit
+from ..grid import Unit, Window, mgrs_tile_geobox, one_name
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
     from shapely.geometry.base import BaseGeometry
+
+
+class Points(Protocol):
+    """What a table says of its points."""
+
+    @property
+    def path(self) -> str:
+        """The table."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """In their order."""
+
+    @property
+    def xy(self) -> NDArray[np.float64]:
+        """(place, 2) longitude and latitude in degrees (EPSG:4326), NaN without a position."""
 
 
 @dataclass(frozen=True)
@@ -25,19 +43,14 @@ class Ground:
     """Of the area."""
     tiles: Callable[[], Sequence[str]]
     """Gives the MGRS tiles that there are scenes of, with or without leading T."""
+    table: Points | None = None
+    """Points, for samplings that have them."""
 
 
-@dataclass(frozen=True)
-class Window:
-    """One patch: a square of `size_px` pixels in the geobox of its unit."""
-
-    row: int
-    """Row number of the patch in the dataset's sampling (not pixels)."""
-    col: int
-    y_px: int
-    """First pixel row inside the unit's geobox."""
-    x_px: int
-    size_px: int
+def tile_units(tiles: Sequence[str]) -> list[Unit]:
+    """One unit per MGRS tile, on the tile's own 10 m grid; ids without leading T, see `one_name`."""
+    names = sorted({one_name(tile.removeprefix("T")) for tile in tiles})
+    return [Unit(name, mgrs_tile_geobox(name), 0, 0) for name in names]
 
 
 def patches_along(length_px: int, size_px: int, stride_px: int) -> int:

@@ -18,9 +18,7 @@ from ..legend import Legend
 from ..paths import SPLITS
 from ..recipe import StageSettings
 from ..records import Lock, LockedItem
-from ..settings import Sentinel1Settings, Sentinel2Settings
-from .methods.optical import keeps_offset
-from .methods.radar import quantity
+from .kinds import kind_of
 from .methods.words import scenes_of
 
 PUBLISHED_STEP_PX = 257
@@ -64,7 +62,7 @@ def deviations(
         comparison += _form(layout)
         label, legend = next(iter(legends.items()))  # the layout holds one
         comparison += _classes(legend, statistics["classes"][label])
-        comparison += _bands(settings, statistics["layers"], lock)
+        comparison += _bands(settings, statistics["layers"], layout, lock)
     if layout.layout == "multisenge":
         comparison += _multisenge_sizes(layout)
         comparison += _multisenge_tiles(settings, layout.tiles)
@@ -100,8 +98,9 @@ def _sizes(layout: LayoutRecord) -> list[dict[str, Any]]:
 
 
 def _form(layout: LayoutRecord) -> list[dict[str, Any]]:
-    bands = {m: [r["band"] for r in _table("cerradata4mm_bands") if r["modality"] == m]
-             for m in ("sentinel2", "sentinel1")}  # fmt: skip
+    bands: dict[str, list[str]] = {}
+    for row in _table("cerradata4mm_bands"):
+        bands.setdefault(row["modality"], []).append(row["band"])
     rows = []
     for layer, wanted in bands.items():
         ours = list(layout.layers[layer].bands)
@@ -140,7 +139,9 @@ def _share_verdict(before: float, after: float, count: int) -> str:
     return "more frequent here" if after > before else "less frequent here"
 
 
-def _bands(settings: StageSettings, layers: Mapping[str, Any], lock: Lock) -> list[dict[str, Any]]:
+def _bands(
+    settings: StageSettings, layers: Mapping[str, Any], layout: LayoutRecord, lock: Lock
+) -> list[dict[str, Any]]:
     rows = []
     for row in _table("cerradata4mm_bands"):
         figures = layers.get(row["modality"], {"bands": []})
@@ -149,26 +150,29 @@ def _bands(settings: StageSettings, layers: Mapping[str, Any], lock: Lock) -> li
         position = figures["bands"].index(row["band"])
         for key in ("mean", "std"):
             published, ours = float(row[key]), round(figures[key][position], 4)
-            verdict = _value_verdict(settings, lock, row["modality"], key, published, ours)
+            verdict = _value_verdict(settings, layout, lock, row["modality"], key, published, ours)
             what = f"{row['modality']} {row['band']} {key}"
             rows.append(_row("values", what, published, ours, verdict))
     return rows
 
 
 def _value_verdict(
-    settings: StageSettings, lock: Lock, layer: str, key: str, published: float, ours: float
-) -> str:
+    settings: StageSettings, layout: LayoutRecord, lock: Lock, layer: str, key: str,
+    published: float, ours: float,
+) -> str:  # fmt: skip
     note = ""
     items = scenes_of(lock, layer, layer)
-    if layer == "sentinel1":
-        what = quantity(next(iter(settings.of_kind(Sentinel1Settings).values())))
+    kind = kind_of(layout.layers[layer].kind)
+    made = settings.layers[layer]
+    if kind.offsets is None:
+        what = kind.quantity(made, layout.layers[layer].values)
         if "amplitude" not in what:
             return f"not comparable: published amplitude is uncalibrated, ours is {what}"
         note = ", both uncalibrated amplitude"
     else:
         if lacking := _not_comparable(items):
             return f"not comparable: {lacking}"
-        held = keeps_offset(next(iter(settings.of_kind(Sentinel2Settings).values())), items)
+        held = kind.offsets(made, items)
         if len(held) != 1:
             return "not comparable: offsets of several baselines are left in ours"
         lacks = 1000.0 + held.pop()

@@ -29,7 +29,7 @@ from ..stacks import EXTRAS
 from ..tables import read_geoparquet
 from .kinds import REFERENCE, kind_of
 from .methods.steps import attribution, methods
-from .methods.words import Step
+from .methods.words import ProcessStep
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -77,7 +77,7 @@ class Facts:
         return sorted({day[:4] for day in days if day})
 
     @cached_property
-    def methods(self) -> list[Step]:
+    def methods(self) -> list[ProcessStep]:
         """What was done, in sentences."""
         return methods(self.settings, self.used, self.legends, self.layout.nodata)
 
@@ -231,7 +231,7 @@ class Facts:
                     "platform": item.platform or "", "baseline": item.processing_baseline or "",
                     "orbit": item.orbit_direction or "", "cloud": item.cloud_percent,
                     "offset": ", ".join(f"{o:g}" for o in offsets)
-                    if kind_of(item.sensor).offsets else "",
+                    if kind_of(item.sensor).offsets is not None else "",
                     "patches": None if item.sensor == REFERENCE else len(used.get(item.id, ())),
                     "licence": item.licence or "",
                 }

@@ -24,8 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
-from ..cutting import Grid, Layer, SceneLike
-from ..cutting import Scene as GeocodedScene
+from ..cutting import GeocodedScene, Layer, SceneLike, UnitGrid
 from ..errors import SceneError
 from ..heights import read_dem
 from ..places import Places, occupied
@@ -103,7 +102,7 @@ class Raw:
         self._surroundings: Surroundings | None = None
 
     def open_scene(
-        self, number: int, item: LockedItem, layer: Layer, patches: Places, grid: Grid
+        self, number: int, item: LockedItem, layer: Layer, patches: Places, grid: UnitGrid
     ) -> SceneLike:
         """One scene over the unit, as `cutting.cut` asks for it; geocoded ones as they are."""
         if item.level != "GRD":

@@ -24,6 +24,8 @@ from .cleaning import NetworksStep as NetworksStep
 from .cleaning import OpeningStep as OpeningStep
 from .cleaning import SettleStep as SettleStep
 from .cleaning import SieveStep as SieveStep
+from .kernels import Kernel as Kernel
+from .kernels import coarse_kernel as coarse_kernel
 from .labels import LabelsSettings as LabelsSettings
 from .layers import IMAGE_KINDS as IMAGE_KINDS
 from .layers import KINDS as KINDS
@@ -32,54 +34,26 @@ from .layers import AnyLayer as AnyLayer
 from .layers import ImageLayer as ImageLayer
 from .layers import Layered as Layered
 from .layers import LayerName as LayerName
+from .layouts import LayoutsSettings as LayoutsSettings
 from .named import named_files as named_files
 from .patches import PatchesSettings as PatchesSettings
 from .patches import Requirement as Requirement
 from .policy import Auxiliary as Auxiliary
 from .policy import Policy as Policy
 from .raster import RasterSettings as RasterSettings
-from .sensors import L2A_12 as L2A_12
-from .sensors import S2_BANDS as S2_BANDS
-from .sensors import THEIA_10 as THEIA_10
-from .sensors import Kernel as Kernel
-from .sensors import Sentinel1Settings as Sentinel1Settings
-from .sensors import Sentinel2Settings as Sentinel2Settings
-from .sensors import coarse_kernel as coarse_kernel
+from .sampling import SamplingSettings as SamplingSettings
+from .sentinel1 import Sentinel1Settings as Sentinel1Settings
+from .sentinel2 import L2A_12 as L2A_12
+from .sentinel2 import S2_BANDS as S2_BANDS
+from .sentinel2 import THEIA_10 as THEIA_10
+from .sentinel2 import Sentinel2Settings as Sentinel2Settings
+from .simulate import SimulateSettings as SimulateSettings
 from .training import TrainingSettings as TrainingSettings
 from .vectors import NetworkSource as NetworkSource
 from .vectors import VectorSource as VectorSource
 from .views import narrowed as narrowed
 from .views import section_of
 from .views import seen as seen
-
-
-class SimulateSettings(Section):
-    """The embedded archive: a seeded landscape and the products that would show it."""
-
-    version: Literal[1] = 1
-    seed: Annotated[int, Field(ge=0)] = 4
-    """Seed of the landscape and of all noise."""
-    year: Annotated[int, Field(ge=2015, le=2100)] = 2022
-    """Year of the acquisitions and of the reference map."""
-    passes: Annotated[int, Field(ge=1, le=73)] = 2
-    """Sentinel-2 dates per tile: the first is clear and in mid June, the second in early January
-    (with a reprocessed duplicate of one tile), the others all over the year."""
-    s1_passes: Annotated[int, Field(ge=1, le=30)] = 1
-    """Sentinel-1 dates per orbit direction."""
-    s1_format: Literal["rtc", "grd", "both"] = "rtc"
-    """Sentinel-1 as terrain-corrected backscatter, as raw GRD products in radar geometry (two
-    slices a pass, and a height model in `dem/`), or both."""
-    s2_format: Literal["safe", "theia", "both"] = "safe"
-    """Sentinel-2 as ESA's SAFE products, as Theia's (MAJA), or both from the same pixels."""
-    margin_m: Annotated[float, Field(ge=0, le=50_000)] = 1_000.0
-    """How far the scenes reach past the area, in metres; whole tiles where `whole_tiles`."""
-    whole_tiles: bool = False
-    """Write full 10980 x 10980 tiles instead of crops around the area (minutes per scene)."""
-    references: Literal["terraclass", "french"] = "terraclass"
-    """`french`: beside TerraClass also OCSGE2, BD TOPO, and MultiSenGE's classes as they truly are."""
-    impulses: tuple[tuple[float, float], ...] = ()
-    """Point targets (longitude, latitude), for measuring how well the layers agree: bright in both
-    sensors, a disc of urban land of 100 m radius on the map, still water around."""
 
 
 class RasterSource(Section):
@@ -166,33 +140,6 @@ class CatalogSettings(Section):
     """Record the SHA-256 of every file that will be read."""
 
 
-class SamplingSettings(Section):
-    """How patches are placed."""
-
-    version: Literal[1] = 1
-    kind: Literal["mosaic", "tiles"] = "mosaic"
-    """`mosaic`: windows over the area on one grid; `tiles`: windows in each MGRS tile."""
-    crs: str = "EPSG:4326"
-    """CRS of the mosaic grid (tiles: always the tile's UTM zone)."""
-    resolution: Annotated[float, Field(gt=0)] = 8.983152838482056e-05
-    """Pixel size in units of `crs`, rounded to a multiple of 2⁻⁴⁰ degrees (2⁻²⁸ units of a projected
-    CRS), so that bounds of patches are exact; the default is 10 m at the equator in degrees."""
-    size_px: Annotated[int, Field(ge=8, le=2048)] = 128
-    """Side of a patch in pixels."""
-    stride_px: Annotated[int, Field(ge=1, le=8192)] | None = None
-    """Step from patch to patch; the side of a patch if absent."""
-    unit_patches: Annotated[int, Field(ge=1, le=512)] = 64
-    """Patches along the side of a unit (one job). Memory hardly grows with it; small units decode
-    the blocks at their edges more than once (64: 1.3 times the pixels of a whole tile)."""
-    area_rule: Literal["within", "intersects"] = "within"
-    """Whether patches must lie inside the area or may reach over its edge."""
-
-    @property
-    def step_px(self) -> int:
-        """The stride in force."""
-        return self.stride_px or self.size_px
-
-
 class SplitsSettings(Section):
     """Which patches are for training, validation and test."""
 
@@ -222,30 +169,6 @@ class SplitsSettings(Section):
         if min(self.fractions) < 0 or abs(sum(self.fractions) - 1) > 1e-6 or not self.fractions[0]:
             raise ValueError(f"fractions must be ≥ 0, sum to 1, with train > 0: {self.fractions}")
         return self
-
-
-class LayoutsSettings(Section):
-    """The form in which the dataset is published."""
-
-    version: Literal[1] = 1
-    name: Literal["native", "cerradata4mm", "multisenge", "sen4map", "flairhub"] = "native"
-    """Layout of `dataset/`."""
-    folders: Literal["kaggle", "loader"] = "kaggle"
-    """cerradata4mm: folder names of the release (`msi_images`) or of its loaders (`opt_images`)."""
-    compression: Literal["none", "lzw", "deflate", "zstd"] = "zstd"
-    """Compression of GeoTIFF images (masks: always one that every reader has). zstd takes a quarter
-    of deflate's time and half of lzw's, and is the smallest; GDAL reads it from version 2.3 on. HDF5
-    (sen4map) has `none`, or deflate whatever else is asked for: more takes a plugin."""
-
-    @property
-    def one_a_day(self) -> bool:
-        """Whether names hold the day alone, so that of two images of a day one has the file."""
-        return self.name == "multisenge"
-
-    @property
-    def one_grid(self) -> bool:
-        """Whether all layers have the pixels of the sampling."""
-        return self.name not in ("native", "flairhub")
 
 
 class PublishSettings(Section):
@@ -290,6 +213,7 @@ class Sections(Section, Layered):
         read_by(
             "plan publish",
             sampling="version kind size_px stride_px area_rule",
+            splits="kind rename",
             layouts="kind resolution size_px stride_px",
         ),
     ] = SamplingSettings()

@@ -76,6 +76,16 @@ class LayerSettings(Section):
         """Whether scenes of two directions of flight never share an image."""
         return False
 
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """Keys that a plan has once for all such layers; layers without any are of another sort."""
+        return ()
+
+    @property
+    def lacking(self) -> list[str]:
+        """What is to be named beside its scenes, a sentence each that begins with the key."""
+        return []
+
 
 def _no_number(value: Any) -> Any:
     if isinstance(value, int | float) or (isinstance(value, str) and value.strip().isdecimal()):

@@ -17,7 +17,8 @@ from .base import LayerSettings, Section
 from .labels import LabelsSettings
 from .patches import PatchesSettings
 from .raster import RasterSettings
-from .sensors import Sentinel1Settings, Sentinel2Settings
+from .sentinel1 import Sentinel1Settings
+from .sentinel2 import Sentinel2Settings
 
 ImageLayer = Sentinel2Settings | Sentinel1Settings | RasterSettings
 """Layers of images, which are made of scenes."""

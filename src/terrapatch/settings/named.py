@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 READS = {
-    "simulate": ("area",), "sampling": ("area",), "plan": ("area", "legend", "tables"),
+    "simulate": ("area",), "sampling": ("area",), "plan": ("area", "legend", "tables", "places"),
     "stack": ("legend", "tables"), "patches": ("legend",), "splits": ("legend",), "layouts": ("legend",),
     "publish": ("legend",), "training": ("legend",),
 }  # fmt: skip
-"""Which of them each stage reads; `tables` are crosswalks and rules of networks."""
+"""Which of them each stage reads; `tables` are crosswalks and rules of networks,
+`places` the table of points."""
 _SHAPEFILE = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 
 
@@ -31,6 +32,9 @@ def named_files(found: Any, stage: str) -> tuple[str, ...]:
         path = Path(found.area.file)
         parts = [path.with_suffix(end) for end in _SHAPEFILE] if path.suffix == ".shp" else []
         area = [found.area.file, *(str(part) for part in parts if part != path and part.is_file())]
+    # A table in the embedded archive is as the archive was made.
+    table = found.sampling.path if "places" in kinds else None
+    places = [] if table is None or "{archive}" in table else [table]
     tables: list[str] = []
     for layer in found.labels.values() if "legend" in kinds else ():
         tables.append(layer.legend)
@@ -39,4 +43,6 @@ def named_files(found: Any, stage: str) -> tuple[str, ...]:
             tables += [source.crosswalk or "" for source in layer.vectors]
             tables += [source.rules or "" for source in layer.networks]
     # Tables without this ending are packaged ones, see `legend.table_rows`.
-    return tuple(dict.fromkeys([*area, *(name for name in tables if name.endswith(".csv"))]))
+    return tuple(
+        dict.fromkeys([*area, *places, *(name for name in tables if name.endswith(".csv"))])
+    )

@@ -33,7 +33,7 @@ class Policy:
     """Which scenes a layer may be made of, and which of them come first."""
 
     scenes: str
-    """What kind they are of."""
+    """What kind they are of, as the lock calls it: the layer's own, or `reference` for labels."""
     level: str | None = None
     """The level of their products; None: any."""
     processor: str | None = None

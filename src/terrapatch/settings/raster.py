@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 from pydantic import model_validator
 
 from .base import LayerSettings, Readers, read_by
+from .kernels import Coarser, Kernel
 from .policy import Policy
-from .sensors import Coarser, Kernel
 
 
 class RasterSettings(LayerSettings):

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from ..errors import IncompleteError
 from ..paths import SPLITS
+from ..settings import SplitsSettings
 from .distance import pairs_within
 
 TRIALS = 3_000
@@ -234,10 +235,8 @@ def block_split(
     kept: NDArray[np.bool_],
     classes: NDArray[np.float64],
     *,
-    fractions: tuple[float, float, float],
-    buffer_m: float,
+    settings: SplitsSettings,
     tolerance: float,
-    seed: int,
 ) -> NDArray[np.int64]:
     """Split the kept patches by blocks.
 
@@ -246,10 +245,9 @@ def block_split(
         blocks: where they lie.
         kept: (patch,) whether the patch takes part.
         classes: (patch, class) pixels per class.
-        fractions: wanted shares of train, val, test.
-        buffer_m: patches of two splits are at least so far apart, in metres …
+        settings: wanted shares (`fractions`), `seed` of the assignment, and how far apart patches of
+            two splits are at least (`buffer_m`) …
         tolerance: … but for so much, in metres.
-        seed: of the assignment.
 
     Returns:
         (patch,) index into SPLITS; -1 for patches excluded by the buffer or not kept.
@@ -258,16 +256,16 @@ def block_split(
         IncompleteError: too few blocks, or a wanted split stays empty.
     """
     used, number = np.unique(blocks.number[kept], return_inverse=True)
-    wanted = sum(fraction > 0 for fraction in fractions)
+    wanted = sum(fraction > 0 for fraction in settings.fractions)
     width, height = (side / 1000 for side in blocks.extent_m)
     if len(used) < wanted:
         raise IncompleteError(
             f"splits: the area of {width:.1f} x {height:.1f} km holds {len(used)} block(s) with "
             f"complete patches, but {wanted} splits are wanted; take a smaller splits.block_m"
         )
-    left, right = pairs_within(outlines[kept], max(0.0, buffer_m - tolerance))
+    left, right = pairs_within(outlines[kept], max(0.0, settings.buffer_m - tolerance))
     apart = number[left] != number[right]
-    if not buffer_m:
+    if not settings.buffer_m:
         apart &= False
     amounts = classes[kept]
     regions = np.eye(int(blocks.region.max()) + 1)[blocks.region[kept]]
@@ -276,14 +274,14 @@ def block_split(
         (left[apart], right[apart]),
         amounts[:, amounts.sum(axis=0) > 0],
         regions[:, regions.any(axis=0)],
-        np.array(fractions),
+        np.array(settings.fractions),
     )
-    split = without_near(criteria, assign(criteria, seed))
+    split = without_near(criteria, assign(criteria, settings.seed))
     empty = [SPLITS[name] for name in criteria.wanted if not (split == name).any()]
     if empty:
         raise IncompleteError(
             f"splits: no patch is left for {', '.join(empty)}: {len(used)} blocks over "
-            f"{width:.1f} x {height:.1f} km, {buffer_m:g} m apart, take up the whole area; take a "
+            f"{width:.1f} x {height:.1f} km, {settings.buffer_m:g} m apart, take up the whole area; take a "
             "smaller splits.block_m or splits.buffer_m, or a larger area"
         )
     result = np.full(len(kept), _OUT, np.int64)

@@ -28,6 +28,7 @@ from ..tables import read_geoparquet, write_geoparquet
 from .blocks import BlockLayout, block_split, lay_blocks
 from .distance import leakage, metric_outlines, tolerance_m
 from .overlap import drop_overlaps
+from .places import with_columns
 from .published import PUBLISHED_SHARES, published_split
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def splits(
     *,
     dates: Sequence[Path] = (),
     joined_dates: Path | None = None,
+    places: Path | None = None,
 ) -> None:
     """Write the manifest, the table of dates, and the figures of the split.
 
@@ -122,6 +124,7 @@ def splits(
         summary: the figures (JSON).
         dates: tables of dates, one a unit.
         joined_dates: where all of them go, by unit.
+        places: `plan/places.parquet`, whose columns become the manifest's, for samplings of a table.
 
     Raises:
         IncompleteError: no complete patch, too few blocks, or an empty split.
@@ -131,6 +134,8 @@ def splits(
     wanted = given.splits
     table = join_units(patches)
     refuse_empty(table)
+    if places is not None and given.sampling.kind == "points":
+        table = with_columns(table, places, given.sampling.rename)
     drop_overlaps(table, wanted.overlap, wanted.tile_priority)
     outlines = metric_outlines(table.geometry.to_numpy())
     touch_m = tolerance_m(outlines, int(table["size_px"].iloc[0]))
@@ -188,10 +193,7 @@ def _by_blocks(
     settings: SplitsSettings,
     touch_m: float,
 ) -> NDArray[Any]:
-    number = block_split(
-        outlines, blocks, kept, classes, fractions=settings.fractions,
-        buffer_m=settings.buffer_m, tolerance=touch_m, seed=settings.seed,
-    )  # fmt: skip
+    number = block_split(outlines, blocks, kept, classes, settings=settings, tolerance=touch_m)
     return np.array([*SPLITS, None], object)[number]
 
 

@@ -17,8 +17,8 @@ from ..layers import REFLECTANCE
 from ..progress import track
 from .grids import power_to_decibel
 from .inputs import (
-    Batch,
     Channel,
+    Minibatch,
     Predictor,
     Samples,
     counted,
@@ -100,7 +100,7 @@ def _fit_one(
         n_estimators=settings.trees, random_state=settings.seed, n_jobs=threads
     ).fit(pixels, labels)
 
-    def predict(batch: Batch) -> NDArray[np.uint8]:
+    def predict(batch: Minibatch) -> NDArray[np.uint8]:
         flat = np.moveaxis(batch.inputs, 1, -1).reshape(-1, batch.inputs.shape[1])
         chunks = [flat[i : i + _CHUNK] for i in range(0, len(flat), _CHUNK)]
         with ThreadPoolExecutor(threads) as pool:

@@ -83,7 +83,7 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class Batch:
+class Minibatch:
     """Some patches with their labels."""
 
     patch_ids: tuple[str, ...]
@@ -95,7 +95,7 @@ class Batch:
     """(patch, y, x) whether all inputs were observed."""
 
 
-Predictor = Callable[[Batch], NDArray[np.uint8]]
+Predictor = Callable[[Minibatch], NDArray[np.uint8]]
 """A trained model: patches → (patch, y, x) class indices."""
 
 
@@ -158,7 +158,7 @@ def _common_channels(
 
 def read_batches(
     samples: Samples, split: str, only: Sequence[int] | None = None
-) -> Iterator[Batch]:
+) -> Iterator[Minibatch]:
     """Read a split in pieces of bounded memory, each within one unit and one shard.
 
     Args:
@@ -186,7 +186,7 @@ def read_batches(
             yield _read_batch(samples, opened, where, tuple(map(str, ids)), mine)
 
 
-def counted(samples: Samples, split: str) -> Iterator[Batch]:
+def counted(samples: Samples, split: str) -> Iterator[Minibatch]:
     """`read_batches`, with a bar of the patches."""
     with bar(split, len(samples.patches[split]), "patch") as advance:
         for batch in read_batches(samples, split):
@@ -204,7 +204,7 @@ def _pieces(shard: Where, pixels: int) -> Iterator[Where]:
 def _read_batch(
     samples: Samples, opened: Sequence[Stack], where: Where, patch_ids: tuple[str, ...],
     shown: Sequence[NDArray[np.bool_]],
-) -> Batch:  # fmt: skip
+) -> Minibatch:  # fmt: skip
     *images, label = opened
     codes = read_labels(label, where, [samples.level.name])[:, 0]
     labels = codes_to_indices(codes, samples.level, label.path)
@@ -224,7 +224,7 @@ def _read_batch(
     labels[~valid] = IGNORE
     inputs = np.concatenate(layers, axis=1)
     inputs *= valid[:, None]
-    return Batch(patch_ids, inputs, labels, valid)
+    return Minibatch(patch_ids, inputs, labels, valid)
 
 
 def composite(
@@ -285,7 +285,7 @@ def indices_to_codes(indices: NDArray[np.uint8], level: Level) -> NDArray[np.uin
 
 
 def draw_pixels(
-    batches: Iterable[Batch],
+    batches: Iterable[Minibatch],
     features: Callable[[NDArray[np.float32]], NDArray[np.float32]],
     *,
     classes: int,

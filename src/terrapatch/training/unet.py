@@ -31,7 +31,7 @@ from torch import nn
 from torch.nn import functional
 
 from ..progress import bar
-from .inputs import Batch, Predictor, Samples, read_batches, shuffled_labels
+from .inputs import Minibatch, Predictor, Samples, read_batches, shuffled_labels
 from .metrics import IGNORE, confusion_matrix, scores
 from .scaling import Scaling
 
@@ -255,7 +255,7 @@ def _answers(network: nn.Module, inputs: NDArray[np.float32], step: int) -> NDAr
 
 
 def _predictor(network: nn.Module, scaling: Scaling, step: int) -> Predictor:
-    def predict(batch: Batch) -> NDArray[np.uint8]:
+    def predict(batch: Minibatch) -> NDArray[np.uint8]:
         with _exact():
             return _answers(network, scaling.apply(batch.inputs, batch.valid), step)
 

@@ -12,6 +12,7 @@ from .area import read_area
 from .codes import DISCARD, IGNORE, NULL, UNKNOWN, FieldCrosswalk, NetworkRules, network_rules
 from .geometry import parts_of
 from .layers import open_layer
+from .places import NO_POSITION, PlaceTable, places_path, read_place_table
 from .reading import Portion, VectorLayer, in_degrees, read_box, read_boxes, read_portions
 from .schema import Schema, schema_of, schemas
 from .sources import (
@@ -29,12 +30,14 @@ __all__ = [
     "DISCARD",
     "IGNORE",
     "IN_COLLECTION",
+    "NO_POSITION",
     "NULL",
     "UNKNOWN",
     "Features",
     "FieldCrosswalk",
     "NetworkRules",
     "OpenVectors",
+    "PlaceTable",
     "Portion",
     "Schema",
     "VectorLayer",
@@ -46,9 +49,11 @@ __all__ = [
     "open_network",
     "open_vectors",
     "parts_of",
+    "places_path",
     "read_area",
     "read_box",
     "read_boxes",
+    "read_place_table",
     "read_portions",
     "schema_of",
     "schemas",

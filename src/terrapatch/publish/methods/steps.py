@@ -12,19 +12,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ...legend import Legend
 from ...paths import SPLITS
 from ...recipe import StageSettings
 from ...records import Lock
+from ...settings import SamplingSettings
 from ..kinds import kind_of
-from .words import About, Step, code, codes, count, metres, percent
+from .words import About, ProcessStep, code, codes, count, metres, percent
 
 
 def methods(
     settings: StageSettings, lock: Lock, legends: Mapping[str, Legend], nodata: Mapping[str, Any]
-) -> list[Step]:
+) -> list[ProcessStep]:
     """All steps in the order of the flow.
 
     Args:
@@ -67,10 +69,28 @@ def _called(settings: StageSettings, name: str) -> str:
     return "label" if name in settings.labels else kind_of(kind).title
 
 
-def _grid(settings: StageSettings) -> Step:
+def _points(sampling: SamplingSettings) -> str:
+    """Where windows around points lie, in words."""
+    told = [] if sampling.id is None else [f"named by {code(sampling.id)}"]
+    if sampling.product != "custom":
+        told.append(f"{sampling.position} positions of {code(sampling.product)}")
+    if sampling.x is not None:
+        told.append(f"{code(sampling.x)}, {code(sampling.y or '')} in {sampling.table_crs}")
+    tile = {
+        "first": "of several the one in which it lies farthest inside",
+        "all": "of several each of them",
+    }[sampling.overlap]
+    return (
+        f"A window around each point of {code(Path(sampling.path or '').name)} ({'; '.join(told)}), the "
+        f"point in pixel (size / 2, size / 2), on the 10 m grid of the MGRS tile that holds it whole, {tile}"
+    )
+
+
+def _grid(settings: StageSettings) -> ProcessStep:
     sampling = settings.sampling
     kind = {
         "mosaic": f"One mosaic over the area in {sampling.crs}, pixel {sampling.resolution:.16g} in its units",
+        "points": _points(sampling),
         "tiles": "Windows in each MGRS tile, on its own UTM grid of 10 m",
     }[sampling.kind]
     rule = {
@@ -81,7 +101,7 @@ def _grid(settings: StageSettings) -> Step:
         for name, layer in (settings.images | settings.labels).items()
         if layer.pixel_m is not None
     ]
-    return Step(
+    return ProcessStep(
         "Grid",
         (
             f"{kind}; patches of {count(sampling.size_px, 'px', 'px')} a side with a step of "
@@ -91,7 +111,7 @@ def _grid(settings: StageSettings) -> Step:
     )
 
 
-def _missing(settings: StageSettings, nodata: Mapping[str, Any]) -> Step:
+def _missing(settings: StageSettings, nodata: Mapping[str, Any]) -> ProcessStep:
     """Nodata of each layer, as the layout wrote it."""
     source_tells = settings.layouts.name == "native"
     layers: dict[float | None, list[str]] = {}
@@ -107,10 +127,10 @@ def _missing(settings: StageSettings, nodata: Mapping[str, Any]) -> Step:
             )
         else:
             found.append(f"In {codes(names)} no value stands for missing pixels; they hold 0.")
-    return Step("Missing pixels", tuple(found))
+    return ProcessStep("Missing pixels", tuple(found))
 
 
-def _completeness(settings: StageSettings) -> Step:
+def _completeness(settings: StageSettings) -> ProcessStep:
     limits = settings.patches
     least = [
         f"{percent(limits.of(name).valid)} of its {_called(settings, name)} pixels"
@@ -132,13 +152,13 @@ def _completeness(settings: StageSettings) -> Step:
             "Patches of neighbouring tiles on one ground are dropped as in MultiSenGE's release, "
             "tile pair by tile pair."
         )
-    return Step("Completeness", tuple(found))
+    return ProcessStep("Completeness", tuple(found))
 
 
-def _splits(settings: StageSettings) -> Step:
+def _splits(settings: StageSettings) -> ProcessStep:
     wanted = settings.splits
     if wanted.method == "published":
-        return Step(
+        return ProcessStep(
             "Splits",
             (
                 "At random, 90/10 and then 80/20, as in the publication of CerraData-4MM "
@@ -149,7 +169,7 @@ def _splits(settings: StageSettings) -> Step:
     shares = ", ".join(
         f"{name} {percent(share)}" for name, share in zip(SPLITS, wanted.fractions, strict=True)
     )
-    return Step(
+    return ProcessStep(
         "Splits",
         (
             f"Square blocks of {metres(wanted.block_m)} go to one split as a whole; wanted: {shares} "

@@ -12,11 +12,11 @@ from typing import Any
 from ...legend import Legend, Level
 from ...records import Lock, LockedItem
 from ...settings import Kernel, Requirement, SamplingSettings, coarse_kernel
-from ...settings.sensors import Coarser
+from ...settings.kernels import Coarser
 
 
 @dataclass(frozen=True)
-class Step:
+class ProcessStep:
     """One step of the making."""
 
     name: str

@@ -1,13 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was done to Sentinel-2 scenes, in sentences."""
+"""Sentinel-2: what was done to its scenes, in sentences, and its pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from ...records import LockedItem
 from ...settings import S2_BANDS, Requirement, SamplingSettings, Sentinel2Settings
-from .words import About, Step, coarser, copernicus, count, percent, scenes_of, too_few, unchecked
+from .. import pictures
+from ..methods.words import (
+    About,
+    ProcessStep,
+    coarser,
+    copernicus,
+    count,
+    percent,
+    scenes_of,
+    too_few,
+    unchecked,
+)
+from .plain import Drawn, Portrait
+
+if TYPE_CHECKING:
+    from ...stacks import StackInfo
+
+COMPOSITES = (
+    ("True colour", ("B04", "B03", "B02")),
+    ("False colour", ("B08", "B04", "B03")),
+)
+"""What a composite of these very bands is called."""
 
 _PROCESSORS = {"esa": "ESA (Sen2Cor)", "theia": "Theia (MAJA)"}
 _LEVELS = {"L1C": "top-of-atmosphere reflectance", "L2A": "surface reflectance"}
@@ -76,11 +100,11 @@ def credit(about: About) -> list[str]:
     return copernicus(about, "sentinel2", "Sentinel-2")
 
 
-def optical(about: About) -> Step:
+def sentence(about: About) -> ProcessStep:
     """From products to the stack."""
     settings: Sentinel2Settings = about.settings
     items = scenes_of(about.lock, about.name, "sentinel2")
-    return Step(
+    return ProcessStep(
         about.titled("Sentinel-2"),
         (
             *_products(settings, items),
@@ -138,7 +162,7 @@ def _sampling(settings: Sentinel2Settings, sampling: SamplingSettings) -> str:
     if settings.upsample_first:
         first = f", after 20 m and 60 m bands were brought to 10 m ({settings.upsample_first})"
     finer = coarser(settings.kernel, settings.coarser)
-    if sampling.kind == "tiles":
+    if sampling.of_tiles:
         return (
             "On the grid of a scene's own tile 10 m bands keep their pixels; the others are sampled "
             f"once, kernel {settings.kernel}{first}; {finer}."
@@ -186,3 +210,16 @@ def _time(settings: Sentinel2Settings, required: Requirement) -> list[str]:
         "One image of all dates: where scenes overlap, a pixel comes from the first one that has a "
         "value in all bands; least cloud goes first, then the earlier date."
     ]
+
+
+def drawn(info: StackInfo, patches: Sequence[NDArray[Any]]) -> list[Drawn]:
+    """True and false colours, as far as the bands allow."""
+    return [
+        Drawn(title, [patch[chosen] for patch in patches], title.startswith(COMPOSITES[0][0]))
+        for title, chosen in pictures.composites(info.bands, COMPOSITES)
+    ]
+
+
+PORTRAIT = Portrait(
+    "Sentinel-2", sentence, credit, drawn, tag="sentinel-2", offsets=keeps_offset, hints=loaders
+)

@@ -10,9 +10,9 @@ from ...legend import Level
 from ...records import Lock, LockedVector
 from ...settings import LabelsSettings, NetworkSource, VectorSource
 from ...vectors.codes import network_rules
-from .words import (
+from ..methods.words import (
     About,
-    Step,
+    ProcessStep,
     class_names,
     code,
     codes,
@@ -23,6 +23,7 @@ from .words import (
     terms,
     times,
 )
+from .plain import Portrait
 
 _EDGES = {
     "none": "No edge layers.",
@@ -61,14 +62,14 @@ def credit(about: About) -> list[str]:
     return ["Reference: its licence is not stated in the recipe (`publish.reference_licence`)."]
 
 
-def labels(about: About) -> Step:
+def sentence(about: About) -> ProcessStep:
     """From references to labels."""
     settings: LabelsSettings = about.settings
     lock, legend = about.lock, about.legend
     assert legend is not None, "labels have a legend"
     finest = legend.finest
     coarser = [level.name for level in legend.levels[1:]]
-    return Step(
+    return ProcessStep(
         about.titled("Labels"),
         (
             *_maps(about),
@@ -291,3 +292,6 @@ _STEPS: Mapping[str, Callable[[Any, Level], str]] = {
     "mmu": _mmu, "sieve": _sieve, "fill": _fill, "majority": _majority, "closing": _closing,
     "opening": _opening, "networks": _burnt, "settle": _settle,
 }  # fmt: skip
+
+
+PORTRAIT = Portrait("Reference map", sentence, credit)

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was done to Sentinel-1 scenes, in sentences."""
+"""Sentinel-1: what was done to its scenes, in sentences, and its pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+from numpy.typing import NDArray
+
+from ...layers import AMPLITUDE
 from ...records import Lock, LockedItem
 from ...settings import Requirement, Sentinel1Settings
-from .words import (
+from .. import pictures
+from ..methods.words import (
     About,
-    Step,
+    ProcessStep,
     coarser,
     copernicus,
     count,
@@ -20,6 +25,10 @@ from .words import (
     too_few,
     unchecked,
 )
+from .plain import Drawn, Portrait
+
+if TYPE_CHECKING:
+    from ...stacks import StackInfo
 
 _QUANTITIES = {
     "sigma0": "σ⁰", "beta0": "β⁰", "gamma0": "γ⁰", "gamma0_rtc": "terrain-flattened γ⁰",
@@ -62,13 +71,13 @@ def credit(about: About) -> list[str]:
     return found
 
 
-def radar(about: About) -> Step:
+def sentence(about: About) -> ProcessStep:
     """From products to the stack."""
     settings: Sentinel1Settings = about.settings
     items = scenes_of(about.lock, about.name, "sentinel1")
     raw = settings.level == "GRD"
     acts_on = "digital numbers" if _amplitude(settings) else "linear power"
-    return Step(
+    return ProcessStep(
         about.titled("Sentinel-1"),
         (
             *(_raw(settings, items, about.lock) if raw else _geocoded(items)),
@@ -204,3 +213,22 @@ def _time(settings: Sentinel1Settings, required: Requirement) -> list[str]:
         f"{images}: where scenes overlap, a pixel comes from the earliest one that has a value in "
         "all bands."
     ]
+
+
+def drawn(info: StackInfo, patches: Sequence[NDArray[Any]]) -> list[Drawn]:
+    """Two polarisations and their ratio; angles and masks behind them are no backscatter."""
+    shown = [pictures.radar(patch[info.measured], decibel=info.values.decibel) for patch in patches]
+    return [Drawn(radar_title(info, shown[0].shape[0]), shown)]
+
+
+def radar_title(info: StackInfo, channels: int) -> str:
+    """Bands of a radar picture, and how they are shown: amplitudes are no backscatter."""
+    first = [info.bands[k] for k in info.measured[:2]]
+    bands = [*first, f"{first[0]}/{first[1]}"] if channels == 3 else first[:1]
+    how = "amplitude, logarithmic" if info.values.unit == AMPLITUDE else "dB"
+    return f"Radar ({', '.join(bands)}; {how})"
+
+
+PORTRAIT = Portrait(
+    "Sentinel-1", sentence, credit, drawn, lambda settings, _: quantity(settings), "sentinel-1"
+)

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Windows around points, built from products: pixels by a plain read of the same products, columns by the table."""
+
+import csv
+
+import numpy as np
+import pyproj
+import pytest
+import rasterio
+from rasterio.windows import Window
+
+from made.builds import TINY, terrapatch
+from terrapatch.lock import read_lock
+from terrapatch.paths import Results
+from terrapatch.stacks import open_stack
+from terrapatch.tables import read_geoparquet
+
+COUNT = 80
+
+
+@pytest.fixture(scope="module")
+def build(builds, tmp_path_factory):
+    """A folder with 80 points around the area, and what was built of them."""
+    folder = tmp_path_factory.mktemp("points")
+    rng = np.random.default_rng(3)
+    rows = [
+        [f"q{n}", f"{rng.uniform(-48.03, -47.97):.7f}", f"{rng.uniform(-6.03, -5.97):.7f}", "ABC"[n % 3]]
+        for n in range(COUNT)
+    ]  # fmt: skip
+    with (folder / "points.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["Name", "Lon", "Lat", "Crop"], *rows])
+    recipe = TINY | {
+        "name": "points",
+        "sampling": {
+            "kind": "points", "path": str(folder / "points.csv"), "id": "name", "x": "lon", "y": "lat",
+            "size_px": 32, "unit_patches": 64, "overlap": "all",
+        },
+        "layouts": {"name": "native"},
+        "layers": {"sentinel1": {"speckle": "none"}},
+        "patches": {"require": {"sentinel1": {"valid": 0}, "label": {"valid": 0}}},
+    }  # fmt: skip
+    made = builds.copy(folder / "made", recipe, "--", "--until", "publish")
+    return made, {name: (float(x), float(y), crop) for name, x, y, crop in rows}
+
+
+def results(made):
+    return Results(f"{made}/results/points")
+
+
+def test_points_of_the_area_are_patches_or_have_a_reason(build):
+    made, points = build
+    lock = read_lock(results(made).lock)
+    placed = {name.split("_")[0] for unit in lock.units for name, _, _ in unit.windows}
+    lost = {name for names in lock.places_left_out.values() for name in names}
+    inside = {n for n, (x, y, _) in points.items() if abs(x + 48) <= 0.02 and abs(y + 6) <= 0.02}
+    assert placed | lost == inside
+    assert not placed & lost
+    assert len(lock.units) == 2  # on both sides of a zone's border
+    table = read_geoparquet(results(made).manifest)
+    assert set(table["place"]) == placed
+    assert {*table["patch_id"]} == {
+        f"{p}_{u}" for p, u in zip(table["place"], table["unit"], strict=True)
+    }
+
+
+def test_columns_of_the_table_are_those_of_the_manifest(build):
+    made, points = build
+    table = read_geoparquet(results(made).manifest)
+    assert len(table) > 20
+    for name, x, y, crop in zip(
+        table["place"], table["lon"], table["lat"], table["crop"], strict=True
+    ):
+        assert (x, y, crop) == points[name]
+
+
+def test_pixels_are_those_of_the_products_around_the_point(build):
+    made, points = build
+    table = read_geoparquet(results(made).manifest)
+    lock, seen = read_lock(results(made).lock), 0
+    items = {item.id: item for item in lock.items}
+    for unit in lock.units:
+        stack = open_stack(results(made).stack(unit.id, "sentinel2"))
+        number = stack.info.bands.index("B04")
+        of_step = [items[name] for name in stack.info.items[0]]
+        pixels, source = (stack.read(slice(None), what, 0) for what in ("data", "source"))
+        for n, patch in enumerate(stack.info.patch_ids):
+            x, y, _ = points[patch.split("_")[0]]
+            for rank, item in enumerate(of_step, start=1):
+                asset = item.assets["B04"]
+                with rasterio.open(made / asset.href) as file:
+                    there = pyproj.Transformer.from_crs(4326, file.crs, always_xy=True)
+                    row, col = file.index(*there.transform(x, y))
+                    read = file.read(
+                        1, window=Window(col - 16, row - 16, 32, 32), boundless=True, fill_value=0
+                    )
+                mine = source[n] == rank
+                assert (pixels[n, number][mine] == (read + asset.add_offset)[mine]).all()
+                seen += int(mine.sum())
+        assert (table["unit"] == unit.id).sum() == len(stack.info.patch_ids)
+    assert seen > 20 * 32 * 32
+
+
+def test_another_column_of_the_table_makes_no_pixel_again(build):
+    made, _ = build
+    path = made.parent / "points.csv"
+    path.write_text(path.read_text().replace(",A\n", ",D\n").replace(",A\r\n", ",D\r\n"))
+    done = terrapatch(
+        "build", "points.yaml", "--cores", "2", "--verbose", "--", "--until", "publish", cwd=made
+    )
+    assert done.returncode == 0, done.stderr
+    said = done.stdout + done.stderr
+    for stage in ("sampling", "stack", "patches"):
+        assert f"rule {stage}:" not in said
+    for stage in ("splits", "layouts", "publish"):
+        assert f"rule {stage}:" in said
+    table = read_geoparquet(results(made).manifest)
+    assert set(table["crop"]) == {"B", "C", "D"}
+
+
+def test_a_name_that_the_manifest_has_is_refused_with_a_remedy(build, tmp_path):
+    made, _ = build
+    path = made.parent / "points.csv"
+    before = path.read_text()
+    path.write_text(before.replace("Crop", "split"))
+    done = terrapatch("build", "points.yaml", "--cores", "2", "--", "--until", "splits", cwd=made)
+    path.write_text(before)
+    assert done.returncode != 0
+    assert "sampling.rename: the manifest has columns split of its own" in done.stdout + done.stderr
