@@ -217,7 +217,8 @@ OF_SENSORS = (
     "catalog/sentinel1.py", "catalog/sentinel2.py", "catalog/traits.py",
     "catalog/safe.py", "catalog/maja.py", "catalog/grd.py", "catalog/geotiff.py",  # product families
     "radar/",  # formats of one mission: messages say whose files are expected
-    "layouts/cerradata4mm.py", "layouts/multisenge.py", "settings/layouts.py",  # published layouts
+    "layouts/cerradata4mm.py", "layouts/multisenge.py", "layouts/sen4map.py", "layouts/flairhub/",
+    "settings/layouts.py",  # published layouts
     "simulate/", "settings/simulate.py",  # the embedded archive, which has products of each
     "cli.py",  # examples in --help
 )  # fmt: skip

@@ -118,7 +118,8 @@ def make_survey(
     """
     plain = {
         "name": "points", "area": {"bbox": [-1, 50, 2, 53]}, "catalog": {"source": "simulated"},
-        "sampling": {"kind": "tiles", "size_px": size},
+        "sampling": {"kind": "points", "path": "lucas.csv", "product": "lucas_2018", "size_px": size,
+                     "overlap": "all" if every_tile else "first"},
         "layers": {"sentinel2": {"kind": "sentinel2", "bands": list(bands), "scl": True,
                                  "time": "series", "kernel": "nearest", "dtype": dtype}},
         "layouts": {"name": "sen4map"},
@@ -144,7 +145,8 @@ def make_survey(
         _write(made, tile, geobox, names[tile], size, dtype, bands, shard)
         steps = range(len(MOMENTS[tile]))
         units.append(LockedUnit(id=tile, geobox=geobox_to_dict(geobox), first_row=0, first_col=0,
-                                items={"sentinel2": tuple(product(tile, n) for n in steps)}))  # fmt: skip
+                                items={"sentinel2": tuple(product(tile, n) for n in steps)},
+                                windows=tuple((n, *c) for n, c in zip(names[tile], corners, strict=True))))  # fmt: skip
     lock = Lock(name="points", source="simulated", units=tuple(units), items=tuple(_items()))
     write_lock(with_steps(lock, read_settings(results.settings("plan")).images), results.lock)
     for tile in TILES:

@@ -15,8 +15,6 @@ from ..errors import RecipeError
 from ..legend import Legend, load_legend
 from ..recipe import StageSettings
 from ..records import Lock
-from ..settings import RasterSettings, Sentinel1Settings, Sentinel2Settings
-from ..times import DIRECTIONS
 from .sources import Sources, pixel_of
 
 TILE = re.compile(r"\d{2}[C-HJ-NP-X][A-Z]{2}")
@@ -34,7 +32,7 @@ class ImageForm:
     times: tuple[tuple[str, ...], ...]
     """Per unit: label of each time step; empty where no scene is known yet."""
     classes: bool = False
-    """Whether Sentinel-2's scene classification is kept beside the bands."""
+    """Whether a classification of the scene is kept beside the bands."""
     offsets: bool = False
     """Whether numbers keep the radiometric offset of their product."""
     unit: str = ""
@@ -94,9 +92,6 @@ def planned(settings: StageSettings, lock: Lock | None) -> Form:
     """
     sampling = settings.sampling
     units = () if lock is None else lock.units
-    optical = settings.of_kind(Sentinel2Settings)
-    radar = settings.of_kind(Sentinel1Settings)
-    plain = settings.of_kind(RasterSettings)
     regions = str(sampling.kind) == "rois"
     images = {
         name: ImageForm(
@@ -107,12 +102,8 @@ def planned(settings: StageSettings, lock: Lock | None) -> Form:
             times=tuple(
                 tuple(step.label for step in lock.steps_of(unit.id, name)) for unit in lock.units
             ) if lock is not None else (),
-            classes=name in optical and optical[name].scl,
-            offsets=name in optical and not optical[name].harmonise,
-            unit=plain[name].unit if name in plain else "",
-            directions=frozenset(
-                DIRECTIONS if radar[name].orbit == "both" else (radar[name].orbit,)
-            ) if name in radar else frozenset(),
+            classes=layer.stack_classes, offsets=layer.stack_offsets, unit=layer.stack_unit,
+            directions=layer.stack_directions,
         )
         for name, layer in settings.images.items()
     }  # fmt: skip
@@ -133,7 +124,7 @@ def planned(settings: StageSettings, lock: Lock | None) -> Form:
         edges=all(layer.edges != "none" for layer in settings.labels.values()),
         tiles=sampling.kind == "tiles", repeats=sampling.of_tiles and len(units) > 1,
         units=tuple(unit.id for unit in units), last=last, images=images,
-        points=str(sampling.kind) == "points", regions=regions,
+        points=sampling.kind == "points", regions=regions,
         grids=_grids(settings) if regions else {},
     )  # fmt: skip
 

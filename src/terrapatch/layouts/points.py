@@ -58,7 +58,7 @@ _YEAR = "2018"
 
 
 @dataclass(frozen=True, eq=False)
-class Points:
+class SurveyPoints:
     """The points of a dataset, in the order of the manifest."""
 
     ids: list[str]
@@ -87,7 +87,7 @@ def country_names() -> dict[str, str]:
     return {row["nuts0"]: row["country"] for row in rows}
 
 
-def points_of(table: gpd.GeoDataFrame) -> Points:
+def points_of(table: gpd.GeoDataFrame) -> SurveyPoints:
     """The points that some patches show.
 
     Args:
@@ -117,7 +117,7 @@ def points_of(table: gpd.GeoDataFrame) -> Points:
                 f"point {ids[point]}: its patches are in splits {own[point]} and {splits[row]}; a point "
                 "is one sample: take sampling.overlap: first"
             )
-    return Points(ids, _countries(codes, ids), own, first, of_row)
+    return SurveyPoints(ids, _countries(codes, ids), own, first, of_row)
 
 
 def _countries(codes: Sequence[str], ids: Sequence[str]) -> list[str]:
@@ -248,7 +248,7 @@ class Entries:
         return [self.texts[number] for number in self.names[self.of(point)].tolist()]
 
 
-def entries_of(sources: Sources, layer: str, points: Points) -> Entries:
+def entries_of(sources: Sources, layer: str, points: SurveyPoints) -> Entries:
     """All images that the table of dates calls kept.
 
     Args:

@@ -47,7 +47,7 @@ from .points import (
     USE,
     Attributes,
     Entries,
-    Points,
+    SurveyPoints,
     entries_of,
     points_of,
 )
@@ -157,7 +157,7 @@ def _unfit(layer: str, images: ImageForm) -> list[str]:
 class _Pieces:
     """Some points at a time, for any thread."""
 
-    def __init__(self, sources: Sources, points: Points, entries: Entries) -> None:
+    def __init__(self, sources: Sources, points: SurveyPoints, entries: Entries) -> None:
         (self.layer,) = sources.images
         self.sources, self.points, self.entries = sources, points, entries
         numbers = locate(sources.table, sources.stacks, self.layer)
@@ -236,7 +236,7 @@ class _Pieces:
 
 
 def _write_countries(
-    sources: Sources, folder: Path, points: Points, entries: Entries, threads: int
+    sources: Sources, folder: Path, points: SurveyPoints, entries: Entries, threads: int
 ) -> None:
     """Write the files of all countries."""
     pieces, attributes, table = (
@@ -260,7 +260,7 @@ def _write_countries(
                 })  # fmt: skip
 
 
-def _tasks(sources: Sources, points: Points) -> dict[str, NDArray[np.int64]]:
+def _tasks(sources: Sources, points: SurveyPoints) -> dict[str, NDArray[np.int64]]:
     """Task → (point,) class, −1 for points without."""
     columns = [str(name) for name in sources.table.columns if str(name).startswith(CLASS)]
     return {
@@ -277,7 +277,7 @@ def _write_keys(path: Path, keys: Iterable[str]) -> None:
     path.with_suffix(".txt").write_text(",".join(names), encoding="utf-8")
 
 
-def _write_index(sources: Sources, path: Path, points: Points, entries: Entries) -> None:
+def _write_index(sources: Sources, path: Path, points: SurveyPoints, entries: Entries) -> None:
     """Write the table of points."""
     import pyarrow as pa
     import pyarrow.parquet as pq

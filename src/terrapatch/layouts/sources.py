@@ -114,6 +114,9 @@ def write_tables(
 ) -> None:
     """Write `patches.parquet`, `dates.parquet`, `classes.csv` and `splits/*.txt`.
 
+    In `patches.parquet` the column `id` has the dataset's own names; a column that the table of places
+    calls so, as LUCAS's does, is `table_id` there.
+
     Args:
         folder: the dataset's folder.
         sources: what it is made from.
@@ -121,7 +124,8 @@ def write_tables(
         lines: line of each patch in the split files, its name if absent; patches without split
             are in none.
     """
-    write_geoparquet(sources.table.assign(id=list(names)), folder / "patches.parquet")
+    table = sources.table.rename(columns={"id": "table_id"}).assign(id=list(names))
+    write_geoparquet(table, folder / "patches.parquet")
     if sources.dates is not None:
         only = sources.table["patch_id"].tolist()
         join_dates([sources.dates], folder / "dates.parquet", only=only)

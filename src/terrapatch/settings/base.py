@@ -77,6 +77,26 @@ class LayerSettings(Section):
         return False
 
     @property
+    def stack_classes(self) -> bool:
+        """Whether a classification of the scene is kept beside the bands."""
+        return False
+
+    @property
+    def stack_offsets(self) -> bool:
+        """Whether the stack's numbers keep the offset of their product."""
+        return False
+
+    @property
+    def stack_unit(self) -> str:
+        """Unit of the stack's numbers, where the recipe says it; nothing otherwise."""
+        return ""
+
+    @property
+    def stack_directions(self) -> frozenset[str]:
+        """Directions of flight that may be in the stack; none where they do not matter."""
+        return frozenset()
+
+    @property
     def shared(self) -> tuple[str, ...]:
         """Keys that a plan has once for all such layers; layers without any are of another sort."""
         return ()

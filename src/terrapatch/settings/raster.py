@@ -73,3 +73,8 @@ class RasterSettings(LayerSettings):
     def stack_dtype(self) -> str:
         """Pixel type of the stack."""
         return self.dtype
+
+    @property
+    def stack_unit(self) -> str:
+        """Unit of the stack's numbers, where the recipe says it; nothing otherwise."""
+        return self.unit

@@ -140,6 +140,12 @@ class Sentinel1Settings(LayerSettings):
         return "float32"
 
     @property
+    def stack_directions(self) -> frozenset[str]:
+        """Directions of flight that may be in the stack."""
+        both = ("ascending", "descending")
+        return frozenset(both if self.orbit == "both" else (self.orbit,))
+
+    @property
     def decibel(self) -> bool:
         """Whether the stack's values are decibel."""
         return self.scale == "db"

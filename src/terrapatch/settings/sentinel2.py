@@ -119,6 +119,16 @@ class Sentinel2Settings(LayerSettings):
         return self.dtype
 
     @property
+    def stack_classes(self) -> bool:
+        """Whether a classification of the scene is kept beside the bands."""
+        return self.scl
+
+    @property
+    def stack_offsets(self) -> bool:
+        """Whether the stack's numbers keep the offset of their product."""
+        return not self.harmonise
+
+    @property
     def shared(self) -> tuple[str, ...]:
         """Keys that a plan has once for all such layers."""
         return ("reflectance",) if self.processor == "theia" else ()

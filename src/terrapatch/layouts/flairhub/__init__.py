@@ -28,7 +28,7 @@ from ..fit import built, refuse
 from ..pace import in_order
 from ..sources import Sources, layer_record, split_sizes, write_tables
 from .files import Writer
-from .metadata import FOLDER, LISTS, Tables, domains_of
+from .metadata import FOLDER, LISTS, MetadataTables, domains_of
 from .modalities import MODALITIES, unfit
 from .series import dates_of
 
@@ -47,7 +47,7 @@ def write(sources: Sources, folder: Path, threads: int) -> LayoutRecord:
     refuse(sources.settings.name, "flairhub", unfit(built(sources)))
     infos = {name: sources.common(name) for name in (*sources.images, *sources.legends)}
     writer = Writer(folder, sources, dates_of(sources))
-    tables = Tables(sources, writer)
+    tables = MetadataTables(sources, writer)
     for name in (FOLDER, LISTS):
         (folder / name).mkdir()
     for paths in writer.paths.values():

@@ -56,7 +56,7 @@ def split_columns(table: gpd.GeoDataFrame) -> dict[str, list[str]]:
 
 
 @dataclass(frozen=True, eq=False)
-class Tables:
+class MetadataTables:
     """The tables of one dataset."""
 
     sources: Sources
