@@ -19,6 +19,7 @@ OF_TABLES = (
     "y",
     "table_crs",
     "overlap",
+    "needs",
     "rename",
 )
 """Keys that only samplings with a table of places have."""
@@ -65,6 +66,8 @@ class SamplingSettings(Section):
     overlap: Literal["first", "all"] = "first"
     """A window that lies whole in several tiles: `first` takes the tile in whose middle it lies most,
     `all` makes a patch in each, with the tile behind its name."""
+    needs: tuple[str, ...] = ()
+    """Columns that must say something: places with an empty cell in one of them are left out."""
     rename: dict[str, str] = Field(default_factory=dict)
     """Other names of columns in the manifest, where the table's own are taken."""
 

@@ -35,6 +35,8 @@ class SimulateSettings(Section):
     """Write full 10980 x 10980 tiles instead of crops around the area (minutes per scene)."""
     references: Literal["terraclass", "french"] = "terraclass"
     """`french`: beside TerraClass also OCSGE2, BD TOPO, and MultiSenGE's classes as they truly are."""
+    view: Literal["usual", "europe"] = "usual"
+    """`europe`: beside the maps also the points of a survey over two countries (`reference/lucas_2018.csv`)."""
     impulses: tuple[tuple[float, float], ...] = ()
     """Point targets (longitude, latitude), for measuring how well the layers agree: bright in both
     sensors, a disc of urban land of 100 m radius on the map, still water around."""

@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..files import atomic, files_below, recorded, write_record
 from ..progress import bar, track
 from ..vectors import read_area
-from . import french, grd, references, sentinel1, sentinel2, stac, theia
+from . import french, grd, references, sentinel1, sentinel2, stac, survey, theia
 from .landscape import Landscape, make_landscape, plane_of
 from .safe_metadata import Product
 from .schedule import passes1, passes2, processings
@@ -73,6 +73,8 @@ def simulate(
         items.append(_reference(folder, landscape, outline, wanted))
         if wanted.references == "french":
             french.write(folder, landscape, outline, tiles, wanted)
+        if wanted.view == "europe":
+            survey.write_survey(folder / "reference" / "lucas_2018.csv", landscape, outline)
         stac.write_catalogue(folder, items)
         write_record(folder, (("-", name) for name in files_below(folder)))
 
@@ -132,7 +134,8 @@ def _part(
     if settings.whole_tiles:
         return None
     # Datasets on tiles want them to overlap, as they do, and one mosaic both to be needed.
-    return outline if settings.references == "french" else _zone_part(tile, outline)
+    overlapping = settings.references == "french" or settings.view == "europe"
+    return outline if overlapping else _zone_part(tile, outline)
 
 
 def _zone_part(tile: str, outline: BaseGeometry) -> BaseGeometry:

@@ -14,7 +14,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,8 @@ class PlaceTable:
     """(place, 2) longitude and latitude in degrees (EPSG:4326), NaN without a position."""
     columns: Any
     """All columns as an Arrow table, by their names in lower case, rows as `ids`."""
+    wanting: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Column → ids of places that have nothing in it, and by `sampling.needs` no position here."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -58,8 +60,11 @@ class PlaceTable:
     @property
     def lost(self) -> dict[str, tuple[str, ...]]:
         """Why places lie nowhere → their ids."""
-        without = np.flatnonzero(~np.isfinite(self.xy).all(axis=1)).tolist()
-        return {NO_POSITION: tuple(self.ids[n] for n in without)} if without else {}
+        found = {f"the table has no {name} of it": ids for name, ids in self.wanting.items()}
+        told = {name for ids in self.wanting.values() for name in ids}
+        nowhere = np.flatnonzero(~np.isfinite(self.xy).all(axis=1)).tolist()
+        without = tuple(self.ids[n] for n in nowhere if self.ids[n] not in told)
+        return found | ({NO_POSITION: without} if without else {})
 
 
 def places_path(sampling: SamplingSettings, archive: Path | None = None) -> Path | None:
@@ -97,10 +102,20 @@ def read_place_table(sampling: SamplingSettings, path: Path) -> PlaceTable:
     name = _column(roles.get("id"), table, path, "id")
     ids = [_text(value) for value in table.column(name).to_pylist()]
     _check_ids(ids, path, name)
+    if _types(sampling).get(name) == "int64" and pa.types.is_string(table.schema.field(name).type):
+        # Read as text, so that ids of other tables keep their zeros in front.
+        number = table.column_names.index(name)
+        table = table.set_column(number, name, table.column(name).cast(pa.int64()))
     order = np.argsort(np.array(ids, object), kind="stable")
-    return PlaceTable(
-        str(path), tuple(ids[n] for n in order.tolist()), xy[order], table.take(pa.array(order))
-    )
+    ids, xy, table = [ids[n] for n in order.tolist()], xy[order], table.take(pa.array(order))
+    wanting: dict[str, tuple[str, ...]] = {}
+    for needed in sampling.needs:
+        cells = table.column(_column(needed.lower(), table, path, "needs")).to_pylist()
+        empty = np.array([not _text(value) for value in cells], bool) & np.isfinite(xy).all(axis=1)
+        if empty.any():
+            wanting[needed.lower()] = tuple(ids[n] for n in np.flatnonzero(empty).tolist())
+            xy[empty] = np.nan
+    return PlaceTable(str(path), tuple(ids), xy, table, wanting)
 
 
 def _roles(sampling: SamplingSettings) -> dict[str, str]:

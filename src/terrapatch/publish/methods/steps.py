@@ -76,6 +76,8 @@ def _points(sampling: SamplingSettings) -> str:
         told.append(f"{sampling.position} positions of {code(sampling.product)}")
     if sampling.x is not None:
         told.append(f"{code(sampling.x)}, {code(sampling.y or '')} in {sampling.table_crs}")
+    if sampling.needs:
+        told.append(f"those without {codes(sampling.needs)} are left out")
     tile = {
         "first": "of several the one in which it lies farthest inside",
         "all": "of several each of them",
