@@ -196,6 +196,8 @@ def test_lucas_has_two_positions_and_some_points_none(tmp_path):
     table = read_place_table(sampling(**where, position="gps"), tmp_path / "l.csv")
     np.testing.assert_array_equal(table.xy, [[-8.5, 39.2], [np.nan, np.nan], [3.82, 50.87]])
     assert table.lost == {NO_POSITION: ("38863060",)}
+    table = read_place_table(sampling(**where, needs=("lc1",)), tmp_path / "l.csv")
+    assert table.lost == {"the table has no lc1 of it": ("38863060",)}  # 8: not relevant
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared samples are not beside this checkout")
@@ -205,7 +207,7 @@ def test_the_genuine_table_of_lucas():
     assert table.ids == ("38863060", "38863102")
     assert len(table.columns.column_names) == 97
     assert table.columns.column("lc1").to_pylist() == ["A22", "A11"]
-    assert table.columns.column("point_id").to_pylist() == ["38863060", "38863102"]
+    assert table.columns.column("point_id").to_pylist() == [38863060, 38863102]
     np.testing.assert_array_equal(table.xy[1], [3.812952713, 50.863822271])
 
 

@@ -84,8 +84,8 @@ def write_survey(path: Path, landscape: Landscape, outline: BaseGeometry) -> int
     """
     there = grid.reprojected(outline, GEOGRAPHIC, CRS)
     left, bottom, right, top = there.bounds
-    if not (np.isfinite([left, bottom, right, top]).all() and 0 < left and right < 9_999_000
-            and 0 < bottom and top < 9_999_000):  # fmt: skip
+    if not (np.isfinite([left, bottom, right, top]).all() and left > 0 and right < 9_999_000
+            and bottom > 0 and top < 9_999_000):  # fmt: skip
         raise InputError(
             "simulate.view: europe: the area lies outside the grid of the survey (EPSG:3035); choose "
             "an area in Europe, or leave the key out"

@@ -38,6 +38,8 @@ _WEST = "2"
 """LUCAS, GPS_EW: 1 east, 2 west, 8 not relevant. Source: LUCAS 2018 microdata, record descriptor."""
 _NO_DEGREES = 88.0
 """LUCAS writes 88.888888 where there is no position."""
+_NOT_RELEVANT = "8"
+"""What LUCAS writes where a question does not arise. Source: LUCAS 2018 microdata, record descriptor."""
 _TYPES = {"int": "int64", "float": "float64", "text": "string"}
 
 
@@ -111,7 +113,9 @@ def read_place_table(sampling: SamplingSettings, path: Path) -> PlaceTable:
     wanting: dict[str, tuple[str, ...]] = {}
     for needed in sampling.needs:
         cells = table.column(_column(needed.lower(), table, path, "needs")).to_pylist()
-        empty = np.array([not _text(value) for value in cells], bool) & np.isfinite(xy).all(axis=1)
+        nothing = ("",) if sampling.product == "custom" else ("", _NOT_RELEVANT)
+        empty = np.array([_text(value) in nothing for value in cells], bool)
+        empty &= np.isfinite(xy).all(axis=1)
         if empty.any():
             wanting[needed.lower()] = tuple(ids[n] for n in np.flatnonzero(empty).tolist())
             xy[empty] = np.nan
