@@ -276,7 +276,7 @@ OTHER = {
     ("patches", "require"): {"sentinel2": {"valid": 0.5, "dates": 2}},
     ("splits", "stratify"): "label", ("splits", "fractions"): [0.6, 0.2, 0.2], ("splits", "tile_priority"): ["31UGQ"],
     ("sampling", "crs"): "EPSG:32722", ("sampling", "size_px"): 64, ("sampling", "path"): "q.csv",
-    ("sampling", "id"): "plot", ("sampling", "x"): "lon", ("sampling", "y"): "lat", ("sampling", "table_crs"): "EPSG:3035",
+    ("sampling", "needs"): ["lc1"], ("sampling", "id"): "plot", ("sampling", "x"): "lon", ("sampling", "y"): "lat", ("sampling", "table_crs"): "EPSG:3035",
 }  # fmt: skip
 SECTIONS = {
     "sentinel2": Sentinel2Settings, "sentinel1": Sentinel1Settings, "label": LabelsSettings,
