@@ -301,7 +301,7 @@ GIVEN = {
     ("label", "protect"): {"clean": [{"step": "majority", "radius_m": 20}]},
     ("splits", "tile_priority"): {"overlap": "polygons"},
     ("splits", "val_seed"): {"method": "published"}, ("sentinel1", "coarser"): {"level": "RTC"},
-} | {("sampling", key): POINTS for key in ("path", "product", "id", "position", "x", "y", "table_crs", "overlap")}  # fmt: skip
+} | {("sampling", key): POINTS for key in ("path", "product", "id", "position", "x", "y", "table_crs", "overlap", "needs")}  # fmt: skip
 
 
 def other_value(model, field, value):
