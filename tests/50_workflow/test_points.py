@@ -2,6 +2,7 @@
 """Windows around points, built from products: pixels by a plain read of the same products, columns by the table."""
 
 import csv
+import json
 
 import numpy as np
 import pyproj
@@ -29,12 +30,14 @@ def build(builds, tmp_path_factory):
     ]  # fmt: skip
     with (folder / "points.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["Name", "Lon", "Lat", "Crop"], *rows])
+    (folder / "crops.csv").write_text("code,name,prefix\n7,Wheat,A\n4,Maize,B\n")
     recipe = TINY | {
         "name": "points",
         "sampling": {
             "kind": "points", "path": str(folder / "points.csv"), "id": "name", "x": "lon", "y": "lat",
             "size_px": 32, "unit_patches": 64, "overlap": "all",
         },
+        "tasks": {"crops": {"column": "Crop", "legend": str(folder / "crops.csv")}},
         "layouts": {"name": "native"},
         "layers": {"sentinel1": {"speckle": "none"}},
         "patches": {"require": {"sentinel1": {"valid": 0}, "label": {"valid": 0}}},
@@ -71,6 +74,29 @@ def test_columns_of_the_table_are_those_of_the_manifest(build):
         table["place"], table["lon"], table["lat"], table["crop"], strict=True
     ):
         assert (x, y, crop) == points[name]
+
+
+def test_classes_of_a_task_follow_its_legend_and_others_are_counted(build):
+    made, points = build
+    table = read_geoparquet(results(made).manifest)
+    assert str(table["class_crops"].dtype) == "int16"
+    wanted = [{"A": 7, "B": 4, "C": -1}[points[name][2]] for name in table["place"]]
+    assert table["class_crops"].tolist() == wanted
+    task = json.loads((made / results(made).splits).read_text())["tasks"]["crops"]
+    kept = table[table["kept"]]
+    assert {c["code"]: c["patches"]["kept"] for c in task["classes"]} == {
+        4: (kept["crop"] == "B").sum(), 7: (kept["crop"] == "A").sum(),
+    }  # fmt: skip
+    for entry in task["classes"]:
+        for split in ("train", "val", "test"):
+            here = (kept["class_crops"] == entry["code"]) & (kept["split"] == split)
+            assert entry["patches"][split] == here.sum()
+    left_out = int((kept["crop"] == "C").sum())
+    assert (task["without"], task["empty"], task["codes"]) == (left_out, 0, {"C": left_out})
+    card = (made / "results/points/dataset/README.md").read_text()
+    assert f"without a class in this task (−1): {left_out}; by code: `C` {left_out}." in card
+    assert "| 7 | Wheat |" in card
+    assert "in the legend `" in card
 
 
 def test_pixels_are_those_of_the_products_around_the_point(build):
@@ -115,6 +141,19 @@ def test_another_column_of_the_table_makes_no_pixel_again(build):
         assert f"rule {stage}:" in said
     table = read_geoparquet(results(made).manifest)
     assert set(table["crop"]) == {"B", "C", "D"}
+
+
+def test_a_column_of_a_task_that_is_not_there_stops_the_plan(build):
+    made, _ = build
+    done = terrapatch("plan", "points.yaml", "--set", "tasks.crops.column=crops", cwd=made)
+    assert done.returncode == 2
+    assert (
+        "tasks.crops.column: the table of points has no column 'crops'; did you mean crop"
+        in done.stderr
+    )
+    done = terrapatch("plan", "points.yaml", "--set", "tasks.crops.column=name", cwd=made)
+    assert done.returncode == 2
+    assert "no code of the column name (q0, q1" in done.stderr
 
 
 def test_a_name_that_the_manifest_has_is_refused_with_a_remedy(build, tmp_path):
