@@ -44,11 +44,8 @@ def reference_simulated(settings: LabelsSettings, lock: Lock) -> bool:
     """Whether maps and vectors are the embedded archive's own."""
     named = [source.path for source in settings.vectors]
     named += [source.path for source in settings.networks]
-    return (
-        lock.source == "simulated"
-        and settings.path is None
-        and all("{archive}" in path for path in named)
-    )
+    named += [] if settings.path is None else [settings.path]
+    return lock.source == "simulated" and all("{archive}" in path for path in named)
 
 
 def credit(about: About) -> list[str]:
