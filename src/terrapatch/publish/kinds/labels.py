@@ -153,7 +153,7 @@ def _read_as(source: VectorSource, finest: Level) -> list[str]:
     found = []
     if source.codes:
         listed = ", ".join(
-            f"{code(given)} {class_names(finest, [means]) if isinstance(means, int) else means}"
+            f"{code(given)}, read as {class_names(finest, [means]) if isinstance(means, int) else means}"
             for given, means in source.codes.items()
         )
         found.append(f"but for {listed}")
