@@ -113,6 +113,8 @@ def _legends(_: argparse.Namespace) -> None:
         walk = load_crosswalk(name)
         for source, code in sorted(walk.codes.items()):
             _say(f"  {source:5} {walk.names[source]:40} → {'nodata' if code == 255 else code}")
+        for text, code in sorted(walk.words.items()):
+            _say(f"  {text:5} {walk.names[text]:40} → {'nodata' if code == 255 else code}")
 
 
 def _schema(_: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ import codecs
 import csv
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -29,6 +29,7 @@ NODATA = 255
 """Label value of pixels that were not observed, on every level."""
 
 _NODATA_WORDS = ("", "discard", "ignore")
+_NUMBER = re.compile(r"\s*([+-]?\d+)(?:\.0*)?\s*")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -142,8 +143,12 @@ class Crosswalk:
     name: str
     codes: Mapping[int, int]
     """Source code → legend code or NODATA."""
-    names: Mapping[int, str]
+    names: Mapping[int | str, str]
     """Source code → the source's own class name."""
+    words: Mapping[str, int] = field(default_factory=dict)
+    """The same of codes that are no numbers, which polygons have."""
+    tolerated: frozenset[int] = frozenset()
+    """Source codes that should not occur: taken as the table says, and counted."""
 
 
 def table_rows(folder: str, name: str, columns: Sequence[str] = ()) -> list[dict[str, str]]:
@@ -236,7 +241,7 @@ def whole_number(text: str) -> int:
     Raises:
         ValueError: it is none.
     """
-    found = re.fullmatch(r"\s*([+-]?\d+)(?:\.0*)?\s*", text)
+    found = _NUMBER.fullmatch(text)
     if found is None:
         raise ValueError(f"{text!r} is no whole number")
     return int(found[1])
@@ -316,25 +321,37 @@ def load_crosswalk(name: str) -> Crosswalk:
     """Load a packaged crosswalk, or one from a CSV with source_code, source_name, code.
 
     An empty `code` (or `discard`, or `ignore`) means nodata: the class is mapped, but not to be
-    learnt nor counted.
+    learnt nor counted. Rows with a `field` are of polygons, whose codes may be text. Where the
+    column `tolerated` says yes, the code should not occur and its pixels are counted.
 
     Raises:
         LegendError: no such table or a broken row.
     """
     codes: dict[int, int] = {}
-    names: dict[int, str] = {}
+    names: dict[int | str, str] = {}
+    words: dict[str, int] = {}
+    tolerated = set()
     rows = table_rows("crosswalks", name, ("source_code", "code"))
     for number, row in enumerate(rows, start=1):
         try:
-            source = whole_number(row["source_code"])
             code = NODATA if row["code"].lower() in _NODATA_WORDS else whole_number(row["code"])
+            text = row["source_code"]
+            if row.get("field") and not _NUMBER.fullmatch(text):
+                words[text] = code
+                names[text] = row.get("source_name") or text
+                continue
+            source = whole_number(text)
             if codes.get(source, code) != code:
                 raise ValueError(f"source_code {source} has two rows with different codes")
+            if row.get("tolerated") not in (None, "", "yes"):
+                raise ValueError(f"tolerated is {row['tolerated']!r}: give yes or nothing")
         except ValueError as error:
             raise LegendError(
                 f"crosswalk {name!r}, row {number}: {error}; columns are "
-                "source_code, source_name, code"
+                "source_code, source_name, code, and if you like tolerated"
             ) from error
         codes[source] = code
         names[source] = row.get("source_name") or str(source)
-    return Crosswalk(Path(name).stem, codes, names)
+        if row.get("tolerated"):
+            tolerated.add(source)
+    return Crosswalk(Path(name).stem, codes, names, words, frozenset(tolerated))

@@ -93,7 +93,9 @@ def test_all_packaged_tables_load():
         for level in load_legend(name).levels:
             assert all(len(c.color) == 7 and c.color[0] == "#" for c in level.classes)
     for name in crosswalks():
-        assert load_crosswalk(name).codes
+        walk = load_crosswalk(name)
+        assert walk.codes or walk.words
+        assert set(walk.names) == {*walk.codes, *walk.words}
 
 
 @pytest.mark.parametrize("name", legends())

@@ -6,12 +6,12 @@ import json
 import pytest
 import shapely
 
-from made.catalog import make_safe, reference_map, settings_file
+from made.catalog import make_safe, reference_map, settings_file, write_raster
 from made.patches import write_footprints
 from made.recipes import resolve
 from made.vectors import table_of, write_vectors
 from terrapatch.catalog import changes, describe, plan
-from terrapatch.errors import IncompleteError, LegendError, RecipeError, SceneError
+from terrapatch.errors import IncompleteError, InputError, LegendError, RecipeError, SceneError
 from terrapatch.labels import labels
 from terrapatch.lock import read_lock, unit_geobox
 from terrapatch.settings import LabelsSettings
@@ -157,3 +157,18 @@ def test_recipes_with_vectors(tmp_path):
     assert found.label.vectors[0].where == {"a": (1, "b", True)}
     with pytest.raises(RecipeError, match=r"vectors\.0\.prority: unknown key"):
         resolve(plain | {"label": {"vectors": [{"path": "v.gpkg", "prority": 2}]}})
+
+
+def test_a_pattern_names_several_maps(here):
+    """The first by name gives a pixel where two have one; a pattern that nothing fits is an error."""
+    for number, left in enumerate((2.9, 3.01)):
+        write_raster(
+            here / "maps" / f"{number}.tif", crs="EPSG:4674", left=left, top=45.1, res=0.001, size=300,
+            dtype="uint8", nodata=255, value=number + 1,
+        )  # fmt: skip
+    lock = plan(settings(here, path="maps/*.tif", vectors=[]))
+    maps = [item.id for item in lock.items if item.sensor == "reference"]
+    assert maps == ["0", "1"]
+    assert all(unit.items["label"] for unit in lock.units)
+    with pytest.raises(InputError, match=r"maps/\*\.png: no file fits"):
+        plan(settings(here, path="maps/*.png", vectors=[]))

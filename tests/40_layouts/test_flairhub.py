@@ -555,6 +555,14 @@ def test_the_legends_of_the_test_have_the_sizes_of_the_release(regions):
     assert sizes == {"cosia": [19], "lpis": [46, 31, 23]}
 
 
+def test_the_packaged_legends_are_those_that_the_layout_takes(regions):
+    form = built(open_sources(regions.built(), read_settings(regions.settings("layouts"))))
+    legends = {name: load_legend(f"flairhub_{name}") for name in ("cosia", "lpis")}
+    assert unfit(replace(form, legends=legends)) == unfit(form)
+    twisted = legends | {"lpis": replace(legends["lpis"], levels=legends["lpis"].levels[1:])}
+    assert any("has 2 levels" in finding for finding in unfit(replace(form, legends=twisted)))
+
+
 def test_the_plan_foretells_what_stacks_hold(regions):
     """Of a recipe of regions; the mask of this tree has names of other bands in its recipe."""
     wanted = read_settings(regions.settings("layouts"))

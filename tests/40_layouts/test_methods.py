@@ -397,12 +397,11 @@ def test_each_setting_of_vectors_and_networks_is_said():
     plain = {"path": "/v/a.gpkg", "product": "ocsge2_grandest"}
     changes = {
         "where": {"year": [2020]}, "crosswalk": "ocsge2_multisenge", "priority": 7, "order_field": "rank",
-        "on_top": "larger", "null_codes": "ignore", "code": 3,
+        "on_top": "larger", "null_codes": "ignore", "code": 3, "codes": {"J5M": 3, "XXX": "ignore"},
     }  # fmt: skip
     # Where it lies, and how it is read, says the lock.
-    assert {*changes, "path", "product", "year", "layer", "fields", "crs", "required"} == {
-        *VectorSource.model_fields
-    }
+    placed = {"path", "product", "year", "layer", "fields", "crs", "required"}
+    assert {*changes, *placed, "allow_year"} == {*VectorSource.model_fields}
     lock = lock_of(
         item("sentinel2", "a"), vectors=(vector("vectors.0.0"), vector("networks.0.0", "roads"))
     )
@@ -415,6 +414,9 @@ def test_each_setting_of_vectors_and_networks_is_said():
 
     texts = {text(plain), *(text(plain | {field: value}) for field, value in changes.items())}
     assert len(texts) == 1 + len(changes)
+    parcels = plain | {"product": "rpg_2020"}
+    assert "the state of 2020;" in text(parcels)
+    assert "the state of 2020, also where" in text(parcels | {"allow_year": True})
     roads = {"path": "/v/r.gpkg", "product": "bdtopo_v3_roads", "code": 5}
     more = {
         "code": 6,

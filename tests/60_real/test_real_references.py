@@ -14,7 +14,7 @@ from pyproj import Transformer
 from made.patches import map_item
 from made.vectors import Unit, table_of, write_vectors
 from terrapatch.grid import snapped_geobox
-from terrapatch.legend import NODATA
+from terrapatch.legend import NODATA, load_crosswalk, load_legend, table_rows
 
 
 def own_tables(folder, names, field=None):
@@ -286,3 +286,38 @@ def test_grids_that_share_no_ground_with_a_file_have_no_label(shared_data, tmp_p
     ).find()  # fmt: skip
     assert found.around(geobox) == ()
     assert found.vectors[0].features == 0
+
+
+def test_parcels_of_the_french_register_on_three_levels(shared_data, tmp_path):
+    """The 7z as it is distributed: all parcels' codes are known, and levels agree pixel by pixel."""
+    pytest.importorskip("py7zr")
+    folder = shared_data / "ref_rpg_france_2022"
+    legend, walk = load_legend("flairhub_lpis"), load_crosswalk("rpg_flairhub").words
+    table = pyogrio.read_dataframe(folder / "PARCELLES_GRAPHIQUES.gpkg")
+    assert set(table["code_cultu"]) <= set(walk)
+    archive = folder / "RPG_2-0__GPKG_LAMB93_FXX_2022-01-01.7z"
+    source = {"path": str(archive), "product": "rpg_2022"}
+    wanted = {"legend": legend.name, "crosswalk": "rpg_flairhub", "background": 45, "edges": "none"}
+    seen = set()
+    for number, one in enumerate(table.sample(6, random_state=2).index):
+        geobox = around(table.loc[[one]], "EPSG:2154", 2.0)
+        (tmp_path / f"{number}").mkdir()
+        unit = Unit(tmp_path / f"{number}", geobox, vectors=[source], **wanted)
+        layers, record = unit.build()
+        count, last, unsure = holders(table, geobox)
+        codes = np.array([walk[code] for code in table["code_cultu"]] + [45])
+        sure = (count <= 1) & ~unsure
+        np.testing.assert_array_equal(layers[0][sure], codes[last][sure])
+        for band, level in zip(layers, legend.levels, strict=True):
+            np.testing.assert_array_equal(band, legend.derive(level.name)[layers[0]])
+        assert record["vectors.0.0"]["features"] >= 1
+        seen |= set(np.unique(layers[0]))
+    assert len(seen) > 3
+
+
+def test_official_crop_codes_all_have_a_class(shared_data):
+    path = shared_data / "ref_rpg_france_2022" / "Codification_cultures_principales.csv"
+    rows = table_rows("crosswalks", str(path))
+    codes = {row["code culture"] for row in rows}
+    assert len(codes) == 350
+    assert codes <= set(load_crosswalk("rpg_flairhub").words)

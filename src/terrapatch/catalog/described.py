@@ -101,7 +101,8 @@ def _maps(
     # The archive's own map stands in where a layer names no reference at all.
     stands_in = settings.catalog.source == "simulated" and not layer.vectors and archive
     own = sorted((archive / "reference").glob("*.tif")) if archive and stands_in else []
-    paths = [layer.path] if layer.path is not None else [str(path) for path in own]
+    named = source_paths(layer.path, archive) if layer.path is not None else None
+    paths = [str(path) for path in own] if named is None else named
     return [*maps, *(map_scene(path, band=layer.band) for path in paths)]
 
 

@@ -34,7 +34,7 @@ from .folder import Found, search
 from .gaps import gaps
 from .locking import locked_item
 from .policy import choose
-from .references import FoundVectors, find_vectors
+from .references import FoundVectors, find_vectors, wrong_years
 from .scene import Scene
 from .statements import wrong_codes
 from .traits import TRAITS
@@ -180,6 +180,9 @@ def _choose(asked: _Asked, found: _Offered) -> _Chosen:
         chosen.excluded.extend(exclusion.model_copy(update={"layer": name}) for exclusion in out)
     _told_apart(chosen.scenes, found.own)
     chosen.excluded.extend(left_over(found.source, asked.order, _named_elsewhere(settings, found)))
+    years = {s.datetime[:4] for name in settings.images for s in chosen.scenes[name]}
+    if errors := wrong_years(settings.labels, {int(year) for year in years if year}):
+        raise together(errors)
     for name in _required(settings, found.vectors):
         kind = asked.kinds[name]
         hints = [] if chosen.scenes[name] else swapped(asked.outline, found.of(name), kind)

@@ -7,7 +7,7 @@ All of it before a pixel is burnt: unknown codes of all files stand in one error
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from odc.geo.geobox import GeoBox
 from shapely.geometry.base import BaseGeometry
 
 from ..crs import short_name
-from ..errors import LegendError, TerrapatchError
+from ..errors import LegendError, RecipeError, TerrapatchError
 from ..grid import reprojected
 from ..legend import load_legend
 from ..records import LockedVector
@@ -35,6 +35,7 @@ from ..vectors import (
     open_vectors,
     read_box,
     read_boxes,
+    schema_of,
     source_paths,
 )
 from .files import Files
@@ -126,6 +127,31 @@ def find_vectors(
     if wrong:
         raise code_error(wrong)
     return FoundVectors(tuple(vectors), boxes)
+
+
+def wrong_years(
+    labels: Mapping[str, LabelsSettings], years: Collection[int]
+) -> list[TerrapatchError]:
+    """Parcels of a year that no scene is of, an error each.
+
+    Args:
+        labels: layers of labels by name.
+        years: in which scenes of images were taken; none where no image says its date.
+    """
+    found: list[TerrapatchError] = []
+    for name, label in labels.items():
+        for number, source in enumerate(label.vectors):
+            year = schema_of(source.product, source.year).yearly
+            if years and year is not None and year not in years and not source.allow_year:
+                seen = ", ".join(map(str, sorted(years)))
+                found.append(
+                    RecipeError(
+                        f"layers.{name}.vectors.{number}: {source.path} holds parcels of {year}, and the "
+                        f"scenes are of {seen}: crops are others each year. Take the edition of that "
+                        f"year (or catalog.period of {year}), or set allow_year: true"
+                    )
+                )
+    return found
 
 
 def _area_box(area: BaseGeometry, area_crs: str, source: OpenVectors) -> Box:

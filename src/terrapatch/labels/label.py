@@ -111,6 +111,8 @@ class CodeTable:
     """Source code of `labels[1]`; `labels[0]` and the last one stand for all codes beyond."""
     labels: NDArray[np.int16]
     nodata: float | None
+    tolerated: tuple[int, ...] = ()
+    """Source codes to count, see `Crosswalk`."""
 
     @classmethod
     def of(cls, crosswalk: Crosswalk, legend: Legend, nodata: float | None) -> CodeTable:
@@ -124,6 +126,11 @@ class CodeTable:
             for source, code in crosswalk.codes.items()
             if code != NODATA and code not in legend.finest.codes
         }
+        if crosswalk.words and not crosswalk.codes:
+            raise LegendError(
+                f"crosswalk {crosswalk.name!r}: its codes are words, and those of a map are whole "
+                "numbers; it is for polygons (vectors)"
+            )
         if wrong or not crosswalk.codes:
             raise LegendError(
                 f"crosswalk {crosswalk.name!r}: source codes lead to no class of legend "
@@ -134,7 +141,7 @@ class CodeTable:
         labels = np.full(last - first + 3, _UNKNOWN, np.int16)
         for source, code in crosswalk.codes.items():
             labels[source - first + 1] = code
-        return cls(first, labels, nodata)
+        return cls(first, labels, nodata, tuple(sorted(crosswalk.tolerated)))
 
     def __call__(self, codes: NDArray[Any]) -> NDArray[np.int16]:
         """Labels of source codes; 255 where missing (nodata, NaN), -1 where unknown."""
@@ -159,7 +166,12 @@ def _row_strips(count: int, width: int, strip_px: int) -> Iterator[range]:
 
 
 def fill_labels(
-    labels: NDArray[np.uint8], geobox: GeoBox, asset: LockedAsset, table: CodeTable, halo: int
+    labels: NDArray[np.uint8],
+    geobox: GeoBox,
+    asset: LockedAsset,
+    table: CodeTable,
+    halo: int,
+    told: Counter[int] | None = None,
 ) -> Counter[float]:
     """Write one map's classes into the pixels that have none yet.
 
@@ -169,6 +181,7 @@ def fill_labels(
         asset: the map.
         table: what its codes mean.
         halo: pixels around the unit, whose unknown codes other units report.
+        told: pixels of the unit by tolerated source code, added to.
 
     Returns:
         Unknown source codes of the unit with their number of pixels.
@@ -200,9 +213,12 @@ def fill_labels(
             open_ = used & (target == NODATA)
             np.copyto(target, found.astype(np.uint8), where=open_ & (found >= 0))
             bad = open_ & (found == _UNKNOWN)
+            inner = slice(max(0, halo - rows.start), max(0, height - halo - rows.start))
+            inside = (inner, slice(halo, width - halo))
+            if told is not None:
+                for code in table.tolerated:
+                    told[code] += int(np.count_nonzero((codes == code)[inside] & open_[inside]))
             if bad.any():
-                inner = slice(max(0, halo - rows.start), max(0, height - halo - rows.start))
-                inside = (inner, slice(halo, width - halo))
                 values, counts = np.unique(codes[inside][bad[inside]], return_counts=True)
                 unknown.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
     return unknown
@@ -320,6 +336,8 @@ class References:
             wanted, self.legend, plan.vectors, root_of(Path(lock)) / "unpacked"
         )
         self.unknown: dict[str, Counter[float]] = {}
+        self.tolerated: Counter[int] = Counter()
+        """Pixels by source code that should not occur, of the regions so far."""
 
     def burnt(self, geobox: GeoBox) -> Burnt:
         """Bring all sources onto a region.
@@ -367,7 +385,7 @@ class References:
     def _fill_map(self, labels: NDArray[np.uint8], around: GeoBox, item: LockedItem) -> None:
         asset = item.assets["map"]
         table = CodeTable.of(_with_ignored(self.wanted), self.legend, asset.nodata)
-        found = fill_labels(labels, around, asset, table, self.halo)
+        found = fill_labels(labels, around, asset, table, self.halo, self.tolerated)
         if found:
             self.unknown.setdefault(asset.href, Counter()).update(found)
 

@@ -88,16 +88,19 @@ class Maker:
         return found
 
     def record(self) -> dict[str, Any]:
-        """What became of the features of vector layers.
+        """What became of the features of vector layers, and what is odd in maps.
 
         That is features, repaired, empty, left_out by source, and `nodata_share`, the share of
-        pixels without label before networks and cleaning.
+        pixels without label before networks and cleaning; and `tolerated`, the pixels of each source
+        code that should not occur, where the crosswalk names such.
 
         Raises:
             LegendError: a source holds codes that no crosswalk lists.
         """
         self.sources.check()
-        return self.sources.files.record(self._bare / max(1, self._pixels))
+        told = {str(code): n for code, n in sorted(self.sources.tolerated.items())}
+        found = self.sources.files.record(self._bare / max(1, self._pixels))
+        return found | ({"tolerated": told} if told else {})
 
 
 def labels(

@@ -32,7 +32,8 @@ class LabelsSettings(LayerSettings):
     kind: Literal["labels"] = "labels"
     """Where the pixels of the layer come from."""
     path: str | None = None
-    """Raster of source codes; absent with the source `simulated`, or where `vectors` are given."""
+    """Raster of source codes, or several by a pattern with `*`; `{archive}` is the folder of the embedded
+    archive. Absent with the source `simulated`, or where `vectors` are given."""
     band: Annotated[int, Field(ge=1)] | str | None = None
     """Band of `path` that holds the codes, by number or by what the file calls it; needed where it
     has several."""

@@ -36,7 +36,9 @@ class SimulateSettings(Section):
     references: Literal["terraclass", "french"] = "terraclass"
     """`french`: beside TerraClass also OCSGE2, BD TOPO, and MultiSenGE's classes as they truly are."""
     view: Literal["usual", "europe"] = "usual"
-    """`europe`: beside the maps also the points of a survey over two countries (`reference/lucas_2018.csv`)."""
+    """`europe`: beside the maps also the points of a survey over two countries (`reference/lucas_2018.csv`), the
+    parcels of two years (`rpg/`), and a few regions (`rois.gpkg`) with aerial, older and SPOT images, heights and
+    COSIA labels (`aerial/`, `pan/`, `spot/`, `elevation/`, `cosia/`)."""
     impulses: tuple[tuple[float, float], ...] = ()
     """Point targets (longitude, latitude), for measuring how well the layers agree: bright in both
     sensors, a disc of urban land of 100 m radius on the map, still water around."""

@@ -9,6 +9,9 @@ from pydantic import Field, model_validator
 
 from .base import Section
 
+CodeWord = Literal["discard", "ignore", "background"]
+"""What a source code may become besides a class."""
+
 
 class VectorSource(Section):
     """A layer of polygons whose attributes say the class."""
@@ -17,9 +20,13 @@ class VectorSource(Section):
     """GeoPackage, shapefile, FlatGeobuf, GeoParquet or GeoJSON, or a .zip or .7z with one; `*` stands
     for several files of one kind; `{archive}` for the folder of the embedded archive."""
     product: str = "custom"
-    """What names the layer and its attributes: a product of the packaged table, or `custom`."""
+    """What names the layer and its attributes: a product of the packaged table, with the year of its
+    edition at the end if you like (`rpg_2020`), or `custom`."""
     year: int | None = None
-    """Year of the edition, where names have changed; absent: the latest."""
+    """Year of the edition, where names have changed or each year has its own parcels; absent: that of
+    `product`, else the latest."""
+    allow_year: bool = False
+    """Take parcels of another year than the scenes have; else that is an error."""
     layer: str | None = None
     """Name of the layer, where it is not the product's (`custom`: where the file has several)."""
     code: Annotated[int, Field(ge=0, le=254)] | None = None
@@ -31,6 +38,9 @@ class VectorSource(Section):
     crosswalk: str | None = None
     """Packaged crosswalk, or a CSV with (field,) source_code, source_name, code; the reference's
     own if absent."""
+    codes: dict[str, Annotated[int, Field(ge=0, le=254)] | CodeWord] = Field(default_factory=dict)
+    """Your own reading of single source codes, which goes before the crosswalk's, by code: a class, or
+    `discard`, `ignore`, `background`. For example `{J5M: 1}`."""
     crs: str | None = None
     """CRS of the file: needed where it does not say one, an error where it says another."""
     priority: int = 1
@@ -47,7 +57,7 @@ class VectorSource(Section):
 
     @model_validator(mode="after")
     def _one_meaning(self) -> VectorSource:
-        others = [n for n in ("fields", "crosswalk") if getattr(self, n)]
+        others = [n for n in ("fields", "crosswalk", "codes") if getattr(self, n)]
         if self.code is not None and others:
             raise ValueError(f"code gives all polygons one class; leave out {' and '.join(others)}")
         return self

@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..files import atomic, files_below, recorded, write_record
 from ..progress import bar, track
 from ..vectors import read_area
-from . import french, grd, references, sentinel1, sentinel2, stac, survey, theia
+from . import french, grd, references, regions, register, sentinel1, sentinel2, stac, survey, theia
 from .landscape import Landscape, make_landscape, plane_of
 from .safe_metadata import Product
 from .schedule import passes1, passes2, processings
@@ -75,8 +75,20 @@ def simulate(
             french.write(folder, landscape, outline, tiles, wanted)
         if wanted.view == "europe":
             survey.write_survey(folder / "reference" / "lucas_2018.csv", landscape, outline)
+            _europe(folder, landscape, area, outline, wanted)
         stac.write_catalogue(folder, items)
         write_record(folder, (("-", name) for name in files_below(folder)))
+
+
+def _europe(
+    folder: Path, landscape: Landscape, area: BaseGeometry, outline: BaseGeometry,
+    wanted: SimulateSettings,
+) -> None:  # fmt: skip
+    """What the European view has besides its survey: parcels, and regions with finer images."""
+    wide = grid.reprojected(outline, GEOGRAPHIC, landscape.crs)
+    register.write_parcels(folder / "rpg", landscape, wide, wanted.year)
+    inner = grid.reprojected(area, GEOGRAPHIC, landscape.crs)
+    regions.write_regions(folder, landscape, inner, wanted.year)
 
 
 def _outline(area: BaseGeometry, tiles: list[str], settings: SimulateSettings) -> BaseGeometry:

@@ -87,6 +87,22 @@ def _cells(x: float, y: float, seed: int) -> float:
     return 2 * hash01(i, j, seed + 14) - 1
 
 
+@kernel
+def _all_cells(
+    x: NDArray[np.float64], y: NDArray[np.float64], seed: int, out: NDArray[np.float64]
+) -> None:
+    for r in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            out[r, c] = _cells(x[r, c], y[r, c], seed)
+
+
+def houses(x: NDArray[np.float64], y: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """Contrast of the cells that towns and yards are made of at places (y, x): −1..1; −0.6 is a street."""
+    out = np.empty(np.shape(x))
+    _all_cells(x, y, seed, out)
+    return out
+
+
 class _Spots(NamedTuple):
     """Places that are looked at, and what lies there."""
 

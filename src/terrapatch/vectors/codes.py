@@ -101,6 +101,7 @@ class FieldCrosswalk:
         *,
         ignored: Iterable[str] = (),
         background: int | None = None,
+        own: Mapping[str, int | str] | None = None,
     ) -> FieldCrosswalk:
         """Load a packaged crosswalk, or a CSV with (field,) source_code, source_name, code.
 
@@ -112,6 +113,7 @@ class FieldCrosswalk:
             legend: what codes must be classes of.
             ignored: source codes that count as `ignore` besides the table.
             background: class of the word `background`.
+            own: source code → class or word, in whatever attribute; goes before the table.
 
         Raises:
             LegendError: no such table, a broken row, or a code in no class of the legend.
@@ -119,19 +121,12 @@ class FieldCrosswalk:
         codes: dict[str, dict[str, int]] = {}
         rows = table_rows("crosswalks", name, ("source_code", "code"))
         for number, row in enumerate(rows, start=1):
-            text = as_text(row["code"].lower()) or ""
             source = as_text(row["source_code"])
             field = (row.get("field") or _ALL).casefold()
             try:
                 if source is None:
                     raise ValueError("no source_code")
-                code = _WORDS[text] if text in _WORDS else int(text)
-                if code == _BACKGROUND:
-                    if background is None:
-                        raise ValueError("'background' needs background in the recipe")
-                    code = background
-                if code not in (IGNORE, DISCARD) and code not in legend.finest.codes:
-                    raise ValueError(f"{code} is no class of legend {legend.name!r}")
+                code = _meant(row["code"], legend, background)
                 if codes.get(field, {}).get(source, code) != code:
                     raise ValueError(f"source_code {source} has two rows with different codes")
             except ValueError as error:
@@ -140,8 +135,24 @@ class FieldCrosswalk:
                     "source_code, source_name, code (a class, discard, ignore or background)"
                 ) from error
             codes.setdefault(field, {})[source] = code
+        read: dict[str, int] = {}
+        for given, becomes in (own or {}).items():
+            text = as_text(given)
+            try:
+                if text is None:
+                    raise ValueError("the source code is empty")
+                read[text] = _meant(str(becomes), legend, background)
+            except ValueError as error:
+                raise LegendError(f"codes, {given!r}: {error}") from error
+        for table in codes.values() if read else ():
+            table.update({text: code for text, code in read.items() if text in table})
+        codes.setdefault(_ALL, {}).update(read)
         for wanted in ignored:
             left = str(as_text(wanted))
+            if left in read:
+                raise LegendError(
+                    f"source_code {left} stands under codes and under ignore_codes; take it out of one"
+                )
             listed = {table.get(left, IGNORE) for table in codes.values()}
             if listed - {IGNORE}:
                 raise LegendError(
@@ -187,6 +198,19 @@ class FieldCrosswalk:
                 short = kind == UNKNOWN and len(texts) == 1
                 counts[named[0].split("=", 1)[1] if short else ", ".join(named)] += int(n)
         return Coded(result, unknown, ignored)
+
+
+def _meant(text: str, legend: Legend, background: int | None) -> int:
+    """Class or mark of a cell `code`. Raises: ValueError, if it is none."""
+    word = as_text(text.lower()) or ""
+    code = _WORDS[word] if word in _WORDS else int(word)
+    if code == _BACKGROUND:
+        if background is None:
+            raise ValueError("'background' needs background in the recipe")
+        code = background
+    if code not in (IGNORE, DISCARD) and code not in legend.finest.codes:
+        raise ValueError(f"{code} is no class of legend {legend.name!r}")
+    return code
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ Names are compared without case. A new edition is a new row.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -33,6 +34,8 @@ class Schema:
     """What the file is if it has one of these attributes instead of the product's own."""
     foreign: Mapping[str, tuple[str, ...]]
     """What the file is if it has one of these attributes, even beside all of the product's own."""
+    yearly: int | None = None
+    """Year whose state the file shows, of products that are another map each year."""
 
     def spellings(self, wanted: str, fields: Sequence[str]) -> list[str]:
         """How a file spells an attribute; several where it is not clear which one is meant.
@@ -81,9 +84,15 @@ class Schema:
                         "little else: give the other product, or its own crosswalk (or rules) with "
                         "product: custom and fields"
                     )
+            known = "".join(
+                f". {self.product} is known with {' or '.join(self.names[name])}"
+                for name in missing
+                if name in self.names
+            )
             raise SceneError(
                 f"{where}: no attribute {', '.join(missing)}; it has {', '.join(fields) or 'none'}"
                 ". Name the right ones under `fields`, or another layer under `layer`"
+                f"{known}"
             )
         unclear = {name: spelled for name, spelled in found.items() if len(spelled) > 1}
         if unclear:
@@ -100,17 +109,33 @@ def schemas() -> list[str]:
     return sorted({row["product"] for row in table_rows("vectors", "schemas")})
 
 
+def edition_of(product: str, year: int | None = None) -> tuple[str, int | None]:
+    """Product and year of an entry: `rpg_2020` is the product `rpg` of 2020.
+
+    Raises:
+        RecipeError: product and year name two editions.
+    """
+    named = re.fullmatch(r"(\w+)_(\d{4})", product)
+    if named is None or named[1] not in schemas():
+        return product, year
+    if year not in (None, int(named[2])):
+        raise RecipeError(f"vector product {product!r} and year {year} contradict each other")
+    return named[1], int(named[2])
+
+
 @cache
 def schema_of(product: str, year: int | None = None) -> Schema:
     """Names of a product.
 
     Args:
-        product: name in the packaged table, or `custom` (no names of its own).
+        product: name in the packaged table, alone or with a year (`rpg_2020`), or `custom` (no names
+            of its own).
         year: year of the edition; absent: the latest.
 
     Raises:
         RecipeError: no such product, or no edition of that year.
     """
+    product, year = edition_of(product, year)
     rows = [row for row in table_rows("vectors", "schemas") if row["product"] == product]
     if product == "custom":
         return Schema("custom", (ANY,), (), {}, {}, {})
@@ -124,7 +149,8 @@ def schema_of(product: str, year: int | None = None) -> Schema:
     fitting = [r for r in rows if int(r["first_year"] or 0) <= at <= int(r["last_year"] or 9999)]
     if not any(row["role"] == "layer" for row in fitting):
         raise RecipeError(
-            f"vector product {product!r}: no edition of {year} is known; leave out year"
+            f"vector product {product!r}: no edition of {year} is known, but {_editions(rows)}. Leave "
+            "out year, or give product: custom with layer and fields"
         )
 
     def named(role: str) -> dict[str, tuple[str, ...]]:
@@ -138,4 +164,20 @@ def schema_of(product: str, year: int | None = None) -> Schema:
         codes | named("attribute"),
         named("mistaken"),
         named("foreign"),
+        year if named("yearly") else None,
+    )
+
+
+def _editions(rows: Sequence[Mapping[str, str]]) -> str:
+    """What editions of a product call their code attributes, in words."""
+    kinds = {row["role"] for row in rows}
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if row["role"] == ("code" if "code" in kinds else "attribute"):
+            found.setdefault((row["first_year"], row["last_year"]), []).append(
+                row["variants"].replace("|", " or ")
+            )
+    return "; ".join(
+        f"{first and f'from {first} '}{last and f'to {last} '}with {', '.join(names)}"
+        for (first, last), names in found.items()
     )

@@ -273,7 +273,7 @@ def open_vectors(
     else:
         codes = FieldCrosswalk.load(
             wanted.crosswalk or reference.crosswalk, legend,
-            ignored=map(str, reference.ignore_codes), background=reference.background,
+            ignored=map(str, reference.ignore_codes), background=reference.background, own=wanted.codes,
         )  # fmt: skip
     found = open_layer(
         path, schema, layer=layer or wanted.layer, crs=crs or wanted.crs, fields=fields,
@@ -349,5 +349,5 @@ def code_error(lines: list[str]) -> LegendError:
     """The one error for all codes that lead nowhere."""
     return LegendError(
         "\n".join(lines) + "\nadd the codes to the crosswalk or the rules (a class, discard, "
-        "ignore), list them under ignore_codes, or name another table"
+        "ignore), give them under codes (vectors), list them under ignore_codes, or name another table"
     )

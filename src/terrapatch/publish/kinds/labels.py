@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...legend import Level
+from ...legend import Crosswalk, Level, load_crosswalk
 from ...records import Lock, LockedVector
 from ...settings import LabelsSettings, NetworkSource, VectorSource
 from ...vectors.codes import network_rules
+from ...vectors.schema import schema_of
 from ..methods.words import (
     About,
     ProcessStep,
@@ -43,11 +44,8 @@ def reference_simulated(settings: LabelsSettings, lock: Lock) -> bool:
     """Whether maps and vectors are the embedded archive's own."""
     named = [source.path for source in settings.vectors]
     named += [source.path for source in settings.networks]
-    return (
-        lock.source == "simulated"
-        and settings.path is None
-        and all("{archive}" in path for path in named)
-    )
+    named += [] if settings.path is None else [settings.path]
+    return lock.source == "simulated" and all("{archive}" in path for path in named)
 
 
 def credit(about: About) -> list[str]:
@@ -96,7 +94,19 @@ def _maps(about: About) -> list[str]:
     own += f", band {code(settings.band)}" if settings.band is not None else ""
     return [
         f"{'Map' if len(found) == 1 else 'Maps'}: {names}{own}, through crosswalk "
-        f"{code(settings.crosswalk)}; a pixel takes the code at its centre."
+        f"{code(settings.crosswalk)}; a pixel takes the code at its centre.",
+        *_tolerated(load_crosswalk(settings.crosswalk), about),
+    ]
+
+
+def _tolerated(walk: Crosswalk, about: About) -> list[str]:
+    """Codes that should not occur, and what they become."""
+    assert about.legend is not None, "labels have a legend"
+    return [
+        f"Source code {source} should not occur: its pixels become "
+        f"{class_names(about.legend.finest, [walk.codes[source]])}, and the record of the label stack "
+        "counts them."
+        for source in sorted(walk.tolerated)
     ]
 
 
@@ -111,6 +121,7 @@ def _vectors(about: About, finest: Level) -> list[str]:
             means = f"all of class {class_names(finest, [source.code])}"
         facts = [
             means,
+            *_read_as(source, finest),
             *_chosen(source),
             *_order(source),
             *([_NULLS[source.null_codes]] if _NULLS[source.null_codes] else []),
@@ -135,6 +146,22 @@ def _layer(source: VectorSource | NetworkSource, files: list[LockedVector]) -> s
     features = sum(v.features for v in files)
     own = ", simulated" if "{archive}" in source.path else ""
     return f"{names} (layer {layers}, {count(features, 'feature')} around the area{own})"
+
+
+def _read_as(source: VectorSource, finest: Level) -> list[str]:
+    """Readings of the recipe's own, and the year of what is another map each year."""
+    found = []
+    if source.codes:
+        listed = ", ".join(
+            f"{code(given)}, read as {class_names(finest, [means]) if isinstance(means, int) else means}"
+            for given, means in source.codes.items()
+        )
+        found.append(f"but for {listed}")
+    year = schema_of(source.product, source.year).yearly
+    if year is not None:
+        other = ", also where the scenes are of another year" if source.allow_year else ""
+        found.append(f"the state of {year}{other}")
+    return found
 
 
 def _chosen(source: VectorSource | NetworkSource) -> list[str]:
