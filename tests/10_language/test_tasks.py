@@ -117,9 +117,9 @@ def recipe(**changes):
 
 
 def test_tasks_of_a_recipe():
-    made = recipe(training={"target": "crops"}, splits={"stratify": "crops"})
+    made = recipe(splits={"stratify": "crops"})
     assert made.tasks["crops"].column == "lc1"
-    for stage in ("plan", "splits", "publish", "training"):
+    for stage in ("plan", "splits", "publish"):
         assert made.stage_settings(stage)["tasks"]["crops"] == {
             "column": "lc1", "legend": "sen4map_crops",
         }  # fmt: skip
@@ -133,7 +133,7 @@ def test_tasks_of_a_recipe():
         ({"tasks": {"sentinel2": {"column": "lc1", "legend": "sen4map_crops"}}}, "a layer is called so"),
         ({"tasks": {"Crops!": {"column": "lc1", "legend": "sen4map_crops"}}}, "tasks"),
         ({"tasks": {"crops": {"column": "lc1"}}}, "tasks.crops.legend"),
-        ({"training": {"target": "crop"}}, "training.target: no layer 'crop' of that kind; did you mean 'crops'"),
+        ({"splits": {"stratify": "crop"}}, "splits.stratify: no layer 'crop' of that kind; did you mean 'crops'"),
     ],
 )  # fmt: skip
 def test_tasks_that_make_no_sense_are_refused(changes, word):

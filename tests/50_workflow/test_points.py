@@ -17,12 +17,23 @@ from terrapatch.stacks import open_stack
 from terrapatch.tables import read_geoparquet
 
 COUNT = 80
+INPUT = "points-input"
+RECIPE = TINY | {
+    "name": "points",
+    "sampling": {
+        "kind": "points", "path": f"../{INPUT}/points.csv", "id": "name", "x": "lon", "y": "lat",
+        "size_px": 32, "unit_patches": 64, "overlap": "all",
+    },
+    "tasks": {"crops": {"column": "Crop", "legend": f"../{INPUT}/crops.csv"}},
+    "layouts": {"name": "native"},
+    "layers": {"sentinel1": {"speckle": "none"}},
+    "patches": {"require": {"sentinel1": {"valid": 0}, "label": {"valid": 0}}},
+}  # fmt: skip
+WORDS = ("--", "--until", "publish")
 
 
-@pytest.fixture(scope="module")
-def build(builds, tmp_path_factory):
-    """A folder with 80 points around the area, and what was built of them."""
-    folder = tmp_path_factory.mktemp("points")
+def write_input(folder):
+    """80 points around the area, and the legend of a task."""
     rng = np.random.default_rng(3)
     rows = [
         [f"q{n}", f"{rng.uniform(-48.03, -47.97):.7f}", f"{rng.uniform(-6.03, -5.97):.7f}", "ABC"[n % 3]]
@@ -31,19 +42,27 @@ def build(builds, tmp_path_factory):
     with (folder / "points.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["Name", "Lon", "Lat", "Crop"], *rows])
     (folder / "crops.csv").write_text("code,name,prefix\n7,Wheat,A\n4,Maize,B\n")
-    recipe = TINY | {
-        "name": "points",
-        "sampling": {
-            "kind": "points", "path": str(folder / "points.csv"), "id": "name", "x": "lon", "y": "lat",
-            "size_px": 32, "unit_patches": 64, "overlap": "all",
-        },
-        "tasks": {"crops": {"column": "Crop", "legend": str(folder / "crops.csv")}},
-        "layouts": {"name": "native"},
-        "layers": {"sentinel1": {"speckle": "none"}},
-        "patches": {"require": {"sentinel1": {"valid": 0}, "label": {"valid": 0}}},
-    }  # fmt: skip
-    made = builds.copy(folder / "made", recipe, "--", "--until", "publish")
-    return made, {name: (float(x), float(y), crop) for name, x, y, crop in rows}
+
+
+@pytest.fixture(scope="module")
+def build(builds):
+    """A folder with what was built of the points, and these."""
+    there = builds.once(INPUT, write_input)
+    with (there / "points.csv").open(newline="") as file:
+        points = {
+            r["Name"]: (float(r["Lon"]), float(r["Lat"]), r["Crop"]) for r in csv.DictReader(file)
+        }
+    return builds.build(RECIPE, *WORDS), points
+
+
+@pytest.fixture
+def own(builds, tmp_path):
+    """The same as a copy that may be changed: its folder, and its table of points."""
+    builds.once(INPUT, write_input)
+    (tmp_path / INPUT).mkdir()
+    write_input(tmp_path / INPUT)
+    made = builds.copy(tmp_path / "made", RECIPE, *WORDS)
+    return made, tmp_path / INPUT / "points.csv"
 
 
 def results(made):
@@ -126,9 +145,8 @@ def test_pixels_are_those_of_the_products_around_the_point(build):
     assert seen > 20 * 32 * 32
 
 
-def test_another_column_of_the_table_makes_no_pixel_again(build):
-    made, _ = build
-    path = made.parent / "points.csv"
+def test_another_column_of_the_table_makes_no_pixel_again(own):
+    made, path = own
     path.write_text(path.read_text().replace(",A\n", ",D\n").replace(",A\r\n", ",D\r\n"))
     done = terrapatch(
         "build", "points.yaml", "--cores", "2", "--verbose", "--", "--until", "publish", cwd=made
@@ -143,8 +161,8 @@ def test_another_column_of_the_table_makes_no_pixel_again(build):
     assert set(table["crop"]) == {"B", "C", "D"}
 
 
-def test_a_column_of_a_task_that_is_not_there_stops_the_plan(build):
-    made, _ = build
+def test_a_column_of_a_task_that_is_not_there_stops_the_plan(own):
+    made, _ = own
     done = terrapatch("plan", "points.yaml", "--set", "tasks.crops.column=crops", cwd=made)
     assert done.returncode == 2
     assert (
@@ -156,12 +174,10 @@ def test_a_column_of_a_task_that_is_not_there_stops_the_plan(build):
     assert "no code of the column name (q0, q1" in done.stderr
 
 
-def test_a_name_that_the_manifest_has_is_refused_with_a_remedy(build, tmp_path):
-    made, _ = build
-    path = made.parent / "points.csv"
-    before = path.read_text()
-    path.write_text(before.replace("Crop", "split"))
+def test_a_name_that_the_manifest_has_is_refused_with_a_remedy(own):
+    made, path = own
+    head, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([f"{head},split", *(f"{line},x" for line in lines)]) + "\n")
     done = terrapatch("build", "points.yaml", "--cores", "2", "--", "--until", "splits", cwd=made)
-    path.write_text(before)
     assert done.returncode != 0
     assert "sampling.rename: the manifest has columns split of its own" in done.stdout + done.stderr
