@@ -196,8 +196,8 @@ def _of_names(whole: Whole) -> list[str]:
     if len(set(inputs)) < len(inputs):
         found.append(f"training.inputs: a layer stands there twice: {', '.join(inputs)}")
     learnt = [*whole.labels, *whole.tasks]
-    if target is not None and target not in whole.labels:
-        found.append(f"training.target: {_no_layer(target, whole.labels)}")
+    if target is not None and target not in learnt:
+        found.append(f"training.target: {_no_layer(target, learnt)}")
     stratify = whole.splits.stratify
     if stratify is not None and stratify not in learnt:
         found.append(f"splits.stratify: {_no_layer(stratify, learnt)}")

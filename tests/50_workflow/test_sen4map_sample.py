@@ -135,3 +135,14 @@ def test_the_deviation_report_counts_points_beside_those_of_the_release(built):
     lines = {line["what"]: line for line in report["comparison"]}
     assert lines["points"]["published"] == 335_125
     assert lines["points"]["ours"] == sum(1 for _ in points(built))
+
+
+def test_a_forest_learns_land_cover_from_months_of_the_pixel(built):
+    results = built / "results/s4m"
+    report = json.loads((results / "validation/metrics.json").read_text())
+    scores = report["models"]["forest"]["points"]
+    assert report["target"] == "landcover"
+    assert scores["window_3x3"]["overall_accuracy"] >= scores["centre"]["overall_accuracy"] > 0
+    page = (results / "report/index.html").read_text()
+    assert "points: landcover, by medians of months of the pixel of each" in page
+    assert "where one right pixel of 3 × 3 is enough" in page

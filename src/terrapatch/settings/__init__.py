@@ -224,7 +224,7 @@ class Sections(Section, Layered):
     patches: Annotated[PatchesSettings, read_by("patches publish", plan="require")] = (
         PatchesSettings()
     )
-    tasks: Annotated[dict[TaskName, TaskSettings], read_by("plan splits publish")] = Field(
+    tasks: Annotated[dict[TaskName, TaskSettings], read_by("plan splits publish training")] = Field(
         default_factory=dict
     )
     """What is to be learnt of the places of a table, by name: a class from a code in one of its columns.

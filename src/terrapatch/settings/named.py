@@ -12,7 +12,7 @@ from typing import Any
 READS = {
     "simulate": ("area",), "sampling": ("area",), "plan": ("area", "legend", "tables", "places", "tasks"),
     "stack": ("legend", "tables"), "patches": ("legend",), "splits": ("legend", "tasks"), "layouts": ("legend",),
-    "publish": ("legend",), "training": ("legend",),
+    "publish": ("legend",), "training": ("legend", "tasks"),
 }  # fmt: skip
 """Which of them each stage reads; `tables` are crosswalks and rules of networks,
 `places` the table of points, `tasks` the legends of tasks."""

@@ -21,7 +21,8 @@ class TrainingSettings(Section):
     inputs: tuple[str, ...] = ()
     """Layers that the models see; all layers of images if none is named."""
     target: str | None = None
-    """Layer of labels to learn; the first if absent."""
+    """Layer of labels, or task, to learn; the first if absent, labels before tasks. Of a task a forest
+    learns from the pixel of each point, twelve months of it where the layer is a series."""
     seed: Annotated[int, Field(ge=0)] = 666
     """Seed of samples, weights and shuffles."""
     margin_f1: Annotated[float, Field(ge=0, le=1)] = 0.10

@@ -105,14 +105,14 @@ def _fit_one(
         chunks = [flat[i : i + _CHUNK] for i in range(0, len(flat), _CHUNK)]
         with ThreadPoolExecutor(threads) as pool:
             found = list(
-                pool.map(lambda chunk: _votes(forest, features(chunk, samples.channels)), chunks)
+                pool.map(lambda chunk: votes(forest, features(chunk, samples.channels)), chunks)
             )
         return np.concatenate(found).reshape(batch.labels.shape)
 
     return predict
 
 
-def _votes(forest: Any, pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
+def votes(forest: Any, pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
     """(pixel,) class indices; trees are summed in their order.
 
     The library sums them in the order in which threads finish, and ties then fall by chance.

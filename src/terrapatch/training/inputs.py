@@ -57,9 +57,11 @@ class Task:
     inputs: tuple[str, ...]
     """Layers of images in the order of the channels."""
     target: str
-    """Layer of labels."""
+    """Layer of labels, or a task of the recipe."""
     level: Level
     """Of its legend."""
+    of_points: bool = False
+    """Whether it is a task: a class a point instead of one a pixel."""
     one_a_day: bool = False
     """See `batches.published`."""
 

@@ -37,6 +37,7 @@ from ..legend import load_legend
 from ..paths import SPLITS, Built, remedy
 from ..progress import bar, track
 from ..recipe import StageSettings, read_settings
+from ..tasks import load_task_legend
 from . import metrics
 from .inputs import (
     Predictor,
@@ -57,6 +58,7 @@ log = logging.getLogger(__name__)
 _PICTURES = 12
 """Test patches whose predictions are kept for the report."""
 
+_NO_POINTS = "learns from rasters of labels; the target is a task, which has points"
 _SKIPPED = "PyTorch is not installed; pip install 'terrapatch[train]'"
 
 Models = dict[str, dict[bool, Predictor]]
@@ -85,28 +87,58 @@ def training(built: Built, settings: Path, threads: int = 1) -> None:
 
     def measured() -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         samples = open_samples(built, _task(wanted))
+        if samples.task.of_points:
+            return _of_points(samples, wanted.training, threads)
         with bar("training", 2, "part") as advance:
             models, skipped = _fit(samples, wanted.training, built.statistics, threads)
             advance(1)
             confusions, pictures = _test(samples, models)
         pixels, _ = class_figures(built.statistics, samples.task)
         report = assess(confusions, pixels, samples.level, wanted.training)
-        report["models"] |= {name: {"skipped": reason} for name, reason in skipped.items()}
-        report["inputs"] = list(samples.task.inputs)
-        report["target"] = samples.task.target
-        report["split_sizes"] = {split: len(samples.patches[split]) for split in SPLITS}
-        return report, pictures
+        return _told(report, samples, skipped), pictures
 
-    if wanted.labels:
+    if learnable := bool(wanted.labels or wanted.tasks):
         report, pictures = _unless_optional(measured, wanted.training)
     else:
         report, pictures = _skipped(
-            "the recipe has no layer of labels, so there is nothing to learn"
+            "the recipe has neither a layer of labels nor a task, so there is nothing to learn"
         )
-    report["required"] = wanted.training.required and bool(wanted.labels)
+    report["required"] = wanted.training.required and learnable
     _write_npz(built.predictions, pictures)
     write_json(built.metrics, report)
     log.info("%s", summary(report))
+
+
+def _of_points(
+    samples: Samples, settings: TrainingSettings, threads: int
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Metrics of a task, and no picture: a point is one pixel."""
+    from . import points
+
+    classes = len(samples.level.codes)
+    if "forest" not in settings.models:
+        raise RecipeError(
+            "training.models: points are learnt by a forest; name it, or choose a layer of labels as "
+            "training.target"
+        )
+    train, test = (points.read_places(samples, split) for split in ("train", "test"))
+    models = points.fit(train, settings, threads)
+    confusions, generous = points.test(test, models, classes)
+    report = assess({"forest": confusions}, points.support(train, classes), samples.level, settings)
+    report["models"]["forest"]["points"] = {
+        "centre": points.described(confusions[False]), "window_3x3": points.described(generous)
+    }  # fmt: skip
+    skipped: dict[str, str] = {name: _NO_POINTS for name in settings.models if name != "forest"}
+    return _told(report, samples, skipped), _no_pictures()
+
+
+def _told(report: dict[str, Any], samples: Samples, skipped: Mapping[str, str]) -> dict[str, Any]:
+    """A report with what was learnt from what, and the models that were not."""
+    report["models"] |= {name: {"skipped": reason} for name, reason in skipped.items()}
+    report["inputs"] = list(samples.task.inputs)
+    report["target"] = samples.task.target
+    report["split_sizes"] = {split: len(samples.patches[split]) for split in SPLITS}
+    return report
 
 
 def _unless_optional(
@@ -128,9 +160,12 @@ def _unless_optional(
 
 def _skipped(reason: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Metrics that say why there are none, and no picture."""
-    none = np.zeros((0, 0, 0), np.uint8)
     report = {"models": {}, "passed": False, "skipped": reason, "averages": metrics.MEANS}
-    return report, {"patch_ids": np.array([], str), "truth": none}
+    return report, _no_pictures()
+
+
+def _no_pictures() -> dict[str, NDArray[Any]]:
+    return {"patch_ids": np.array([], str), "truth": np.zeros((0, 0, 0), np.uint8)}
 
 
 def _reason(error: Exception) -> str:
@@ -174,17 +209,20 @@ def _task(wanted: StageSettings) -> Task:
     """
     chosen = wanted.training
     inputs = chosen.inputs or tuple(wanted.images)
-    target = chosen.target or next(iter(wanted.labels))
+    target = chosen.target or next(iter([*wanted.labels, *wanted.tasks]))
     lost = [name for name in inputs if name not in wanted.images]
-    if lost or target not in wanted.labels:
+    if lost or target not in [*wanted.labels, *wanted.tasks]:
         what = f"training.inputs {lost}" if lost else f"training.target {target!r}"
         raise RecipeError(
             f"recipe {wanted.name!r}: {what}: no such layer in the dataset (images: "
-            f"{list(wanted.images)}, labels: {list(wanted.labels)})"
+            f"{list(wanted.images)}, labels: {list(wanted.labels)}, tasks: {list(wanted.tasks)})"
         )
+    if target in wanted.tasks:
+        level = load_task_legend(wanted.tasks[target].legend).level
+        return Task(inputs, target, level, of_points=True, one_a_day=wanted.layouts.one_a_day)
     legend = load_legend(wanted.labels[target].legend)
     level = legend.levels[-1] if chosen.level is None else legend.level(chosen.level)
-    return Task(inputs, target, level, wanted.layouts.one_a_day)
+    return Task(inputs, target, level, one_a_day=wanted.layouts.one_a_day)
 
 
 def _fit(
