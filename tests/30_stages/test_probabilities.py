@@ -34,7 +34,7 @@ def product(folder, *, day="20220115", masks=BANDS, missing=(0, 0), seed=1, **ab
                      dtype="uint8", value=pixels)  # fmt: skip
     classes = rng.integers(1, 12, shape).astype("uint8")
     classes[:, missing[0] : missing[1]] = 0
-    (scl,) = granule.glob("IMG_DATA/*SCL*")
+    (scl,) = granule.rglob("*_SCL_*")
     write_raster(scl, left=LEFT, top=TOP, res=20, size=120, dtype="uint8", value=classes)
     return root
 
