@@ -129,7 +129,7 @@ def write_settings(path, training, images=None):
     path.write_text(
         json.dumps(
             {"name": "hand-made", "layers": with_layers(label, images or ["sentinel2", "sentinel1"])["layers"],
-             "training": TrainingSettings(**training).model_dump(mode="json"),
+             "tasks": {}, "training": TrainingSettings(**training).model_dump(mode="json"),
              "layouts": {"name": LayoutsSettings().name}}
         )
     )  # fmt: skip
