@@ -30,10 +30,9 @@ LOCAL = {
 """The tiny dataset from folders of its own, with a legend of one's own."""
 
 
-@pytest.fixture(scope="module")
-def made(builds, tmp_path_factory):
-    """Both builds, to go on from: `tiny` of the embedded archive, `local` of its files."""
-    folder = builds.copy(tmp_path_factory.mktemp("rebuilds") / "made", TINY)
+def make(folder, builds):
+    """Both builds in one folder: `tiny` of the embedded archive, `local` of its files."""
+    shutil.copytree(builds.build(TINY), folder, symlinks=True, dirs_exist_ok=True)
     # One recipe is enough for all rows: the embedded archive becomes a folder of one's own.
     results = folder / "results" / "tiny"
     for name in ("sentinel2", "sentinel1_grd", "dem"):  # products alone, no catalogue of them
@@ -45,7 +44,14 @@ def made(builds, tmp_path_factory):
     (folder / "local.yaml").write_text(yaml.safe_dump(LOCAL))
     done = terrapatch("build", "local.yaml", "--cores", "2", cwd=folder)
     assert done.returncode == 0, done.stderr[-3000:]
-    return folder
+
+
+@pytest.fixture(scope="module")
+def made(builds, tmp_path_factory):
+    """A copy of both builds, to go on from."""
+    built = builds.once("rebuilds", lambda folder: make(folder, builds))
+    copy = tmp_path_factory.mktemp("rebuilds") / "made"
+    return Path(shutil.copytree(built, copy, symlinks=True))
 
 
 def jobs(folder, *words, name="local", plan=False):
