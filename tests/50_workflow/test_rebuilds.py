@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import terrapatch as terrapatch_package
-from made.builds import TINY, terrapatch
+from made.builds import TINY, ask, terrapatch
 
 AFTER_STACKS = {"patches", "splits", "layouts", "publish", "training", "report", "validate"}
 AFTER_SPLITS = AFTER_STACKS - {"patches", "splits"}
@@ -57,11 +57,9 @@ def made(builds, tmp_path_factory):
 def jobs(folder, *words, name="local", plan=False):
     """Stage → how many of its jobs a build would do (and has the plan done, where asked to)."""
     if plan:
-        done = terrapatch("build", f"{name}.yaml", *words, "--", "plan", cwd=folder)
+        done = ask("build", f"{name}.yaml", *words, "--", "plan", cwd=folder)
         assert done.returncode == 0, done.stderr[-3000:]
-    done = terrapatch(
-        "build", f"{name}.yaml", *words, "--", "--dry-run", "--quiet", "rules", cwd=folder
-    )
+    done = ask("build", f"{name}.yaml", *words, "--", "--dry-run", "--quiet", "rules", cwd=folder)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     found = dict(re.findall(r"^([a-z]+) +(\d+)$", done.stdout + done.stderr, re.M))
     return {

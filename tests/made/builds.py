@@ -12,9 +12,13 @@ import shutil
 import subprocess
 import sys
 import traceback
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import yaml
+
+from terrapatch.cli import main
 
 TERRAPATCH = [sys.executable, "-m", "terrapatch.cli"]
 
@@ -37,6 +41,31 @@ def terrapatch(*words, cwd):
     return subprocess.run(
         [*TERRAPATCH, *words], cwd=cwd, env=environment, capture_output=True, text=True, check=False
     )
+
+
+def ask(*words, cwd):
+    """The same for what only looks, with the words themselves taken in this process.
+
+    Snakemake has a process of its own here too; that of the command is spared, which would read all
+    libraries again. Not for threads: the folder and the outputs are those of the whole process.
+    """
+    with TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+        kept = [os.dup(number) for number in (1, 2)]
+        try:
+            for number, file in ((1, out), (2, err)):
+                os.dup2(file.fileno(), number)
+            with chdir(cwd), redirect_stdout(out), redirect_stderr(err):
+                code = main(list(words))
+        finally:
+            for number, file in ((1, out), (2, err)):
+                file.flush()
+                os.dup2(kept[number - 1], number)
+                os.close(kept[number - 1])
+        said = []
+        for file in (out, err):
+            file.seek(0)
+            said.append(file.read())
+    return subprocess.CompletedProcess(words, code, *said)
 
 
 class Builds:
