@@ -93,7 +93,8 @@ def _recipes(_: argparse.Namespace) -> None:
 
 
 def _legends(_: argparse.Namespace) -> None:
-    from .legend import crosswalks, legends, load_crosswalk, load_legend
+    from .legend import crosswalks, legends, load_crosswalk, load_legend, task_legends
+    from .tasks import load_task_legend
 
     for name in legends():
         for level in load_legend(name).levels:
@@ -101,6 +102,12 @@ def _legends(_: argparse.Namespace) -> None:
             for entry in level.classes:
                 parent = "" if entry.parent is None else f"→ {entry.parent}"
                 _say(f"  {entry.code:3}  {entry.color}  {entry.abbrev:4} {entry.name:36} {parent}")
+    for name in task_legends():
+        task = load_task_legend(name)
+        _say(f"{name} · legend of a task")
+        for entry in task.level.classes:
+            codes = ", ".join(sorted(p for p, c in task.prefixes.items() if c == entry.code))
+            _say(f"  {entry.code:3}  {entry.color}  {entry.name:36} {codes}")
     for name in crosswalks():
         _say(f"{name} · crosswalk")
         walk = load_crosswalk(name)

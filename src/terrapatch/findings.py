@@ -9,7 +9,7 @@ from typing import Protocol
 
 from .errors import GridError
 from .grid import TILE_PIXEL_M, TILE_SIZE_M, grid_pixel, pixels_along
-from .legend import legends
+from .legend import legends, task_legends
 from .settings import (
     IMAGE_KINDS,
     AnyLayer,
@@ -21,6 +21,7 @@ from .settings import (
     SamplingSettings,
     SimulateSettings,
     SplitsSettings,
+    TaskSettings,
     TrainingSettings,
 )
 
@@ -33,6 +34,7 @@ class Whole(Protocol):
     sampling: SamplingSettings
     layers: dict[str, AnyLayer]
     patches: PatchesSettings
+    tasks: dict[str, TaskSettings]
     splits: SplitsSettings
     layouts: LayoutsSettings
     training: TrainingSettings
@@ -50,7 +52,7 @@ def findings(whole: Whole) -> list[str]:
     """All contradictions, a sentence each that begins with the key."""
     return [
         *_of_catalog(whole.catalog), *_of_layers(whole), *_of_pixels(whole), *_of_names(whole),
-        *_of_no_effect(whole.sampling), *_of_legends(whole),
+        *_of_no_effect(whole.sampling), *_of_legends(whole), *_of_tasks(whole),
     ]  # fmt: skip
 
 
@@ -86,6 +88,26 @@ def _of_legends(whole: Whole) -> list[str]:
         for name, label in whole.labels.items()
         if not label.legend
     ]
+
+
+def _of_tasks(whole: Whole) -> list[str]:
+    """Tasks without a table of places or a legend, or called as a layer is."""
+    found = []
+    if whole.tasks and whole.sampling.path is None:
+        found.append(
+            "tasks: their classes stand in a table of places; sampling.path names none, so take kind: "
+            "points, or leave tasks out"
+        )
+    known = task_legends()
+    for name, task in whole.tasks.items():
+        if name in whole.layers:
+            found.append(f"tasks.{name}: a layer is called so; give the task another name")
+        if task.legend not in known and not task.legend.lower().endswith(".csv"):
+            found.append(
+                f"tasks.{name}.legend: no {task.legend!r} among the packaged legends of tasks "
+                f"({', '.join(known)}); take one, or a CSV with code, name, prefix"
+            )
+    return found
 
 
 def _of_pixels(whole: Whole) -> list[str]:
@@ -173,11 +195,12 @@ def _of_names(whole: Whole) -> list[str]:
     ]
     if len(set(inputs)) < len(inputs):
         found.append(f"training.inputs: a layer stands there twice: {', '.join(inputs)}")
+    learnt = [*whole.labels, *whole.tasks]
     if target is not None and target not in whole.labels:
         found.append(f"training.target: {_no_layer(target, whole.labels)}")
     stratify = whole.splits.stratify
-    if stratify is not None and stratify not in whole.labels:
-        found.append(f"splits.stratify: {_no_layer(stratify, whole.labels)}")
+    if stratify is not None and stratify not in learnt:
+        found.append(f"splits.stratify: {_no_layer(stratify, learnt)}")
     return found
 
 

@@ -257,6 +257,11 @@ def legends() -> list[str]:
     return _packaged("legends")
 
 
+def task_legends() -> list[str]:
+    """Names of the packaged legends of tasks, see `tasks`."""
+    return _packaged("tasks")
+
+
 def crosswalks() -> list[str]:
     """Names of the packaged crosswalks."""
     return _packaged("crosswalks")

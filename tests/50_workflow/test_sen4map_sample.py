@@ -65,6 +65,19 @@ def test_every_point_of_the_area_is_in_the_file_of_its_country_or_has_a_reason(b
     assert set(found) <= inside
 
 
+def test_key_lists_of_the_tasks_have_the_points_with_a_class(built, survey):
+    crops = ("B1", "B2", "B3", "B4", "B5", "B7", "B8", "C1", "C2", "C3", "D", "E", "F")
+    for split in ("train", "val", "test"):
+        folder = built / "results/s4m/dataset/keys"
+        names, land, crop = (
+            set(pickle.loads((folder / f"{split}{task}_keys.pkl").read_bytes()))
+            for task in ("", "_landcover", "_crops")
+        )
+        assert land == names  # points without a land cover are none
+        codes = {name: survey[name.removeprefix("Lucas_Point_")]["lc1"] for name in names}
+        assert crop == {name for name in names if codes[name].startswith(crops)}
+
+
 def test_pixels_are_those_of_the_products_around_the_point(built, survey):
     lock = read_lock(Results(f"{built}/results/s4m").lock)
     scenes = {}

@@ -16,7 +16,7 @@ FLOORS = (
     {"errors", "progress"},
     {"crs"},
     {"settings", "grid", "layers", "legend", "paths", "records", "yamlfiles"},
-    {"findings", "times"},
+    {"findings", "tasks", "times"},
     {"recipe"},
     {"files", "archives", "compiled"},
     {"lock", "tables"},

@@ -23,6 +23,7 @@ from ..recipe import StageSettings, read_settings
 from ..records import Exclusion, Lock, LockedFile, LockedItem, LockedUnit
 from ..settings import named_files
 from ..sums import Sums
+from ..tasks import OUTSIDE, code_text, columns_of, load_task_legend
 from ..times import with_steps
 from ..vectors import PlaceTable, places_path, read_area, read_place_table
 from .auxiliary import Beside, find_beside, raw_layers
@@ -285,7 +286,25 @@ def _named(settings: StageSettings, sums: Sums) -> tuple[LockedFile, ...]:
 def place_table(settings: StageSettings, archive: Path | None) -> PlaceTable | None:
     """The table of points, where the sampling has one."""
     path = places_path(settings.sampling, archive)
-    return None if path is None else read_place_table(settings.sampling, path)
+    if path is None:
+        return None
+    table = read_place_table(settings.sampling, path)
+    _check_tasks(settings, table)
+    return table
+
+
+def _check_tasks(settings: StageSettings, table: PlaceTable) -> None:
+    """Refuse before any work what no place can be classed by."""
+    given = {settings.sampling.rename.get(name, name): name for name in table.columns.column_names}
+    for task, column in columns_of(settings.tasks, given).items():
+        values = table.columns.column(given[column]).unique().to_pylist()
+        legend = load_task_legend(settings.tasks[task].legend)
+        codes = sorted({code_text(value) for value in values} - {""})
+        if all(legend.class_of(code) == OUTSIDE for code in codes):
+            raise InputError(
+                f"tasks.{task}: no code of the column {column} ({', '.join(codes[:8]) or 'all empty'}) "
+                f"has a class in the legend {settings.tasks[task].legend}; correct column or legend"
+            )
 
 
 def _series(settings: StageSettings) -> dict[str, str]:

@@ -25,6 +25,7 @@ from ..legend import table_rows
 from ..lock import read_lock
 from ..records import LockedItem
 from ..samples import steps_of
+from ..tasks import CLASS
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -40,9 +41,6 @@ ID, COUNTRY, COVER, USE, LONGITUDE, LATITUDE = (
 
 REQUIRED = (ID, COUNTRY, COVER, USE, LONGITUDE, LATITUDE)
 """Those that no point can be written without."""
-
-CLASS = "class_"
-"""How columns begin that say a point's class in a task."""
 
 _OURS = {
     "patch_id", "unit", "row", "col", "y_px", "x_px", "size_px", "crs", "transform", "kept",

@@ -36,10 +36,10 @@ from ..pointfiles import Encoded, create_points, encode, fields, write_links
 from ..progress import track
 from ..samples import Batch, group, locate, read_patches
 from ..settings import THEIA_10
+from ..tasks import CLASS
 from .fit import Form, ImageForm, built, refuse
 from .pace import in_order
 from .points import (
-    CLASS,
     COVER,
     LATITUDE,
     LONGITUDE,

@@ -339,6 +339,12 @@ class Facts:
                 rows.append({"method": method, "used": used, "split": split, **values})
         return rows
 
+    @property
+    def tasks(self) -> dict[str, dict[str, Any]]:
+        """Task → its classes with patches by split, and what it leaves out, as the splits counted."""
+        found: dict[str, dict[str, Any]] = self.summary.get("tasks", {})
+        return found
+
     @cached_property
     def classes(self) -> list[dict[str, Any]]:
         """One entry a level of each layer of labels: its classes with colours, pixels and weights."""

@@ -48,6 +48,8 @@ from .sentinel2 import S2_BANDS as S2_BANDS
 from .sentinel2 import THEIA_10 as THEIA_10
 from .sentinel2 import Sentinel2Settings as Sentinel2Settings
 from .simulate import SimulateSettings as SimulateSettings
+from .tasks import TaskName as TaskName
+from .tasks import TaskSettings as TaskSettings
 from .training import TrainingSettings as TrainingSettings
 from .vectors import NetworkSource as NetworkSource
 from .vectors import VectorSource as VectorSource
@@ -222,6 +224,11 @@ class Sections(Section, Layered):
     patches: Annotated[PatchesSettings, read_by("patches publish", plan="require")] = (
         PatchesSettings()
     )
+    tasks: Annotated[dict[TaskName, TaskSettings], read_by("plan splits publish")] = Field(
+        default_factory=dict
+    )
+    """What is to be learnt of the places of a table, by name: a class from a code in one of its columns.
+    The manifest has it as `class_NAME`, −1 for places that the legend leaves out."""
     splits: Annotated[SplitsSettings, read_by("splits publish")] = SplitsSettings()
     layouts: Annotated[LayoutsSettings, read_by("layouts publish", training="name")] = (
         LayoutsSettings()

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 READS = {
-    "simulate": ("area",), "sampling": ("area",), "plan": ("area", "legend", "tables", "places"),
-    "stack": ("legend", "tables"), "patches": ("legend",), "splits": ("legend",), "layouts": ("legend",),
+    "simulate": ("area",), "sampling": ("area",), "plan": ("area", "legend", "tables", "places", "tasks"),
+    "stack": ("legend", "tables"), "patches": ("legend",), "splits": ("legend", "tasks"), "layouts": ("legend",),
     "publish": ("legend",), "training": ("legend",),
 }  # fmt: skip
 """Which of them each stage reads; `tables` are crosswalks and rules of networks,
-`places` the table of points."""
+`places` the table of points, `tasks` the legends of tasks."""
 _SHAPEFILE = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 
 
@@ -42,6 +42,7 @@ def named_files(found: Any, stage: str) -> tuple[str, ...]:
             tables.append(layer.crosswalk)
             tables += [source.crosswalk or "" for source in layer.vectors]
             tables += [source.rules or "" for source in layer.networks]
+    tables += [task.legend for task in found.tasks.values()] if "tasks" in kinds else []
     # Tables without this ending are packaged ones, see `legend.table_rows`.
     return tuple(
         dict.fromkeys([*area, *places, *(name for name in tables if name.endswith(".csv"))])

@@ -25,7 +25,9 @@ from ..paths import SPLITS
 from ..recipe import StageSettings, read_settings
 from ..settings import SplitsSettings
 from ..tables import read_geoparquet, write_geoparquet
+from ..tasks import CLASS, load_task_legend
 from .blocks import BlockLayout, block_split, lay_blocks
+from .classes import class_figures, with_classes
 from .distance import leakage, metric_outlines, tolerance_m
 from .overlap import drop_overlaps
 from .places import with_columns
@@ -115,7 +117,8 @@ def splits(
     `summary`: `method`; `patches` (`all`, `kept`, `dropped`, `buffer`: numbers);
     `dropped_reasons` (layer → number); `splits` (split → `patches`, `share`, `wanted`);
     `blocks` (`side_m`, `count`, `per_split`; null for `published`); `leakage` (`buffer_m`, and
-    for `blocks` and `published` what `leakage` returns, or `error` where that split is impossible).
+    for `blocks` and `published` what `leakage` returns, or `error` where that split is impossible);
+    `tasks` (task → what `class_figures` returns), where the recipe has any.
 
     Args:
         patches: one table a unit.
@@ -136,6 +139,7 @@ def splits(
     refuse_empty(table)
     if places is not None and given.sampling.kind == "points":
         table = with_columns(table, places, given.sampling.rename)
+    table = with_classes(table, given.tasks)
     drop_overlaps(table, wanted.overlap, wanted.tile_priority)
     outlines = metric_outlines(table.geometry.to_numpy())
     touch_m = tolerance_m(outlines, int(table["size_px"].iloc[0]))
@@ -169,6 +173,8 @@ def splits(
     table["split_reason"] = ["buffer" if out else None for out in (kept & ~inside).tolist()]
     table["geometry"] = geometry
     figures = _figures(table, wanted, measured)
+    if given.tasks:
+        figures["tasks"] = class_figures(table, given.tasks)
     write_geoparquet(table.set_geometry("geometry"), output, figures)
     write_json(summary, figures)
     if joined_dates is not None:
@@ -180,6 +186,11 @@ def _finest_counts(table: gpd.GeoDataFrame, settings: StageSettings) -> NDArray[
     layer = settings.splits.stratify or next(iter(settings.labels), None)
     if layer is None:
         return np.zeros((len(table), 0))
+    if layer in settings.tasks:
+        codes = load_task_legend(settings.tasks[layer].legend).level.codes
+        return np.asarray(
+            table[f"{CLASS}{layer}"].to_numpy()[:, None] == np.array(codes), np.float64
+        )
     finest = load_legend(settings.labels[layer].legend).finest
     return np.array(table[f"counts_{layer}_{finest.name}"].tolist(), np.float64)
 

@@ -40,7 +40,7 @@ def methods(
     ]
     return [
         _grid(settings), *steps,
-        _missing(settings, nodata), _completeness(settings), _splits(settings),
+        _missing(settings, nodata), _completeness(settings), *_tasks(settings), _splits(settings),
     ]  # fmt: skip
 
 
@@ -155,6 +155,16 @@ def _completeness(settings: StageSettings) -> ProcessStep:
             "tile pair by tile pair."
         )
     return ProcessStep("Completeness", tuple(found))
+
+
+def _tasks(settings: StageSettings) -> list[ProcessStep]:
+    """Classes of places, where the recipe has tasks."""
+    told = [
+        f"{code(name)}: the class of a place is that of the longest known beginning of {code(task.column)} "
+        f"in the legend {code(task.legend)} (`class_{name}`; −1: no class, left out of this task alone)."
+        for name, task in settings.tasks.items()
+    ]
+    return [ProcessStep("Tasks", tuple(told))] if told else []
 
 
 def _splits(settings: StageSettings) -> ProcessStep:
