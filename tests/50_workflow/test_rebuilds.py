@@ -31,14 +31,13 @@ LOCAL = {
 
 
 def make(folder, builds):
-    """Both builds in one folder: `tiny` of the embedded archive, `local` of its files."""
-    shutil.copytree(builds.build(TINY), folder, symlinks=True, dirs_exist_ok=True)
-    # One recipe is enough for all rows: the embedded archive becomes a folder of one's own.
-    results = folder / "results" / "tiny"
+    """The build `local` of the files of an embedded archive, which becomes a folder of one's own."""
+    simulated = builds.build(TINY, "--", "--until", "simulate")
+    archive = simulated / "results" / "tiny" / "archive"
     for name in ("sentinel2", "sentinel1_grd", "dem"):  # products alone, no catalogue of them
-        shutil.copytree(results / "archive" / name, folder / "scenes" / name)
+        shutil.copytree(archive / name, folder / "scenes" / name)
     (folder / "scenes" / "reference").mkdir()
-    shutil.copy(results / "archive/reference/terraclass_2022.tif", folder / "scenes/reference")
+    shutil.copy(archive / "reference" / "terraclass_2022.tif", folder / "scenes/reference")
     legend = Path(terrapatch_package.__file__).parent / "data" / "legends" / "cerradata4mm.csv"
     shutil.copy(legend, folder / "legend.csv")
     (folder / "local.yaml").write_text(yaml.safe_dump(LOCAL))
@@ -48,7 +47,7 @@ def make(folder, builds):
 
 @pytest.fixture(scope="module")
 def made(builds, tmp_path_factory):
-    """A copy of both builds, to go on from."""
+    """A copy of that build, to go on from."""
     built = builds.once("rebuilds", lambda folder: make(folder, builds))
     copy = tmp_path_factory.mktemp("rebuilds") / "made"
     return Path(shutil.copytree(built, copy, symlinks=True))

@@ -44,7 +44,7 @@ def terrapatch(*words, cwd):
 
 
 def ask(*words, cwd):
-    """The same for what only looks, with the words themselves taken in this process.
+    """The same for what looks or plans, with the words themselves taken in this process.
 
     Snakemake has a process of its own here too; that of the command is spared, which would read all
     libraries again. Not for threads: the folder and the outputs are those of the whole process.
@@ -112,7 +112,7 @@ class Builds:
         return Path(shutil.copytree(self.build(recipe, *words), to, symlinks=True))
 
     def _make(self, folder, recipe, name, words):
-        whole = recipe == TINY  # what tests look at all stages of simulates for itself
+        whole = recipe == TINY and not words  # tests look at all of its stages
         if isinstance(recipe, dict):
             (folder / f"{name}.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
             recipe = f"{name}.yaml"
