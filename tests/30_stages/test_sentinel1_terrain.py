@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Flattened γ⁰, incidence angles, layover and shadow: against formulas, brute force and sarsen."""
 
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -163,9 +163,24 @@ def test_the_sum_of_areas_is_that_of_dense_facets(products, direction):
     assert (np.repeat(own, 2, axis=0) * sizes).sum() == pytest.approx(truth, rel=5e-3)
 
 
-def scene(products, direction, mountains, folder):
-    item, _ = land.even_ground(products[direction], mountains, folder)
-    return item
+@pytest.fixture(scope="module")
+def even(products, tmp_path_factory):
+    """Mountains of a relief (`ridges` or `folds`), and the scene of one γ⁰ that shows them.
+
+    The product is made once and only read; the mountains are the caller's own.
+    """
+
+    @cache
+    def scene(direction, relief):
+        folder = tmp_path_factory.mktemp("even")
+        return land.even_ground(products[direction], relief_of(direction, relief), folder)[0]
+
+    return lambda direction, relief: (relief_of(direction, relief), scene(direction, relief))
+
+
+def relief_of(direction, relief):
+    sign = -1 if direction == "descending" else 1
+    return land.Mountains.of(land.ridges if relief == "ridges" else partial(land.saw, sign=sign))
 
 
 def decibel_of(stack):
@@ -177,11 +192,8 @@ def decibel_of(stack):
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("relief", ["ridges", "folds"])
-def test_ground_of_one_backscatter_comes_out_even(products, tmp_path, direction, relief):
-    sign = -1 if direction == "descending" else 1
-    function = land.ridges if relief == "ridges" else partial(land.saw, sign=sign)
-    mountains = land.Mountains.of(function)
-    item = scene(products, direction, mountains, tmp_path)
+def test_ground_of_one_backscatter_comes_out_even(even, tmp_path, direction, relief):
+    mountains, item = even(direction, relief)
     box = unit_box(direction)
     unit = Unit(tmp_path / "u", box, all_corners(box.shape, 48), 48)
     settings = settings_of(mountains, tmp_path, extras=EXTRAS)
@@ -262,10 +274,8 @@ def locate_pixels(annotation):
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
-def test_units_agree_where_they_overlap(products, tmp_path, direction):
-    sign = -1 if direction == "descending" else 1
-    mountains = land.Mountains.of(partial(land.saw, sign=sign))
-    item = scene(products, direction, mountains, tmp_path)
+def test_units_agree_where_they_overlap(even, tmp_path, direction):
+    mountains, item = even(direction, "folds")
     settings = settings_of(mountains, tmp_path, extras=EXTRAS)
     found = []
     for name, side, dx in (("whole", 96, 0), ("part", 32, 17)):
@@ -282,9 +292,8 @@ def test_units_agree_where_they_overlap(products, tmp_path, direction):
     assert (part[3] == 1).any()
 
 
-def test_neither_threads_nor_shards_nor_patches_change_a_bit(products, tmp_path):
-    mountains = land.Mountains.of(land.ridges)
-    item = scene(products, "descending", mountains, tmp_path)
+def test_neither_threads_nor_shards_nor_patches_change_a_bit(even, tmp_path):
+    mountains, item = even("descending", "ridges")
     settings = settings_of(mountains, tmp_path, extras=EXTRAS, scale="db")
     found = [
         placed(
@@ -308,7 +317,7 @@ def cliff(east, north, sign):
 def test_shadow_is_missing_and_told(products, tmp_path):
     mountains = land.Mountains.of(partial(cliff, sign=1))
     annotation = land.annotation_of(products["descending"])
-    item = scene(products, "descending", mountains, tmp_path)
+    item, _ = land.even_ground(products["descending"], mountains, tmp_path)
     box = unit_box("descending", 96)
     unit = Unit(tmp_path / "u", box, all_corners(box.shape, 48), 48)
     stack = unit.build([item], **settings_of(mountains, tmp_path, extras=("layover_shadow",)))
@@ -322,9 +331,8 @@ def test_shadow_is_missing_and_told(products, tmp_path):
     assert (mask[source == 0] == 0).all()
 
 
-def test_a_void_hides_the_cells_beside_it(products, tmp_path):
-    mountains = land.Mountains.of(land.ridges)
-    item = scene(products, "descending", mountains, tmp_path)
+def test_a_void_hides_the_cells_beside_it(even, tmp_path):
+    mountains, item = even("descending", "ridges")
     box = unit_box("descending", 96)
     col, row = ~mountains.transform * (box.affine * (48, 48))
     mountains.heights[int(row), int(col)] = np.nan

@@ -14,6 +14,7 @@ import pyproj
 import rasterio
 from affine import Affine
 from odc.geo.geobox import GeoBox
+from scipy.interpolate import BarycentricInterpolator
 from scipy.ndimage import gaussian_filter
 
 from made.grd import LAT, LON, UTM, copy_of
@@ -187,6 +188,28 @@ def radar_frame(annotation, places):
     return sight, np.cross(sight, along), along
 
 
+def smooth(path, steps, nodes=9):
+    """What a function of one number is at each of many steps, through its values at a few.
+
+    Paths along the ellipsoid and along rays are as good as straight over some kilometres: the
+    polynomial through Chebyshev's nodes is off by less than the check below allows.
+
+    Args:
+        path: function of a distance in m; an array.
+        steps: distances in m, (n,).
+
+    Yields:
+        The arrays of all steps.
+    """
+    middle, half = (steps[0] + steps[-1]) / 2, (steps[-1] - steps[0]) / 2
+    places = middle + half * np.cos(np.pi * (np.arange(nodes) + 0.5) / nodes)
+    curve = BarycentricInterpolator(places, np.stack([path(place) for place in places]))
+    for off in steps[:: len(steps) // 3]:
+        np.testing.assert_allclose(curve(off), path(off), rtol=1e-10, atol=1e-8)
+    for off in steps:
+        yield curve(off)
+
+
 def walked(mountains, annotation, x, y, reach_m=3000.0, step_m=4.0):
     """Layover and shadow of map points by walking: two bool arrays of their shape.
 
@@ -200,13 +223,22 @@ def walked(mountains, annotation, x, y, reach_m=3000.0, step_m=4.0):
     ground = locate(annotation.orbit, ecef(lon, lat, 0.0))[1]
     over, dark = np.zeros(x.shape, bool), np.zeros(x.shape, bool)
     back = pyproj.Transformer.from_crs("EPSG:4326", UTM, always_xy=True)
-    for off in np.arange(step_m, reach_m, step_m) * 0.6:
-        for side in (-1, 1):
-            there = back.transform(*project(annotation.orbit, time_s, ground + side * off, 0.0))
-            other = np.linalg.norm(mountains.places(*there) - position, axis=-1)
-            over |= (other - slant_m) * side <= 0
+
+    def on_ellipsoid(off):
+        there = project(annotation.orbit, time_s, ground + off, 0.0)
+        return np.stack([*there, *back.transform(*there)])
+
+    def on_ray(far):
+        *there, height = geodetic(places + far * sight)
+        return np.stack([*back.transform(*there), height])
+
     sight = (position - places) / slant_m[:, None]
-    for far in np.arange(step_m, reach_m, step_m):
-        ray_lon, ray_lat, height = geodetic(places + far * sight)
-        dark |= mountains.at(*back.transform(ray_lon, ray_lat)) > height
+    steps = np.arange(step_m, reach_m, step_m)
+    offs = steps * 0.6
+    for side in (-1, 1):
+        for there_lon, there_lat, *there in smooth(on_ellipsoid, side * offs):
+            other = ecef(there_lon, there_lat, mountains.at(*there))
+            over |= (np.linalg.norm(other - position, axis=-1) - slant_m) * side <= 0
+    for ray_x, ray_y, height in smooth(on_ray, steps):
+        dark |= mountains.at(ray_x, ray_y) > height
     return over, dark

@@ -11,6 +11,9 @@ Laws:
 3. An orbit file of another mission, or of another time, is refused.
 """
 
+# mypy cannot see through the compiler's decorator, and types are numba's to infer here.
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -23,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import exact
 from ..access import bytes_of
+from ..compiled import kernel
 from ..errors import SceneError, remedy
 
 Array = NDArray[np.float64]
@@ -103,18 +107,10 @@ class Orbit:
             Three float64 arrays (…, 3) in m, m/s and m/s², Earth-fixed.
         """
         moments = np.asarray(time_s, np.float64)
-        piece = np.searchsorted(self.time_s, moments, side="right")
-        since = (moments - self._origins[piece])[..., None]
-        degree = self._curves.shape[1] - 1
-        # Horner's scheme for the value and its first two derivatives at once
-        position = self._curves[piece, degree]
-        velocity = np.zeros_like(position)
-        half_acceleration = np.zeros_like(position)
-        for power in range(degree - 1, -1, -1):
-            half_acceleration = half_acceleration * since + velocity
-            velocity = velocity * since + position
-            position = position * since + self._curves[piece, power]
-        return position, velocity, 2.0 * half_acceleration
+        found = np.empty((3, moments.size, 3))
+        _states(self.time_s, self._origins, self._curves, moments.ravel(), found)
+        position, velocity, acceleration = found.reshape(3, *moments.shape, 3)
+        return position, velocity, acceleration
 
     def since(self, epoch: np.datetime64) -> Orbit:
         """The same orbit with its seconds counted from another epoch."""
@@ -235,6 +231,32 @@ def _vectors(root: ET.Element, epoch: np.datetime64, start_s: float, stop_s: flo
     tags = ("X", "Y", "Z", "VX", "VY", "VZ")
     numbers = np.array([[float(nodes[i].findtext(t, "")) for t in tags] for i in near])
     return Orbit(epoch, times[near], numbers[:, :3].copy(), numbers[:, 3:].copy())
+
+
+@kernel
+def _states(time_s, origins, curves, moments, out):
+    """Position, velocity and acceleration (3, moment, 3) of moments (n,); NaN of NaN."""
+    degree = curves.shape[1] - 1
+    for i in range(moments.size):
+        piece, end = 0, time_s.size  # the piece after the last vector that is not later
+        while piece < end:
+            middle = (piece + end) // 2
+            if moments[i] < time_s[middle]:
+                end = middle
+            else:
+                piece = middle + 1
+        since = moments[i] - origins[piece]
+        for axis in range(3):
+            # Horner's scheme for the value and its first two derivatives at once
+            position = curves[piece, degree, axis]
+            velocity = half_acceleration = 0.0
+            for power in range(degree - 1, -1, -1):
+                half_acceleration = half_acceleration * since + velocity
+                velocity = velocity * since + position
+                position = position * since + curves[piece, power, axis]
+            out[0, i, axis] = position
+            out[1, i, axis] = velocity
+            out[2, i, axis] = 2.0 * half_acceleration
 
 
 def _curves(time_s: Array, position: Array, velocity: Array) -> Array:
