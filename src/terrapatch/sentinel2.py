@@ -10,6 +10,8 @@ Laws:
    ground); there only `source` tells what is missing, and the stack's 0 is a value.
 4. Masks of Theia exclude the pixels of the stack that they meet (nearest); kernels do not see them.
    The edge mask agrees with nodata in the bands, which kernels do see.
+5. Probabilities are percent as delivered, and 0 is one of them: what is missing are the pixels that
+   the scene classification calls no data, and `source` alone tells them.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from .records import Lock, LockedItem
     from .settings import Sentinel2Settings
 
+PERCENT = "percent"
+
 LIMITS = {
     "uint16": (1.0, 65_535.0),
     "float32": (1.0, 65_535.0),
@@ -39,6 +43,12 @@ def layer(settings: Sentinel2Settings) -> Layer:
     """What the settings want of each scene."""
     from .cutting import Layer, plausible
 
+    if settings.probabilities:
+        return Layer(
+            bands=settings.bands, kernel=settings.kernel, dtype=settings.dtype,
+            coarser=coarse_kernel(settings.kernel, settings.coarser), limits=(0.0, 255.0),
+            classes="SCL", masked=(0, *settings.mask_scl),
+        )  # fmt: skip
     return Layer(
         bands=settings.bands,
         kernel=settings.kernel,
@@ -64,6 +74,8 @@ def layer(settings: Sentinel2Settings) -> Layer:
 
 def values(settings: Sentinel2Settings) -> Values:
     """What the stack's numbers mean."""
+    if settings.probabilities:
+        return Values(PERCENT)
     return Values(
         REFLECTANCE, scale=1e-4, offset=0.0 if settings.harmonise else None,
         nodata=None if settings.dtype == "int16" else 0.0,
@@ -80,7 +92,7 @@ def plan(settings: Sentinel2Settings, _lock: Lock, _items: Sequence[LockedItem])
     """How the stack of a unit is made.
 
     `data` is (patch, time, band, y, x) in DN, reflectance = DN / 10000, 0 missing (int16: see
-    law 3); time has one step, or one a pass.
+    law 3), or percent (law 5); time has one step, or one a pass.
 
     Args:
         settings: of the layer; nothing else is asked for.

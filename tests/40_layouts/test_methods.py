@@ -544,3 +544,17 @@ def test_deviations_add_the_offset_that_ours_lack_and_no_other():
         verdicts(lock=raw)["sentinel2 B02 mean"]
         == "not comparable: published values are L2A, ours are L1C"
     )
+
+
+def test_probabilities_are_told_as_percent_and_not_as_reflectance():
+    layers = {"chances": {"kind": "sentinel2", "bands": ["SNWPRB", "CLDPRB"]}}
+    settings = settings_of({"layers": layers})
+    items = lock_of(
+        item("sentinel2", "a", band="CLDPRB", processor="esa", processing_baseline="04.00")
+    )
+    lock = items.model_copy(update={"scenes": {"chances": "sentinel2"}})
+    (text,) = [t for name, t in said(settings, lock).items() if "chances" in name]
+    assert "percent of probability" in text
+    assert "kernel nearest" in text
+    assert "no data are missing" in text
+    assert not any(word in text for word in ("reflectance are", "10000", "offset", "uint16"))

@@ -20,7 +20,7 @@ from .bandnames import band_name, chosen_bands, in_decibel
 from .mapbands import map_band, named_band
 from .product import file_geobox, footprint_of, header_of, iso_utc, platform_name
 from .scene import BandFile, Numbers, Scene
-from .statements import Statement, of_header, statement
+from .statements import SILENT, Statement, of_header, statement
 from .traits import TRAITS
 
 
@@ -305,7 +305,7 @@ def _described_files(
             number,
             Numbers(
                 _said(source, band, where, _texts(source, band).get(number)),
-                TRAITS[source.sensor].usual,
+                SILENT if band in TRAITS[source.sensor].counted else TRAITS[source.sensor].usual,
             ),
         )
         for band, number in bands.items()

@@ -27,7 +27,7 @@ from shapely.geometry.base import BaseGeometry
 from ..errors import SceneError
 from ..grid import geobox_from_dict, split_at_antimeridian
 from ..records import since_offset
-from ..settings import S2_BANDS
+from ..settings import PROBABILITIES, S2_BANDS
 from .product import SENTINEL_LICENCE, footprint_of, iso_utc, lacking_bands, platform_name
 from .scene import BandFile, Grid, Numbers, Scene, Transform
 from .statements import Statement
@@ -68,6 +68,7 @@ _BAND_ORDER = tuple(S2_BANDS)
 """Bands by `band_id` of the metadata. Source: Products Specification, Spectral_Information."""
 
 _IMAGE = re.compile(r"_(B\d[\dA]|SCL)(?:_L2A_TL_\w+?)?(?:_(10|20|60)m)?\.(?:jp2|tif)$")
+_QUALITY = re.compile(r"/QI_DATA/MSK_(CLD|SNW)PRB_(20)m\.(?:jp2|tif)$")
 _TILE = re.compile(r"_(T\d{2}[A-Z]{3})_")
 _QUANTIFICATION = {
     "L1C": ("QUANTIFICATION_VALUE",),
@@ -259,7 +260,7 @@ def _bands(
         text_of(granule, where, "HORIZONTAL_CS_CODE")
         numbers = _numbers(tree, main, level, product)
     except SceneError as error:
-        numbers = dict.fromkeys((*_BAND_ORDER, "SCL"), Numbers(fault=str(error)))
+        numbers = dict.fromkeys((*_BAND_ORDER, "SCL", *PROBABILITIES), Numbers(fault=str(error)))
     images = _images(tree.names)
     sizes = {_native(band) for band in numbers}
     places = {size: (_geoposition(granule, size), _shape(granule, size)) for size in sizes}
@@ -273,7 +274,7 @@ def _bands(
                 crs=crs,
                 transform=places[_native(band)][0],
                 shape=places[_native(band)][1],
-                dtype="uint8" if band == "SCL" else "uint16",
+                dtype="uint16" if band in S2_BANDS else "uint8",
                 bare=True,
             )
     return found
@@ -289,7 +290,8 @@ def _numbers(tree: Tree, main: str, level: str, product: ET.Element) -> dict[str
             raise ValueError(f"{nodes[0]} is {quantification:g}")
     said = f"{main} says"
     measured = {b: Numbers((Statement(said, 0.0, o, quantification),)) for b, o in offsets.items()}
-    return measured | {"SCL": Numbers((Statement(said, 0.0),))}
+    percent = dict.fromkeys(PROBABILITIES, Numbers())
+    return measured | {"SCL": Numbers((Statement(said, 0.0),))} | percent
 
 
 def _images(names: Iterable[str]) -> dict[tuple[str, int | None], str]:
@@ -299,11 +301,13 @@ def _images(names: Iterable[str]) -> dict[tuple[str, int | None], str]:
         match = _IMAGE.search(name)
         if match and "/IMG_DATA/" in name:
             found.setdefault((match[1], int(match[2]) if match[2] else None), name)
+        elif quality := _QUALITY.search(name):
+            found.setdefault((f"{quality[1]}PRB", int(quality[2])), name)
     return found
 
 
 def _native(band: str) -> int:
-    return 20 if band == "SCL" else S2_BANDS[band]
+    return S2_BANDS.get(band, 20)
 
 
 def _shape(granule: ET.Element, size: int) -> tuple[int, int] | None:

@@ -10,15 +10,18 @@ from typing import Any
 
 from ..errors import SceneError
 from ..records import since_offset
-from ..settings import S2_BANDS
+from ..settings import PROBABILITIES, S2_BANDS
 from .assets import Item, described, number
 from .product import iso_utc
 from .repeats import Repeat
 from .scene import Numbers
-from .statements import Statement, statement
+from .statements import SILENT, Statement, statement
 
 CODES = ("SCL", "EDG", "CLM", "MG2")
 """Bands that hold codes or bits."""
+
+CODED = (*CODES, *PROBABILITIES)
+"""Bands whose numbers are no reflectances: codes, and percent."""
 
 USUAL = Statement("usually", nodata=0.0)
 """What holds of their numbers where nobody says anything."""
@@ -35,6 +38,9 @@ COMMON_NAMES = {
     "B10": "cirrus", "B11": "swir16", "B12": "swir22",
 }  # fmt: skip
 """Names of bands in catalogues (STAC, Earth Search)."""
+
+_PROBABILITY_NAMES = {"CLDPRB": "cloud", "SNWPRB": "snow"}
+"""Names of their assets in catalogues (Earth Search)."""
 
 ALSO = {"B8A": "B08"}
 """Bands that are called by another one's common name: `nir` may be the narrow one."""
@@ -60,8 +66,9 @@ def band_name(text: str) -> str | None:
 
 def asset_names(band: str) -> list[str]:
     """How items may call the asset of a band; the first one there counts."""
-    native = 20 if band == "SCL" else S2_BANDS[band]
-    names = [band, f"{band}_{native}m", band.lower()]
+    names = [band, f"{band}_{S2_BANDS.get(band, 20)}m", band.lower()]
+    if band in PROBABILITIES:
+        return [*names, _PROBABILITY_NAMES[band]]
     return [*names, COMMON_NAMES[band]] if band in COMMON_NAMES else names
 
 
@@ -110,8 +117,9 @@ def numbers(
 ) -> tuple[Numbers, Numbers | None]:
     """What an item says of an asset's whole numbers, and what of floating-point ones (None: the same)."""
     said = described(asset)
-    if band in CODES:
-        return Numbers((Statement(f"{where} says", number(said, "nodata")),), USUAL), None
+    if band in CODED:
+        usual = USUAL if band in CODES else SILENT
+        return Numbers((Statement(f"{where} says", number(said, "nodata")),), usual), None
     whole = _told(item, asset, where, floating=False)
     # A scale of 1 is what software writes that knows none, but for reflectances themselves.
     one = said.get("scale") == 1

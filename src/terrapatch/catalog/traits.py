@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..settings import S2_BANDS
+from ..settings import PROBABILITIES, S2_BANDS
 from . import sentinel1, sentinel2
 from .assets import Item
 from .repeats import Repeat
@@ -50,6 +50,8 @@ class Traits:
     """Numbers are codes of classes."""
     coded: tuple[str, ...] = ()
     """Bands that hold codes or bits where the others are measured."""
+    counted: tuple[str, ...] = ()
+    """Bands in which 0 is a value, whatever is usual."""
     level: str | None = None
     """Level of files that the recipe describes; None: the recipe says it."""
     band_name: Callable[[str], str | None] = lambda _text: None
@@ -64,7 +66,8 @@ class Traits:
 
 TRAITS: Mapping[str, Traits] = {
     "sentinel2": Traits(
-        (*S2_BANDS, "SCL"), sentinel2.USUAL, reflectance=True, coded=sentinel2.CODES,
+        (*S2_BANDS, "SCL", *PROBABILITIES), sentinel2.USUAL, reflectance=True, coded=sentinel2.CODED,
+        counted=PROBABILITIES,
         band_name=sentinel2.band_name, also=sentinel2.ALSO, repeat=sentinel2.REPEAT,
         items=Catalogued(
             sentinel2.CALLED, sentinel2.asset_names, sentinel2.facts, sentinel2.numbers

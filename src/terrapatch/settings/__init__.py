@@ -44,6 +44,7 @@ from .raster import RasterSettings as RasterSettings
 from .sampling import SamplingSettings as SamplingSettings
 from .sentinel1 import Sentinel1Settings as Sentinel1Settings
 from .sentinel2 import L2A_12 as L2A_12
+from .sentinel2 import PROBABILITIES as PROBABILITIES
 from .sentinel2 import S2_BANDS as S2_BANDS
 from .sentinel2 import THEIA_10 as THEIA_10
 from .sentinel2 import Sentinel2Settings as Sentinel2Settings

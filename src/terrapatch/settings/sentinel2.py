@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -22,6 +22,11 @@ THEIA_10 = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12"
 
 L2A_12 = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 """The twelve bands of Level-2A (no B10: it is not in the product)."""
+
+
+PROBABILITIES = ("SNWPRB", "CLDPRB")
+"""Percent of probability of snow and of clouds at 20 m, beside the bands of Level-2A.
+Source: Products Specification, Level-2A quality indicators (MSK_SNWPRB, MSK_CLDPRB)."""
 
 
 class Sentinel2Settings(LayerSettings):
@@ -47,7 +52,9 @@ class Sentinel2Settings(LayerSettings):
     processor: Literal["esa", "theia"] = "esa"
     """Who made the products to use: ESA (Sen2Cor) or Theia (MAJA, Level-2A only)."""
     bands: tuple[str, ...] = L2A_12
-    """Bands in the order of the stack."""
+    """Bands in the order of the stack: reflectances, or (in a layer of their own) the probabilities of
+    ESA's Level-2A, `SNWPRB` of snow and `CLDPRB` of clouds in percent; these have `kernel: nearest`
+    where nothing is said, and `dtype: uint8`."""
     kernel: Kernel = "bilinear"
     """Kernel of the one warp onto the grid (and of 20 m and 60 m bands on a UTM tile grid);
     `average` is bilinear where the grid is not coarser than the band."""
@@ -59,9 +66,10 @@ class Sentinel2Settings(LayerSettings):
     absent: each band is sampled once, from its own pixels."""
     harmonise: bool = True
     """Add the product's radiometric offset, so that DN = 10000 × reflectance for all baselines."""
-    dtype: Literal["uint16", "int16", "float32"] = "uint16"
+    dtype: Literal["uint16", "int16", "float32", "uint8"] = "uint16"
     """Pixel type of the stack; whole numbers are rounded. Valid pixels are ≥ 1 and 0 is nodata, but
-    for int16: it keeps zero and negative reflectances, and `source` alone tells what is missing."""
+    for int16: it keeps zero and negative reflectances, and `source` alone tells what is missing; uint8 is
+    that of probabilities, whose 0 is a value too."""
     check_values: bool = True
     """Refuse scenes whose numbers cannot be what product or recipe say: reflectances taken for DN,
     an offset that is missing or added twice, blocks of exact zeros that are not nodata."""
@@ -82,16 +90,31 @@ class Sentinel2Settings(LayerSettings):
     """Theia: bits of the geophysical mask to treat as missing; 0: water, 1: clouds, 2: snow,
     3: shadows of clouds, 4: of relief, 5: hidden, 6: sun too low, 7: tangent sun."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_usual(cls, said: Any) -> Any:
+        """Kernel and pixel type of probabilities where the recipe leaves them open."""
+        if not isinstance(said, dict) or not isinstance(said.get("bands"), list | tuple):
+            return said
+        alone = said["bands"] and all(band in PROBABILITIES for band in said["bands"])
+        return {"kernel": "nearest", "dtype": "uint8"} | said if alone else said
+
     @model_validator(mode="after")
     def _known_bands(self) -> Sentinel2Settings:
-        unknown = [b for b in self.bands if b not in S2_BANDS]
+        known = [*S2_BANDS, *PROBABILITIES]
+        unknown = [b for b in self.bands if b not in known]
         if unknown:
-            raise ValueError(f"no Sentinel-2 bands: {unknown}; known are {list(S2_BANDS)}")
+            raise ValueError(f"no Sentinel-2 bands: {unknown}; known are {known}")
         if len(set(self.bands)) != len(self.bands) or not self.bands:
             raise ValueError(f"bands must be unique and at least one: {list(self.bands)}")
-        if findings := [*self._of_level(), *self._of_processor()]:
+        if findings := [*self._of_bands(), *self._of_level(), *self._of_processor()]:
             raise ValueError("\n".join(findings))
         return self
+
+    @property
+    def probabilities(self) -> bool:
+        """Whether the layer is of probabilities, not of reflectances."""
+        return self.bands[0] in PROBABILITIES
 
     @property
     def policy(self) -> Policy:
@@ -103,7 +126,7 @@ class Sentinel2Settings(LayerSettings):
 
     def wanted(self, processor: str | None) -> tuple[str, ...]:
         """Assets of a scene that the layer reads; masks are those of Theia's products."""
-        classes = ("SCL",) if self.scl or self.mask_scl else ()
+        classes = ("SCL",) if self.scl or self.mask_scl or self.probabilities else ()
         used = {"EDG": self.mask_edg, "CLM": self.mask_clm, "MG2": self.mask_mg2}
         masks = tuple(name for name, wants in used.items() if wants)
         return (*self.bands, *classes, *(masks if processor == "theia" else ()))
@@ -126,12 +149,34 @@ class Sentinel2Settings(LayerSettings):
     @property
     def stack_offsets(self) -> bool:
         """Whether the stack's numbers keep the offset of their product."""
-        return not self.harmonise
+        return not (self.harmonise or self.probabilities)
 
     @property
     def shared(self) -> tuple[str, ...]:
         """Keys that a plan has once for all such layers."""
         return ("reflectance",) if self.processor == "theia" else ()
+
+    def _of_bands(self) -> list[str]:
+        """What does not fit to what the bands measure."""
+        own = [band for band in self.bands if band in PROBABILITIES]
+        if not own:
+            wrong = self.dtype == "uint8"
+            return ["dtype: uint8 is for probabilities; reflectances take uint16"] if wrong else []
+        if len(own) < len(self.bands):
+            return [
+                f"bands: {', '.join(own)} are percent of a probability and the others reflectances; "
+                "give them a layer of their own"
+            ]
+        found = []
+        if self.level == "L1C" or self.processor != "esa":
+            found.append(
+                "bands: probabilities are in ESA's Level-2A alone; set level: L2A, processor: esa"
+            )
+        if self.dtype != "uint8":
+            found.append("dtype: probabilities are uint8; leave dtype out")
+        if self.upsample_first:
+            found.append("upsample_first: not for probabilities; leave it out")
+        return found
 
     def _of_level(self) -> list[str]:
         """What does not fit to the level of the products."""

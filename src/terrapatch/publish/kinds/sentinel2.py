@@ -54,6 +54,12 @@ _DTYPES = {
     "float32": "Values are float32 and not rounded; valid ones are 1 or more.",
 }
 
+_PERCENT = (
+    "Values are percent of probability (SNWPRB: snow, CLDPRB: clouds) as the products' masks state them, "
+    "uint8; 0 is a value.",
+    "Pixels that the scene classification calls no data are missing.",
+)
+
 
 def baselines(items: Sequence[LockedItem]) -> list[str]:
     """Processing baselines with the offsets that their products state."""
@@ -77,11 +83,13 @@ def _offsets(items: Sequence[LockedItem]) -> set[float]:
 
 def keeps_offset(settings: Sentinel2Settings, items: Sequence[LockedItem]) -> set[float]:
     """Offsets that the values of the dataset still hold, as they would have to be added to them."""
-    return {0.0} if settings.harmonise else _offsets(items)
+    return _offsets(items) if settings.stack_offsets else {0.0}
 
 
 def loaders(title: str, settings: Sentinel2Settings) -> list[str]:
     """What loaders must know of the radiometric offset."""
+    if settings.probabilities:
+        return []
     if settings.harmonise:
         return [
             f"{title} has no +1000 offset: models and loaders that carry statistics of harmonised "
@@ -108,11 +116,10 @@ def sentence(about: About) -> ProcessStep:
         about.titled("Sentinel-2"),
         (
             *_products(settings, items),
-            *_radiometry(settings, items),
-            _DTYPES[settings.dtype],
+            *(_PERCENT if settings.probabilities else _measured(settings, items)),
             _sampling(settings, about.sampling),
             *_masks(settings, items),
-            *unchecked(settings.check_values),
+            *unchecked(settings.check_values or settings.probabilities),
             *_time(settings, about.required),
         ),
     )
@@ -132,6 +139,10 @@ def _products(settings: Sentinel2Settings, items: Sequence[LockedItem]) -> list[
             f"Theia's {settings.reflectance}: reflectance {how} the correction of slope effects."
         )
     return found
+
+
+def _measured(settings: Sentinel2Settings, items: Sequence[LockedItem]) -> list[str]:
+    return [*_radiometry(settings, items), _DTYPES[settings.dtype]]
 
 
 def _radiometry(settings: Sentinel2Settings, items: Sequence[LockedItem]) -> list[str]:
