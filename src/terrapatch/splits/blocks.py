@@ -125,19 +125,33 @@ def cost(criteria: Criteria, split: NDArray[np.int64], spread: NDArray[np.bool_]
         + the same of the regions' + share of excluded patches + share of (class, split) that
         miss + 10 per empty split.
     """
-    wanted = criteria.wanted
-    share = criteria.fractions[wanted]
-    members = split == np.array(wanted)[:, None]
-    sizes = members.sum(axis=1)
-    kept = max(1, int(sizes.sum()))
-    pixels, patches = (
-        members.astype(np.float64) @ amounts for amounts in (criteria.classes, criteria.regions)
-    )
+    return _judged(criteria, _sums(criteria, split), spread)
+
+
+def _judged(criteria: Criteria, sums: NDArray[np.float64], spread: NDArray[np.bool_]) -> float:
+    """`cost` of the sums of an assignment."""
+    share = criteria.fractions[criteria.wanted]
+    end = 1 + criteria.classes.shape[1]
+    sizes, pixels, patches = sums[:, 0], sums[:, 1:end], sums[:, end:]
+    kept = max(1.0, float(sizes.sum()))
     size_error = float((((sizes / kept) - share) ** 2 / share).sum())
     uneven = sum(_unevenness(amounts, share) for amounts in (pixels, patches))
     missing = float((pixels[:, spread] == 0).mean()) if spread.any() else 0.0
-    lost = 1 - kept / len(split)
+    lost = 1 - kept / len(criteria.block)
     return 4 * size_error + uneven + lost + missing + 10 * int((sizes == 0).sum())
+
+
+def _sums(
+    criteria: Criteria, split: NDArray[np.int64], chosen: NDArray[np.int64] | slice = slice(None)
+) -> NDArray[np.float64]:
+    """(split, 1 + class + region) patches, pixels per class, patches per region of wanted splits.
+
+    Of all patches or of chosen ones; whole numbers, so exact in any order.
+    """
+    members = split[chosen] == np.array(criteria.wanted)[:, None]
+    weights = members.astype(np.float64)
+    parts = [weights @ amounts[chosen] for amounts in (criteria.classes, criteria.regions)]
+    return np.column_stack([members.sum(axis=1), *parts])
 
 
 def _unevenness(amounts: NDArray[np.float64], share: NDArray[np.float64]) -> float:
@@ -210,7 +224,9 @@ def _improve(
     trials: int,
 ) -> tuple[float, int]:
     """Move single blocks, in place, while it helps: final cost and the number of trials."""
-    value = cost(criteria, without_near(criteria, assigned), spread)
+    split = without_near(criteria, assigned)
+    sums = _sums(criteria, split)
+    value = _judged(criteria, sums, spread)
     spent, better = 1, True
     while better and spent < trials:
         better = False
@@ -220,10 +236,14 @@ def _improve(
                 if other == old or spent >= trials:
                     continue
                 assigned[block] = other
-                changed = cost(criteria, without_near(criteria, assigned), spread)
+                # One block moves itself and its neighbours: few of all patches.
+                moved = without_near(criteria, assigned)
+                few = np.flatnonzero(moved != split)
+                after = sums - _sums(criteria, split, few) + _sums(criteria, moved, few)
+                changed = _judged(criteria, after, spread)
                 spent += 1
                 if changed < value - 1e-12:
-                    value, better = changed, True
+                    split, sums, value, better = moved, after, changed, True
                 else:
                     assigned[block] = old
     return value, spent
