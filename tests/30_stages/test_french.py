@@ -51,11 +51,9 @@ def class_of(code):
     raise AssertionError(f"{code} is no code of OCSGE2")
 
 
-def write(folder, seed=4, **options):
-    landscape = make_landscape(AREA, AREA, seed)
-    settings = SimulateSettings(references="french", seed=seed)
-    french.write(folder, landscape, AREA, TILES, settings, **options)
-    return landscape
+def write(folder, landscape):
+    settings = SimulateSettings(references="french", seed=landscape.seed)
+    french.write(folder, landscape, AREA, TILES, settings)
 
 
 @pytest.fixture(scope="module")
@@ -64,15 +62,26 @@ def landscape():
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory):
+def archive(tmp_path_factory, landscape):
     folder = tmp_path_factory.mktemp("french")
-    write(folder)
+    write(folder, landscape)
     return folder
 
 
 @pytest.fixture(scope="module")
 def ocsge2(archive):
     return pyogrio.read_dataframe(archive / "reference" / "ocsge2_grandest_2022.gpkg")
+
+
+@pytest.fixture(scope="module")
+def area(landscape):
+    """The area in the landscape's metres."""
+    return french.grid.reprojected(AREA, "EPSG:4326", landscape.crs)
+
+
+@pytest.fixture(scope="module")
+def ground(landscape, area):
+    return french.french_ground(landscape, area)
 
 
 def ways(archive, layer):
@@ -150,10 +159,8 @@ def test_faults_are_there_in_number(ocsge2):
     assert (thin & (area > 100)).sum() > 50  # slivers
 
 
-def test_no_code_is_missing_unless_asked(ocsge2, tmp_path, landscape):
+def test_no_code_is_missing_unless_asked(ocsge2, tmp_path, landscape, area, ground):
     assert ocsge2[["cod_n4", "cod_n5"]].notna().all().all()
-    area = french.grid.reprojected(AREA, "EPSG:4326", landscape.crs)
-    ground = french.french_ground(landscape, area)
     french.write_ocsge2(tmp_path / "a.gpkg", ground, landscape, area, nulls=3)
     table = pyogrio.read_dataframe(tmp_path / "a.gpkg")
     assert table["cod_n4"].isna().sum() == table["cod_n5"].isna().sum() == 3
@@ -176,9 +183,7 @@ def test_a_bow_tie_is_a_small_loop():
     assert all(a is b for a, b in zip(with_bow_ties(short, 1), short, strict=True))
 
 
-def test_faults_have_codes_of_the_map_and_their_sizes(landscape):
-    area = french.grid.reprojected(AREA, "EPSG:4326", landscape.crs)
-    ground = french.french_ground(landscape, area)
+def test_faults_have_codes_of_the_map_and_their_sizes(area, ground):
     shapes, codes = lay_faults(ground.geometry, ground.code, area, 4)
     assert set(codes) <= set(ground.code)
     specks = [s for s in shapes if len(s.exterior.coords) == 5]
@@ -187,7 +192,7 @@ def test_faults_have_codes_of_the_map_and_their_sizes(landscape):
 
 
 def test_bytes_are_the_same_whenever_they_are_written(archive, tmp_path):
-    write(tmp_path)
+    write(tmp_path, make_landscape(AREA, AREA, 4))
     names = sorted(p.relative_to(archive) for p in archive.rglob("*") if p.is_file())
     assert len(names) == 4
     for name in names:
@@ -201,7 +206,7 @@ def test_bytes_are_the_same_whenever_they_are_written(archive, tmp_path):
 
 
 def test_another_seed_is_another_map(tmp_path, archive):
-    write(tmp_path, seed=5)
+    write(tmp_path, make_landscape(AREA, AREA, 5))
     name = "reference/ocsge2_grandest_2022.gpkg"
     assert (archive / name).read_bytes() != (tmp_path / name).read_bytes()
 
@@ -253,7 +258,7 @@ def test_both_tiles_have_one_truth(archive):
 
 
 def test_the_map_differs_from_the_truth_by_its_faults_and_networks_alone(
-    archive, ocsge2, landscape
+    archive, ocsge2, landscape, area, ground
 ):
     codes, transform, crs = read(archive / "truth" / "31UGQ.tif")
     table = ocsge2.to_crs(crs)
@@ -262,8 +267,6 @@ def test_the_map_differs_from_the_truth_by_its_faults_and_networks_alone(
     burnt = rasterize(
         list(zip(shapes, values, strict=True)), out_shape=codes.shape, transform=transform, fill=255
     )
-    area = french.grid.reprojected(AREA, "EPSG:4326", landscape.crs)
-    ground = french.french_ground(landscape, area)
     faults, _ = lay_faults(ground.geometry, ground.code, area, 4)
     to = transformer(landscape.crs, str(crs))
     moved = shapely.transform(faults, lambda xy: np.column_stack(to.transform(*xy.T)))

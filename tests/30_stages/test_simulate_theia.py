@@ -117,10 +117,16 @@ def stacks(archive, folder, processor, **options):
     return lock, found
 
 
-def test_theia_and_safe_give_the_same_reflectances(archive, tmp_path):
+@pytest.fixture(scope="module")
+def of_theia(archive, tmp_path_factory):
+    """Lock and stacks of Theia's products; only read."""
+    return stacks(archive, tmp_path_factory.mktemp("theia"), "theia")
+
+
+def test_theia_and_safe_give_the_same_reflectances(archive, of_theia, tmp_path):
     locks, found = {}, {}
-    for processor in ("esa", "theia"):
-        locks[processor], found[processor] = stacks(archive, tmp_path / processor, processor)
+    locks["esa"], found["esa"] = stacks(archive, tmp_path, "esa")
+    locks["theia"], found["theia"] = of_theia
     assert found["esa"].keys() == found["theia"].keys()
     assert len(found["esa"]) >= 2
     offsets = {
@@ -143,8 +149,8 @@ def test_theia_and_safe_give_the_same_reflectances(archive, tmp_path):
             assert (item.processor, "EDG" in item.assets) == ("theia", True)
 
 
-def test_pixels_of_10_m_are_those_of_the_files(archive, tmp_path):
-    lock, found = stacks(archive, tmp_path, "theia")
+def test_pixels_of_10_m_are_those_of_the_files(of_theia):
+    lock, found = of_theia
     for unit, stack in found.items():
         whole = mgrs_tile_geobox(f"T{unit}")
         items = {i.id: i for i in lock.items}

@@ -19,6 +19,7 @@ from terrapatch.settings import (
     LabelsSettings,
     NetworkSource,
     PatchesSettings,
+    RasterSettings,
     SamplingSettings,
     Sentinel1Settings,
     Sentinel2Settings,
@@ -558,3 +559,28 @@ def test_probabilities_are_told_as_percent_and_not_as_reflectance():
     assert "kernel nearest" in text
     assert "no data are missing" in text
     assert not any(word in text for word in ("reflectance are", "10000", "offset", "uint16"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"path": "a*.tif", "date": "2020-06-01"}, ["2020-06-01", "order of their names"]),
+        (
+            {"path": ["b.tif", "a.tif"], "nodata": 7.0},
+            ["as listed in the recipe", "declare it, 7 is"],
+        ),
+        ({"index": "/x/tiles.gpkg", "dtype": "uint8"}, ["`tiles.gpkg`", "rounded to uint8"]),
+        ({"path": "a.tif", "numbers": [4]}, ["Bands 4 of the files are taken as `NIR`"]),
+        ({"path": "a.tif", "kernel": "cubic", "coarser": "widen"}, ["kernel cubic", "widened"]),
+    ],
+)
+def test_each_key_of_plain_rasters_is_told(keys, told):
+    assert RasterSettings(bands=("NIR",), **keys)
+    settings = settings_of({"layers": {"aerial": {"kind": "raster", "bands": ["NIR"], **keys}}})
+    files = [
+        item("reference", name).model_copy(update={"sensor": "raster", "level": "raster"})
+        for name in ("a", "b")
+    ]
+    text = said(settings, lock_of(*files))["aerial"]
+    assert text.startswith("2 files")
+    assert all(words in text for words in told)

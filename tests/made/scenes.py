@@ -16,7 +16,7 @@ from odc.geo.geobox import GeoBox
 from terrapatch.grid import geobox_to_dict
 from terrapatch.lock import write_lock
 from terrapatch.records import Lock, LockedAsset, LockedItem, LockedUnit
-from terrapatch.settings import Sentinel1Settings, Sentinel2Settings
+from terrapatch.settings import RasterSettings, Sentinel1Settings, Sentinel2Settings
 from terrapatch.stacks import open_stack
 from terrapatch.times import with_steps
 
@@ -81,7 +81,12 @@ class Unit:
             id=self.name, geobox=geobox_to_dict(self.geobox), first_row=0, first_col=0,
             items={sensor: tuple(i.id for i in items)},
         )  # fmt: skip
-        section = Sentinel2Settings if sensor == "sentinel2" else Sentinel1Settings
+        kinds = {
+            "sentinel2": Sentinel2Settings,
+            "sentinel1": Sentinel1Settings,
+            "raster": RasterSettings,
+        }
+        section = kinds[sensor]
         layer = section(**settings)
         plan = Lock(name="t", source="local", units=(unit,), items=tuple(items))
         write_lock(with_steps(plan, {sensor: layer}), lock)

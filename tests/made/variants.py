@@ -73,7 +73,7 @@ def with_two_labels(folder: Path, recipe: dict | None = None) -> Tree:
 
 
 def with_elevation(folder: Path) -> Tree:
-    """A dataset with a third layer of images, `dem`, of a kind that has no row in `publish.kinds`."""
+    """A dataset with a third layer of images, `dem`, of plain rasters."""
     tree = make_tree(folder, recipe=NATIVE | {"publish": {"quicklooks": 2}})
     layer = RasterSettings(path="dem.tif", bands=("height",), unit="metres").model_dump(mode="json")
     for path, plain in plain_settings(tree):

@@ -10,15 +10,19 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from shapely.geometry.base import BaseGeometry
+
 from ..access import Access, portable
 from ..errors import InputError, RecipeError
+from ..grid import geobox_from_dict
 from ..rasters import Header
 from ..recipe import StageSettings
-from ..settings import RasterSource
-from ..vectors import source_paths
+from ..settings import RasterSettings, RasterSource
+from ..vectors import indexed_paths, source_paths
 from .bandnames import band_name, chosen_bands, in_decibel
 from .mapbands import map_band, named_band
-from .product import file_geobox, footprint_of, header_of, iso_utc, platform_name
+from .mosaics import check_alike
+from .product import file_geobox, footprint_of, header_of, iso_utc, no_crs, platform_name
 from .scene import BandFile, Numbers, Scene
 from .statements import SILENT, Statement, of_header, statement
 from .traits import TRAITS
@@ -68,7 +72,7 @@ def level_of(settings: StageSettings) -> str:
 
 
 def scenes_of_layers(
-    settings: StageSettings, archive: Path | None, found: Sequence[Scene]
+    settings: StageSettings, archive: Path | None, found: Sequence[Scene], area: BaseGeometry
 ) -> dict[str, list[Scene]]:
     """Layer → files that it could be made of, for layers that name theirs themselves.
 
@@ -76,6 +80,7 @@ def scenes_of_layers(
         settings: of the stage.
         archive: the embedded archive, where there is one.
         found: scenes of the catalogue: maps among them stand for all layers of labels.
+        area: in EPSG:4326; files of an index that lie elsewhere are left out.
 
     Returns:
         Files in the order of the recipe.
@@ -83,10 +88,10 @@ def scenes_of_layers(
     Raises:
         InputError: no such file.
         RecipeError: a file has other bands than the recipe says.
-        GridError: a file has no CRS.
+        GridError: a file has no CRS, or another one or another pixel size than the layer's others.
     """
     return {
-        name: files(name, layer, settings, archive, found)
+        name: files(name, layer, settings, archive, found, area)
         for kind, files in _OWN_FILES.items()
         for name, layer in settings.layers.items()
         if layer.kind == kind
@@ -94,8 +99,9 @@ def scenes_of_layers(
 
 
 def _maps(
-    _name: str, layer: Any, settings: StageSettings, archive: Path | None, found: Sequence[Scene]
-) -> list[Scene]:
+    _name: str, layer: Any, settings: StageSettings, archive: Path | None, found: Sequence[Scene],
+    _area: BaseGeometry,
+) -> list[Scene]:  # fmt: skip
     """Maps of the catalogue, and the layer's own."""
     maps = [scene for scene in found if scene.sensor == layer.policy.scenes]
     # The archive's own map stands in where a layer names no reference at all.
@@ -107,13 +113,20 @@ def _maps(
 
 
 def _rasters(
-    name: str, layer: Any, _settings: StageSettings, archive: Path | None, _found: Sequence[Scene]
-) -> list[Scene]:
-    """The files of a layer of plain rasters."""
-    return [
-        raster_scene(Path(path), layer.bands, layer.nodata, f"layers.{name}")
-        for path in source_paths(layer.path, archive)
-    ]
+    name: str, layer: Any, _settings: StageSettings, archive: Path | None, _found: Sequence[Scene],
+    area: BaseGeometry,
+) -> list[Scene]:  # fmt: skip
+    """The files of a layer of plain rasters; the header of each is read once."""
+    setting = f"layers.{name}"
+    if layer.index is not None:
+        (index,) = source_paths(layer.index, archive)
+        paths = indexed_paths(Path(index), layer.column, area, setting)
+    else:
+        entries = (layer.path,) if isinstance(layer.path, str) else layer.path
+        paths = list(dict.fromkeys(p for each in entries for p in source_paths(each, archive)))
+    headers = {path: header_of(str(_existing(path))) for path in paths}
+    check_alike(headers, setting)
+    return [raster_scene(Path(path), header, layer, setting) for path, header in headers.items()]
 
 
 _OWN_FILES = {"labels": _maps, "raster": _rasters}
@@ -164,38 +177,43 @@ def map_scene(
     )
 
 
-def raster_scene(
-    path: Path, bands: Sequence[str], nodata: float | None, setting: str
-) -> Scene:  # fmt: skip
+def raster_scene(path: Path, header: Header, layer: RasterSettings, setting: str) -> Scene:
     """A plain raster of a layer.
 
     Args:
         path: the file.
-        bands: names of its bands, in its order.
-        nodata: value of missing pixels where the file does not declare it.
+        header: what it says of itself.
+        layer: names of its bands, their numbers, nodata and day.
         setting: the layer's place in the recipe, for messages.
 
     Raises:
-        RecipeError: the file has another number of bands.
+        RecipeError: the file has other bands.
         GridError: the file has no CRS.
     """
-    header = header_of(str(path))
-    if header.count != len(bands):
+    bands, chosen = layer.bands, layer.numbers or tuple(range(1, header.count + 1))
+    if len(chosen) != len(bands):
         raise RecipeError(
             f"{setting}.bands: {path} has {header.count} bands, and {len(bands)} are named: "
-            f"{', '.join(bands)}"
+            f"{', '.join(bands)}; name all, or say which they are (numbers: [1, …])"
         )
-    numbers = Numbers((Statement(f"{setting} says", nodata),))
+    if max(chosen) > header.count:
+        raise RecipeError(
+            f"{setting}.numbers: {path} has {header.count} bands, and no band {max(chosen)}"
+        )
+    if header.crs is None:
+        raise no_crs(str(path))
+    place = {"crs": header.crs, "transform": header.transform, "shape": header.shape}
+    numbers = Numbers((Statement(f"{setting} says", layer.nodata),))
     files = {
         band: BandFile(Access(str(path)), number, numbers)
-        for number, band in enumerate(bands, start=1)
+        for number, band in zip(chosen, bands, strict=True)
     }
     return Scene(
         id=path.stem,
         sensor="raster",
         level="raster",
-        datetime="",
-        footprint=footprint_of(file_geobox(str(path))),
+        datetime=iso_utc(layer.date.isoformat()) if layer.date else "",
+        footprint=footprint_of(geobox_from_dict(place)),
         bands=files,
         family="described",
         where=str(path),

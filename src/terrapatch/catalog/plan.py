@@ -33,6 +33,7 @@ from .files import Files
 from .folder import Found, search
 from .gaps import gaps
 from .locking import locked_item
+from .mosaics import overlaps
 from .policy import choose
 from .references import FoundVectors, find_vectors, wrong_years
 from .scene import Scene
@@ -165,7 +166,7 @@ def _find(asked: _Asked) -> _Offered:
     """Look for polygons and scenes."""
     vectors = _vectors(asked)
     source = _searched(asked)
-    own = scenes_of_layers(asked.settings, asked.archive, source.scenes)
+    own = scenes_of_layers(asked.settings, asked.archive, source.scenes, asked.outline)
     return _Offered(source, own, vectors)
 
 
@@ -180,7 +181,8 @@ def _choose(asked: _Asked, found: _Offered) -> _Chosen:
         chosen.excluded.extend(exclusion.model_copy(update={"layer": name}) for exclusion in out)
     _told_apart(chosen.scenes, found.own)
     chosen.excluded.extend(left_over(found.source, asked.order, _named_elsewhere(settings, found)))
-    years = {s.datetime[:4] for name in settings.images for s in chosen.scenes[name]}
+    dated = [name for name, layer in settings.images.items() if layer.policy.dated]
+    years = {s.datetime[:4] for name in dated for s in chosen.scenes[name]}
     if errors := wrong_years(settings.labels, {int(year) for year in years if year}):
         raise together(errors)
     for name in _required(settings, found.vectors):
@@ -263,7 +265,7 @@ def _write_down(
         units_left_out=made.left_out,
         latitude=middle_latitude(settings.sampling, asked.area, asked.area_crs),
         gaps=gaps(made.items, made.units, settings.catalog.period, _series(settings)),
-        notes=asked.notes,
+        notes=(*asked.notes, *overlaps(settings, chosen.scenes, made.items)),
     )
     return with_steps(lock, settings.images)
 

@@ -97,6 +97,11 @@ class LayerSettings(Section):
         return frozenset()
 
     @property
+    def named(self) -> tuple[str, ...]:
+        """Files that the plan reads for themselves, besides scenes."""
+        return ()
+
+    @property
     def shared(self) -> tuple[str, ...]:
         """Keys that a plan has once for all such layers; layers without any are of another sort."""
         return ()

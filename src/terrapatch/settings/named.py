@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 READS = {
-    "simulate": ("area",), "sampling": ("area",), "plan": ("area", "legend", "tables", "places", "tasks"),
+    "simulate": ("area",), "sampling": ("area",), "plan": ("area", "legend", "tables", "places", "tasks", "layers"),
     "stack": ("legend", "tables"), "patches": ("legend",), "splits": ("legend", "tasks"), "layouts": ("legend",),
     "publish": ("legend",), "training": ("legend",),
 }  # fmt: skip
 """Which of them each stage reads; `tables` are crosswalks and rules of networks,
-`places` the table of points, `tasks` the legends of tasks."""
+`places` the table of points, `tasks` the legends of tasks, `layers` what layers name of their own."""
 _SHAPEFILE = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 
 
@@ -35,6 +35,10 @@ def named_files(found: Any, stage: str) -> tuple[str, ...]:
     # A table in the embedded archive is as the archive was made.
     table = found.sampling.path if "places" in kinds else None
     places = [] if table is None or "{archive}" in table else [table]
+    if "layers" in kinds:
+        places += [
+            n for layer in found.layers.values() for n in layer.named if "{archive}" not in n
+        ]
     tables: list[str] = []
     for layer in found.labels.values() if "legend" in kinds else ():
         tables.append(layer.legend)

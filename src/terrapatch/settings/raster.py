@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from .base import LayerSettings, Readers, read_by
+from .base import Day, LayerSettings, Readers, read_by
 from .kernels import Coarser, Kernel
 from .policy import Policy
 
@@ -17,7 +17,7 @@ class RasterSettings(LayerSettings):
 
     readers: ClassVar[Readers] = read_by(
         "publish",
-        plan="kind path bands nodata time",
+        plan="kind path index column date bands numbers nodata time",
         stack="kind version pixel_m bands kernel coarser dtype nodata unit",
         patches="kind",
         splits="kind",
@@ -29,11 +29,22 @@ class RasterSettings(LayerSettings):
 
     kind: Literal["raster"] = "raster"
     """Where the pixels of the layer come from."""
-    path: str
-    """A file, or several by a pattern with `*`, the first in order of names where they overlap;
-    `{archive}` is the folder of the embedded archive."""
+    path: str | tuple[str, ...] = ()
+    """A file, several by a pattern with `*`, or a list of such; in order of names, or as listed, the first
+    one with a pixel wins where they overlap. `{archive}` is the folder of the embedded archive. All have
+    one CRS and one pixel size."""
+    index: str | None = None
+    """Instead of `path`: a file of polygons (GeoPackage, GeoParquet, shapefile), one a raster, that names the
+    rasters relative to itself (`gdaltindex`). Rasters whose polygon is outside the area are not opened."""
+    column: str = "location"
+    """Column of `index` with the names."""
+    date: Day | None = None
+    """Day of the images, told in the tables as those of scenes are; `catalog.period` does not choose
+    by it."""
     bands: tuple[str, ...]
-    """Names of the bands of the file, in its order."""
+    """Names of the bands: all of the file in its order, or those of `numbers`."""
+    numbers: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """Which bands of the file these are, from 1, where it has others too."""
     kernel: Kernel = "bilinear"
     """Kernel of the one warp onto the grid; `average` is bilinear where the grid is not coarser."""
     coarser: Coarser = "average"
@@ -53,7 +64,18 @@ class RasterSettings(LayerSettings):
     def _bands(self) -> RasterSettings:
         if not self.bands or len(set(self.bands)) != len(self.bands):
             raise ValueError(f"bands must be unique and at least one: {list(self.bands)}")
+        if self.numbers and len(set(self.numbers)) != len(self.bands):
+            raise ValueError(
+                f"numbers: one for each of {list(self.bands)}, all different, not {list(self.numbers)}"
+            )
+        if bool(self.path) == (self.index is not None):
+            raise ValueError("path, index: name the files by one of them")
         return self
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Files that the plan reads for themselves."""
+        return () if self.index is None else (self.index,)
 
     @property
     def policy(self) -> Policy:

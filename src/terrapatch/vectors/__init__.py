@@ -11,6 +11,7 @@ from .archives import unpacked
 from .area import read_area
 from .codes import DISCARD, IGNORE, NULL, UNKNOWN, FieldCrosswalk, NetworkRules, network_rules
 from .geometry import parts_of
+from .indexes import indexed_paths
 from .layers import open_layer
 from .places import NO_POSITION, PlaceTable, places_path, read_place_table
 from .reading import Portion, VectorLayer, in_degrees, read_box, read_boxes, read_portions
@@ -44,6 +45,7 @@ __all__ = [
     "code_error",
     "findings",
     "in_degrees",
+    "indexed_paths",
     "network_rules",
     "open_layer",
     "open_network",
