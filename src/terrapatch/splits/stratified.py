@@ -39,7 +39,7 @@ def stratified_split(
     # 0.7 is less than seven tenths: shares are the fractions that they are written as.
     shares = [Fraction(share).limit_denominator(10**6) for share in fractions]
     rest = max(n for n, share in enumerate(shares) if share > 0)
-    split = {}
+    split: dict[str, str] = {}
     for value, names in members.items():
         random.Random(f"{seed}:{value}").shuffle(names)  # noqa: S311 (not for secrets)
         start = 0
