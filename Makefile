@@ -1,5 +1,6 @@
 # make demo   the main job on the embedded archive: results/demo/report/index.html
 # make test   all tests
+# make test-unit  those of the parts alone: no whole builds (a few minutes on two cores)
 # make golden bytes of five builds against those recorded (minutes; ARGS=--golden-write records)
 # make lint   style, types, workflow
 # make bench  speed, side by side with other tools (long; needs gdal-bin, otb-bin)
@@ -16,7 +17,7 @@ EXTRAS ?=
 ACCEPT_PYTHON ?= python3.12
 comma := ,
 
-.PHONY: demo test golden lint bench accept clean
+.PHONY: demo test test-unit golden lint bench accept clean
 
 demo: $(VENV)/.installed-demo$(if $(EXTRAS),-$(EXTRAS))
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/terrapatch build demo --cores $(CORES)
@@ -25,6 +26,9 @@ demo: $(VENV)/.installed-demo$(if $(EXTRAS),-$(EXTRAS))
 
 test: $(VENV)/.installed-test
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest $(ARGS)
+
+test-unit: $(VENV)/.installed-test
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest tests/10_language tests/20_hands tests/30_stages tests/40_layouts $(ARGS)
 
 golden: $(VENV)/.installed-test
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -n 0 -m "slow or not slow" tests/50_workflow/test_golden.py $(ARGS)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from made.patches import settings_folder
-from terrapatch.errors import IncompleteError, StorageError
+from terrapatch.errors import IncompleteError, RecipeError, StorageError
 from terrapatch.paths import SPLITS
 from terrapatch.settings import SplitsSettings
 from terrapatch.splits import splits
@@ -530,3 +530,18 @@ def test_a_damaged_unit_is_named(tmp_path):
     paths[1].write_bytes(paths[1].read_bytes()[:100])
     with pytest.raises(StorageError, match=r"b000_001\.parquet: no readable GeoParquet"):
         run(tmp_path, paths)
+
+
+def test_within_each_value_of_a_column_the_manifest_has_its_shares(tmp_path):
+    paths = write_units(tmp_path, drop=(5, 17))
+    asked = {"method": "stratified", "by": "unit", "fractions": [0.7, 0.15, 0.15]}
+    table, figures = run(tmp_path, paths, **asked)
+    kept = table[table["kept"].astype(bool)]
+    for _, part in kept.groupby("unit"):
+        n, sizes = len(part), Counter(part["split"])
+        assert (sizes["train"], sizes["val"]) == (n * 7 // 10, n * 15 // 100)
+    assert table["split"][~table["kept"].astype(bool)].isna().all()
+    assert set(figures["leakage"]) == {"buffer_m", "blocks", "published", "stratified"}
+    assert figures["splits"]["train"]["wanted"] == 0.7
+    with pytest.raises(RecipeError, match=r"splits\.by: the manifest has no column 'nuts0'"):
+        run(tmp_path, paths, **asked | {"by": "nuts0"})

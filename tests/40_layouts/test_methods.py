@@ -275,7 +275,7 @@ OTHER = {
     ("label", "crosswalk"): "ocsge2_multisenge", ("label", "legend"): "multisenge",
     ("label", "ignore_codes"): [7], ("label", "band"): 2, ("label", "background"): 3, ("label", "protect"): [2],
     ("patches", "require"): {"sentinel2": {"valid": 0.5, "dates": 2}},
-    ("splits", "stratify"): "label", ("splits", "fractions"): [0.6, 0.2, 0.2], ("splits", "tile_priority"): ["31UGQ"],
+    ("splits", "stratify"): "label", ("splits", "by"): "row", ("splits", "fractions"): [0.6, 0.2, 0.2], ("splits", "tile_priority"): ["31UGQ"],
     ("sampling", "crs"): "EPSG:32722", ("sampling", "size_px"): 64, ("sampling", "path"): "q.csv",
     ("sampling", "needs"): ["lc1"], ("sampling", "id"): "plot", ("sampling", "x"): "lon", ("sampling", "y"): "lat", ("sampling", "table_crs"): "EPSG:3035",
 }  # fmt: skip
@@ -300,7 +300,7 @@ GIVEN = {
     ("sentinel1", "border_cut_range_px"): {"border_cut": "s1tiling"},
     ("sentinel1", "border_cut_azimuth_px"): {"border_cut": "s1tiling"},
     ("label", "protect"): {"clean": [{"step": "majority", "radius_m": 20}]},
-    ("splits", "tile_priority"): {"overlap": "polygons"},
+    ("splits", "tile_priority"): {"overlap": "polygons"}, ("splits", "by"): {"method": "stratified", "by": "col"},
     ("splits", "val_seed"): {"method": "published"}, ("sentinel1", "coarser"): {"level": "RTC"},
 } | {("sampling", key): POINTS for key in ("path", "product", "id", "position", "x", "y", "table_crs", "overlap", "needs")}  # fmt: skip
 

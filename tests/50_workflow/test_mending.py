@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import shapely
 
+from made.builds import ask
 from made.door import BOX, small_recipe, terrapatch
 from terrapatch.cli import main
 from terrapatch.lock import read_lock
@@ -54,7 +55,7 @@ def here(built, tmp_path, monkeypatch):
 
 def planned_jobs(*words):
     """Rules that a build would run."""
-    done = terrapatch("build", "small.yaml", *words, "--", "--dry-run", cwd=".")
+    done = ask("build", "small.yaml", *words, "--", "--dry-run", cwd=".")
     assert done.returncode == 0, done.stdout + done.stderr
     text = done.stdout + done.stderr
     table = text.split("Job stats:")[1].split("total")[0] if "Job stats:" in text else ""

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import terrapatch as terrapatch_package
-from made.builds import TINY, terrapatch
+from made.builds import TINY, ask, terrapatch
 
 AFTER_STACKS = {"patches", "splits", "layouts", "publish", "training", "report", "validate"}
 AFTER_SPLITS = AFTER_STACKS - {"patches", "splits"}
@@ -30,32 +30,35 @@ LOCAL = {
 """The tiny dataset from folders of its own, with a legend of one's own."""
 
 
-@pytest.fixture(scope="module")
-def made(builds, tmp_path_factory):
-    """Both builds, to go on from: `tiny` of the embedded archive, `local` of its files."""
-    folder = builds.copy(tmp_path_factory.mktemp("rebuilds") / "made", TINY)
-    # One recipe is enough for all rows: the embedded archive becomes a folder of one's own.
-    results = folder / "results" / "tiny"
+def make(folder, builds):
+    """The build `local` of the files of an embedded archive, which becomes a folder of one's own."""
+    simulated = builds.build(TINY, "--", "--until", "simulate")
+    archive = simulated / "results" / "tiny" / "archive"
     for name in ("sentinel2", "sentinel1_grd", "dem"):  # products alone, no catalogue of them
-        shutil.copytree(results / "archive" / name, folder / "scenes" / name)
+        shutil.copytree(archive / name, folder / "scenes" / name)
     (folder / "scenes" / "reference").mkdir()
-    shutil.copy(results / "archive/reference/terraclass_2022.tif", folder / "scenes/reference")
+    shutil.copy(archive / "reference" / "terraclass_2022.tif", folder / "scenes/reference")
     legend = Path(terrapatch_package.__file__).parent / "data" / "legends" / "cerradata4mm.csv"
     shutil.copy(legend, folder / "legend.csv")
     (folder / "local.yaml").write_text(yaml.safe_dump(LOCAL))
     done = terrapatch("build", "local.yaml", "--cores", "2", cwd=folder)
     assert done.returncode == 0, done.stderr[-3000:]
-    return folder
+
+
+@pytest.fixture(scope="module")
+def made(builds, tmp_path_factory):
+    """A copy of that build, to go on from."""
+    built = builds.once("rebuilds", lambda folder: make(folder, builds))
+    copy = tmp_path_factory.mktemp("rebuilds") / "made"
+    return Path(shutil.copytree(built, copy, symlinks=True))
 
 
 def jobs(folder, *words, name="local", plan=False):
     """Stage → how many of its jobs a build would do (and has the plan done, where asked to)."""
     if plan:
-        done = terrapatch("build", f"{name}.yaml", *words, "--", "plan", cwd=folder)
+        done = ask("build", f"{name}.yaml", *words, "--", "plan", cwd=folder)
         assert done.returncode == 0, done.stderr[-3000:]
-    done = terrapatch(
-        "build", f"{name}.yaml", *words, "--", "--dry-run", "--quiet", "rules", cwd=folder
-    )
+    done = ask("build", f"{name}.yaml", *words, "--", "--dry-run", "--quiet", "rules", cwd=folder)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     found = dict(re.findall(r"^([a-z]+) +(\d+)$", done.stdout + done.stderr, re.M))
     return {

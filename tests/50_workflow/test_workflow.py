@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from made.builds import TERRAPATCH, TINY
+from made.builds import TERRAPATCH, TINY, ask
 from terrapatch.build import UNIT_STAGES
 from terrapatch.recipe import load_recipe
 
@@ -125,7 +125,9 @@ def test_a_second_run_does_nothing(built):
 
 def planned_jobs(folder, *changes):
     """Rules that a dry run would run."""
-    text = run([*TERRAPATCH, "build", "tiny.yaml", *changes, "--", "--dry-run"], folder).stdout
+    done = ask("build", "tiny.yaml", *changes, "--", "--dry-run", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = done.stdout
     table = text.split("Job stats:")[1].split("total")[0] if "Job stats:" in text else ""
     return {line.split()[0] for line in table.splitlines()[3:] if line.strip()} - {"all", "changed"}
 

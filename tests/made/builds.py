@@ -12,9 +12,13 @@ import shutil
 import subprocess
 import sys
 import traceback
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import yaml
+
+from terrapatch.cli import main
 
 TERRAPATCH = [sys.executable, "-m", "terrapatch.cli"]
 
@@ -39,6 +43,31 @@ def terrapatch(*words, cwd):
     )
 
 
+def ask(*words, cwd):
+    """The same for what looks or plans, with the words themselves taken in this process.
+
+    Snakemake has a process of its own here too; that of the command is spared, which would read all
+    libraries again. Not for threads: the folder and the outputs are those of the whole process.
+    """
+    with TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+        kept = [os.dup(number) for number in (1, 2)]
+        try:
+            for number, file in ((1, out), (2, err)):
+                os.dup2(file.fileno(), number)
+            with chdir(cwd), redirect_stdout(out), redirect_stderr(err):
+                code = main(list(words))
+        finally:
+            for number, file in ((1, out), (2, err)):
+                file.flush()
+                os.dup2(kept[number - 1], number)
+                os.close(kept[number - 1])
+        said = []
+        for file in (out, err):
+            file.seek(0)
+            said.append(file.read())
+    return subprocess.CompletedProcess(words, code, *said)
+
+
 class Builds:
     """Finished builds of this run of the tests, in a folder that its processes share."""
 
@@ -47,17 +76,23 @@ class Builds:
         self.folder.mkdir(exist_ok=True)
 
     def once(self, key, make):
-        """Folder that `make(folder)` has filled, now or before, here or in another process."""
-        folder, failed = self.folder / key, self.folder / f"{key}.failed"
-        with (self.folder / ".lock").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)  # builds take all cores: one after the other
-            if not folder.exists():
-                folder.mkdir()
-                try:
-                    make(folder)
-                except BaseException:
-                    failed.write_text(traceback.format_exc())
-                    raise
+        """Folder that `make(folder)` has filled, now or before, here or in another process.
+
+        Each key has a lock of its own, so that who waits, waits for the build that it needs.
+        """
+        folder = self.folder / key
+        finished, failed = self.folder / f"{key}.finished", self.folder / f"{key}.failed"
+        if not finished.exists():
+            with (self.folder / f"{key}.lock").open("w") as handle:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                if not finished.exists() and not failed.exists():
+                    folder.mkdir()
+                    try:
+                        make(folder)
+                    except BaseException:
+                        failed.write_text(traceback.format_exc())
+                        raise
+                    finished.touch()
         assert not failed.exists(), failed.read_text()
         return folder
 
@@ -77,23 +112,30 @@ class Builds:
         return Path(shutil.copytree(self.build(recipe, *words), to, symlinks=True))
 
     def _make(self, folder, recipe, name, words):
+        whole = recipe == TINY and not words  # tests look at all of its stages
         if isinstance(recipe, dict):
             (folder / f"{name}.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
             recipe = f"{name}.yaml"
-        self._take_archive(folder, recipe, name, words)
+        if not whole:
+            self._take_archive(folder, recipe, name, words)
         done = terrapatch("build", recipe, "--cores", "2", *words, cwd=folder)
         (folder / "stdout.txt").write_text(done.stdout)
         (folder / "stderr.txt").write_text(done.stderr)
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
 
     def _take_archive(self, folder, recipe, name, words):
-        """Copy the archive of another build that was simulated from the same settings."""
+        """Copy the archive of another build that was simulated from the same settings.
+
+        One that is still being written is nobody's: what was planned is whole.
+        """
         ours = list(words[: words.index("--")]) if "--" in words else words
         terrapatch("settings", recipe, *ours, cwd=folder)
         results = folder / "results" / name
         wanted = (results / "settings" / "simulate.json").read_bytes()
         for other in self.folder.glob("*/results/*/archive/catalog.json"):
             theirs = other.parents[1]
+            if not (theirs / "lock.json").exists():
+                continue
             if (theirs / "settings" / "simulate.json").read_bytes() == wanted:
                 for part in ("archive", "stamps/simulate"):
                     shutil.copytree(theirs / part, results / part)

@@ -327,7 +327,7 @@ class Facts:
         """Leakage figures: one row a method and split, as the splits stage measured them."""
         rows = []
         measured = self.summary.get("leakage", {})
-        for method in ("blocks", "published"):
+        for method in ("blocks", "published", "stratified"):
             figures = measured.get(method) if isinstance(measured, Mapping) else None
             if not isinstance(figures, Mapping):
                 continue

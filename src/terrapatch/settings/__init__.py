@@ -147,10 +147,14 @@ class SplitsSettings(Section):
     """Which patches are for training, validation and test."""
 
     version: Literal[1] = 1
-    method: Literal["blocks", "published"] = "blocks"
-    """`blocks`: square blocks with an exclusion buffer; `published`: random, 90/10 then 80/20."""
+    method: Literal["blocks", "published", "stratified"] = "blocks"
+    """`blocks`: square blocks with an exclusion buffer; `published`: random, 90/10 then 80/20;
+    `stratified`: random within each value of the column `by`."""
     fractions: tuple[float, float, float] = (0.72, 0.18, 0.10)
-    """Wanted shares of train, val, test (`blocks`)."""
+    """Wanted shares of train, val, test (`blocks`, `stratified`)."""
+    by: str | None = None
+    """Column of the manifest, one of the table of places for example, within each value of which
+    `stratified` splits; patches of one place stay together."""
     block_m: Annotated[float, Field(gt=0)] = 10_000.0
     """Side of a block in metres."""
     buffer_m: Annotated[float, Field(ge=0)] = 1_280.0
@@ -171,6 +175,10 @@ class SplitsSettings(Section):
     def _sum(self) -> SplitsSettings:
         if min(self.fractions) < 0 or abs(sum(self.fractions) - 1) > 1e-6 or not self.fractions[0]:
             raise ValueError(f"fractions must be ≥ 0, sum to 1, with train > 0: {self.fractions}")
+        if (self.method == "stratified") != (self.by is not None):
+            raise ValueError(
+                "by names the column of method: stratified; give both, or none of them"
+            )
         return self
 
 

@@ -18,20 +18,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..acquisitions import join_dates
-from ..errors import IncompleteError, StorageError
+from ..errors import IncompleteError, RecipeError, StorageError
 from ..files import write_json
 from ..legend import load_legend
 from ..paths import SPLITS
+from ..places import PLACE
 from ..recipe import StageSettings, read_settings
 from ..settings import SplitsSettings
 from ..tables import read_geoparquet, write_geoparquet
-from ..tasks import CLASS, load_task_legend
+from ..tasks import CLASS, code_text, load_task_legend
 from .blocks import BlockLayout, block_split, lay_blocks
 from .classes import class_figures, with_classes
 from .distance import leakage, metric_outlines, tolerance_m
 from .overlap import drop_overlaps
 from .places import with_columns
 from .published import PUBLISHED_SHARES, published_split
+from .stratified import stratified_split
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -152,6 +154,8 @@ def splits(
         ),
         "published": lambda: _as_published(ids, kept, wanted),
     }
+    if wanted.method == "stratified":
+        methods["stratified"] = lambda: _within_values(table, kept, wanted)
     measured: dict[str, Any] = {"buffer_m": wanted.buffer_m}
     split = np.empty(0)
     for method, run in methods.items():
@@ -221,6 +225,29 @@ def _as_published(
     return np.array([found.get(name) for name in ids], object)
 
 
+def _within_values(
+    table: gpd.GeoDataFrame, kept: NDArray[np.bool_], settings: SplitsSettings
+) -> NDArray[Any]:
+    if settings.by not in table.columns:
+        raise RecipeError(
+            f"splits.by: the manifest has no column {settings.by!r}; it has {', '.join(table.columns)}"
+        )
+    names = table[PLACE if PLACE in table.columns else "patch_id"].astype(str).to_numpy(object)
+    values = dict(zip(names, map(code_text, table[settings.by]), strict=True))
+    found = stratified_split(
+        {name: values[name] for name in names[kept]}, settings.fractions, settings.seed
+    )
+    asked = {split for split, share in zip(SPLITS, settings.fractions, strict=True) if share > 0}
+    if empty := sorted(asked - set(found.values())):
+        raise IncompleteError(
+            f"splits: too few patches with one value of {settings.by} to have {', '.join(empty)}; "
+            "take a column with fewer values in splits.by, or enlarge the area"
+        )
+    return np.array(
+        [found[name] if inside else None for name, inside in zip(names, kept, strict=True)], object
+    )
+
+
 def _figures(
     table: gpd.GeoDataFrame, wanted: SplitsSettings, measured: dict[str, Any]
 ) -> dict[str, Any]:
@@ -229,7 +256,7 @@ def _figures(
     sizes = {name: int((split == name).sum()) for name in SPLITS}
     used = max(1, sum(sizes.values()))
     in_blocks = wanted.method == "blocks"
-    shares = wanted.fractions if in_blocks else PUBLISHED_SHARES
+    shares = PUBLISHED_SHARES if wanted.method == "published" else wanted.fractions
     asked = dict(zip(SPLITS, shares, strict=True))
     block = table["block"].to_numpy(object)
     return {

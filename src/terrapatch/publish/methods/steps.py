@@ -181,6 +181,14 @@ def _splits(settings: StageSettings) -> ProcessStep:
     shares = ", ".join(
         f"{name} {percent(share)}" for name, share in zip(SPLITS, wanted.fractions, strict=True)
     )
+    if wanted.method == "stratified":
+        return ProcessStep(
+            "Splits",
+            (
+                f"At random within each value of {code(wanted.by or '')}, patches of one place together; "
+                f"wanted: {shares} (seed {wanted.seed}). Neighbours lie on both sides of a split.",
+            ),
+        )
     return ProcessStep(
         "Splits",
         (
