@@ -21,7 +21,6 @@ QUICK = {
     "extends": "sen4map-sample",
     "area": {"bbox": [7.74, 48.53, 7.82, 48.58]},
     "simulate": {"passes": 4},
-    "splits": {"block_m": 1500, "buffer_m": 0},
     "publish": {"quicklooks": 2},
 }
 FIELDS = {"B2": "B02", "B4": "B04", "B8": "B08"}
