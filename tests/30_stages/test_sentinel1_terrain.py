@@ -507,7 +507,7 @@ def test_a_recipe_with_flattening_and_extras_becomes_a_dataset(tmp_path):
         "area": {"bbox": [-48.01, -6.01, -47.99, -5.99]},
         "catalog": {"source": "simulated"},
         "simulate": {"passes": 1, "margin_m": 3500, "s1_format": "grd"},
-        "sampling": {"size_px": 64, "unit_patches": 4},
+        "sampling": {"size_px": 64, "unit_patches": 2},
         "sentinel1": {
             "level": "GRD", "radiometry": "gamma0_rtc", "scale": "db", "extras": list(EXTRAS)
         },
