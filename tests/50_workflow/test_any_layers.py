@@ -67,7 +67,7 @@ def test_a_dataset_without_labels_goes_all_the_way(tmp_path):
     assert "labels" not in card.split("## How it was made")[0]
     assert "semantic-segmentation" not in card
     assert "The recipe has no layer of labels." in page
-    assert "no layer of labels" in metrics["skipped"]
+    assert "neither a layer of labels nor a task" in metrics["skipped"]
     assert not metrics["required"]
     require_passed(Path(tree.results.metrics), Path(tree.results.passed))
     assert Path(tree.results.passed).is_file()
