@@ -1,6 +1,6 @@
 # make demo   the main job on the embedded archive: results/demo/report/index.html
 # make test   all tests
-# make test-unit  those of the parts alone: no whole builds (a few minutes on two cores)
+# make test-unit  those of the parts alone (a few minutes on two cores)
 # make golden bytes of five builds against those recorded (minutes; ARGS=--golden-write records)
 # make lint   style, types, workflow
 # make bench  speed, side by side with other tools (long; needs gdal-bin, otb-bin)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import LegendError
 
@@ -245,6 +245,13 @@ def whole_number(text: str) -> int:
     if found is None:
         raise ValueError(f"{text!r} is no whole number")
     return int(found[1])
+
+
+def cell_text(value: Any) -> str:
+    """A cell of a table as text: whole numbers without a point, nothing for no value."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return "" if value is None else str(value).strip()
 
 
 def _packaged(folder: str) -> list[str]:

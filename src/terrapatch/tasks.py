@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import LegendError, RecipeError
-from .legend import LegendClass, Level, table_rows, whole_number
+from .legend import LegendClass, Level, cell_text, table_rows, whole_number
 from .settings import TaskSettings
 
 CLASS = "class_"
@@ -52,10 +52,8 @@ class TaskLegend:
 
 
 def code_text(value: Any) -> str:
-    """A cell of a table as a code: whole numbers without a point, nothing for no value."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    text = "" if value is None else str(value).strip()
+    """A cell of the manifest as a code, see `cell_text`; no value in any of pandas' forms is nothing."""
+    text = cell_text(value)
     return "" if text in ("nan", "<NA>") else text
 
 

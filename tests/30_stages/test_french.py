@@ -19,7 +19,7 @@ from terrapatch.crs import transformer
 from terrapatch.recipe import write_settings
 from terrapatch.settings import SimulateSettings
 from terrapatch.simulate import french, simulate
-from terrapatch.simulate.facts import covers, rows
+from terrapatch.simulate.facts import covers, rows, shared_rows
 from terrapatch.simulate.french_faults import BOW_TIE_M, lay_faults, with_bow_ties
 from terrapatch.simulate.landscape import make_landscape
 
@@ -107,7 +107,9 @@ def test_every_cover_has_codes_that_add_up_and_classes_of_the_authors():
     assert shares.keys() == (set(covers().names) - {"town"}) | towns
     assert {int(row["class"]) for row in rows("ocsge2")} == set(range(15))
     # Several codes a class, as in the genuine map.
-    assert min(len(codes) for codes, _ in map(french.table().get, ("forest", "perennial"))) > 1
+    assert (
+        min(len(codes) for codes, _ in map(shared_rows("ocsge2").get, ("forest", "perennial"))) > 1
+    )
 
 
 def test_codes_and_classes_are_those_of_the_shared_table(shared_data):

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ..acquisitions import date_groups, require_dates
 from ..errors import IncompleteError, InputError, RecipeError, StorageError
-from ..legend import table_rows
+from ..legend import cell_text, table_rows
 from ..lock import read_lock
 from ..records import LockedItem
 from ..samples import steps_of
@@ -95,7 +95,7 @@ def points_of(table: gpd.GeoDataFrame) -> SurveyPoints:
         InputError: a point has no id, or its country is none of the layout's.
         RecipeError: patches of one point are in different splits.
     """
-    names = [_text(value) for value in _cells(table[ID])]
+    names = [cell_text(value) for value in _cells(table[ID])]
     if "" in names:
         patch = table["patch_id"].iloc[names.index("")]
         raise InputError(
@@ -106,7 +106,7 @@ def points_of(table: gpd.GeoDataFrame) -> SurveyPoints:
     of_row = np.array([number.setdefault(name, len(number)) for name in names], np.int64)
     first = np.unique(of_row, return_index=True)[1]
     ids = list(number)
-    codes = [_text(value) for value in _cells(table[COUNTRY])[first]]
+    codes = [cell_text(value) for value in _cells(table[COUNTRY])[first]]
     splits = [str(s) if isinstance(s, str) else None for s in table["split"]]
     own = [splits[row] for row in first.tolist()]
     for row, point in enumerate(of_row.tolist()):
@@ -138,13 +138,6 @@ def _cells(column: pd.Series) -> NDArray[np.object_]:
     return found
 
 
-def _text(value: Any) -> str:
-    """A cell as text: whole numbers without a point, nothing for no value."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return "" if value is None else str(value).strip()
-
-
 class Attributes:
     """What the table of points says of each: all its columns, in their order."""
 
@@ -168,7 +161,7 @@ class Attributes:
             elif pd.api.types.is_float_dtype(column):
                 self._columns[name] = float, column.to_numpy(np.float64, na_value=np.nan)
             else:
-                self._columns[name] = _text, _cells(column)
+                self._columns[name] = cell_text, _cells(column)
 
     def of(self, row: int) -> dict[str, str | int | float]:
         """Those of one row of the table."""

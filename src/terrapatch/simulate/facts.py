@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -24,6 +25,21 @@ def rows(name: str) -> list[dict[str, str]]:
     path = resources.files("terrapatch") / "data" / "simulate" / f"{name}.csv"
     lines = path.read_text(encoding="utf-8").splitlines()
     return list(csv.DictReader(line for line in lines if not line.startswith("#")))
+
+
+@cache
+def shared_rows(name: str) -> Mapping[str, tuple[list[dict[str, str]], NDArray[np.float64]]]:
+    """Cover → its rows of `data/simulate/NAME.csv`, and where the share of draws of each ends (0..1)."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for row in rows(name):
+        found.setdefault(row["cover"], []).append(row)
+    return {c: (own, np.cumsum([float(r["share"]) for r in own])) for c, own in found.items()}
+
+
+def drawn(name: str, cover: str, draw: float) -> dict[str, str]:
+    """The row of a cover that a draw (0..1) falls on."""
+    own, ends = shared_rows(name)[cover]
+    return own[min(int(np.searchsorted(ends, draw, side="right")), len(own) - 1)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from .. import grid, rasters
 from ..crs import GEOGRAPHIC, transformer
 from ..vectors.geopackage import write_layers
-from .facts import covers, rows
+from .facts import covers, drawn, rows
 from .french_faults import lay_faults, place_rng, with_bow_ties
 from .landscape import Landscape
 from .sentinel2 import scene_geobox
@@ -126,17 +126,6 @@ def write(
 
 
 @cache
-def table() -> Mapping[str, tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """Cover → its codes, and where each one's share of draws ends (0..1)."""
-    found: dict[str, tuple[list[int], list[float]]] = {}
-    for row in rows("ocsge2"):
-        codes, shares = found.setdefault(row["cover"], ([], []))
-        codes.append(int(row["code"]))
-        shares.append(float(row["share"]))
-    return {c: (np.array(codes), np.cumsum(shares)) for c, (codes, shares) in found.items()}
-
-
-@cache
 def classes() -> Mapping[int, int]:
     """OCSGE2 code → class of MultiSenGE; 0 for the surface of roads."""
     return {int(row["code"]): int(row["class"]) for row in rows("ocsge2")}
@@ -159,10 +148,9 @@ def french_ground(landscape: Landscape, area: BaseGeometry) -> FrenchMap:
     code: list[int] = []
 
     def lay(cover: str, shape: BaseGeometry) -> None:
-        codes, ends = table()[cover]
-        place = np.searchsorted(ends, place_rng(shape, landscape.seed, 31).random(), side="right")
+        draw = place_rng(shape, landscape.seed, 31).random()
         geometry.append(shape)
-        code.append(int(codes[min(int(place), codes.size - 1)]))
+        code.append(int(drawn("ocsge2", cover, draw)["code"]))
 
     for number in inside.tolist():
         cover, shape = names[features.cover[number]], features.geometry[number]

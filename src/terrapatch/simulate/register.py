@@ -13,23 +13,19 @@ Laws:
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
 from ..crs import transformer
 from ..vectors.geopackage import write_layers
-from .facts import covers, rows
+from .facts import covers, drawn, rows, shared_rows
 from .french import CRS, GRAIN_M, partition
 from .french_faults import place_rng
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from shapely.geometry.base import BaseGeometry
 
     from .landscape import Landscape
@@ -38,23 +34,13 @@ SMALLEST_M2 = 100.0
 """What is less is no parcel."""
 
 
-@cache
-def _table() -> Mapping[str, tuple[list[dict[str, str]], NDArray[np.float64]]]:
-    """Cover → its crops, and where each one's share of draws ends (0..1)."""
-    found: dict[str, list[dict[str, str]]] = {}
-    for row in rows("rpg"):
-        found.setdefault(row["cover"], []).append(row)
-    return {c: (own, np.cumsum([float(r["share"]) for r in own])) for c, own in found.items()}
-
-
 def crop_of(landscape: Landscape, feature: int) -> dict[str, str] | None:
     """Row of `data/simulate/rpg.csv` of a feature; None where it is not farmed."""
     cover = covers().names[landscape.features.cover[feature]]
-    if cover not in _table():
+    if cover not in shared_rows("rpg"):
         return None
-    own, ends = _table()[cover]
     draw = place_rng(landscape.features.geometry[feature], landscape.seed, 61).random()
-    return own[min(int(np.searchsorted(ends, draw, side="right")), len(own) - 1)]
+    return drawn("rpg", cover, draw)
 
 
 def write_parcels(folder: Path, landscape: Landscape, area: BaseGeometry, year: int) -> None:

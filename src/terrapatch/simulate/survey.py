@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import csv
 import io
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,11 +31,9 @@ from ..crs import GEOGRAPHIC, transformer
 from ..errors import InputError
 from ..files import write_text
 from ..legend import table_rows
-from .facts import covers, rows
+from .facts import covers, drawn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from shapely.geometry.base import BaseGeometry
 
     from .landscape import Landscape
@@ -56,15 +53,6 @@ UNKNOWN, NO_SIGNAL = 0.02, 0.05
 """Shares of points without a cover and without a position of the surveyor."""
 STRAY_M = 6.0
 """How far the surveyor stood from the point (standard deviation)."""
-
-
-@cache
-def _table() -> Mapping[str, tuple[list[dict[str, str]], NDArray[np.float64]]]:
-    """Cover → what it may be in the survey, and where each one's share of draws ends (0..1)."""
-    found: dict[str, list[dict[str, str]]] = {}
-    for row in rows("lucas"):
-        found.setdefault(row["cover"], []).append(row)
-    return {c: (own, np.cumsum([float(r["share"]) for r in own])) for c, own in found.items()}
 
 
 def write_survey(path: Path, landscape: Landscape, outline: BaseGeometry) -> int:
@@ -149,8 +137,7 @@ def _position(lon: float, lat: float, far: float, way: float, signal: bool) -> d
 
 def _cover(landscape: Landscape, feature: int, draw: float) -> dict[str, str]:
     """Cover and use of a feature."""
-    own, ends = _table()[covers().names[landscape.features.cover[feature]]]
-    row = own[min(int(np.searchsorted(ends, draw, side="right")), len(own) - 1)]
+    row = drawn("lucas", covers().names[landscape.features.cover[feature]], draw)
     wanted = {k: row[k] for k in ("lc1", "lc1_label", "lu1", "lu1_label")}
     return wanted | {"letter_group": row["lc1"][0], "lc1_perc": "> 75 %", "lu1_perc": "> 90 %"}
 

@@ -10,7 +10,7 @@ Laws:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,19 +156,7 @@ def splits(
     }
     if wanted.method == "stratified":
         methods["stratified"] = lambda: _within_values(table, kept, wanted)
-    measured: dict[str, Any] = {"buffer_m": wanted.buffer_m}
-    split = np.empty(0)
-    for method, run in methods.items():
-        try:
-            found = run()
-        except IncompleteError as error:
-            if method == wanted.method:
-                raise
-            measured[method] = {"error": str(error)}
-            continue
-        measured[method] = leakage(outlines, found, buffer_m=wanted.buffer_m, touch_m=touch_m)
-        if method == wanted.method:
-            split = found
+    split, measured = _measured(methods, outlines, wanted, touch_m)
     names = np.array(blocks.names, object)[blocks.number]
     inside = np.array([name is not None for name in split])
     geometry = table.pop("geometry")
@@ -183,6 +171,27 @@ def splits(
     write_json(summary, figures)
     if joined_dates is not None:
         join_dates(sorted(dates), joined_dates)
+
+
+def _measured(
+    methods: Mapping[str, Callable[[], NDArray[Any]]], outlines: NDArray[np.object_],
+    settings: SplitsSettings, touch_m: float,
+) -> tuple[NDArray[Any], dict[str, Any]]:  # fmt: skip
+    """The split of the wanted method, and how far each of the methods leaks; see `splits`."""
+    measured: dict[str, Any] = {"buffer_m": settings.buffer_m}
+    split = np.empty(0)
+    for method, run in methods.items():
+        try:
+            found = run()
+        except IncompleteError as error:
+            if method == settings.method:
+                raise
+            measured[method] = {"error": str(error)}
+            continue
+        measured[method] = leakage(outlines, found, buffer_m=settings.buffer_m, touch_m=touch_m)
+        if method == settings.method:
+            split = found
+    return split, measured
 
 
 def _finest_counts(table: gpd.GeoDataFrame, settings: StageSettings) -> NDArray[np.float64]:

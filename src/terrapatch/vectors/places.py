@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ..crs import GEOGRAPHIC, transformer
 from ..errors import InputError, RecipeError, SceneError
-from ..legend import table_rows
+from ..legend import cell_text, table_rows
 from .layers import open_layer
 from .reading import read_portions
 from .schema import schema_of
@@ -102,7 +102,7 @@ def read_place_table(sampling: SamplingSettings, path: Path) -> PlaceTable:
     else:
         table, xy = _vector(path, sampling)
     name = _column(roles.get("id"), table, path, "id")
-    ids = [_text(value) for value in table.column(name).to_pylist()]
+    ids = [cell_text(value) for value in table.column(name).to_pylist()]
     _check_ids(ids, path, name)
     if _types(sampling).get(name) == "int64" and pa.types.is_string(table.schema.field(name).type):
         # Read as text, so that ids of other tables keep their zeros in front.
@@ -114,7 +114,7 @@ def read_place_table(sampling: SamplingSettings, path: Path) -> PlaceTable:
     for needed in sampling.needs:
         cells = table.column(_column(needed.lower(), table, path, "needs")).to_pylist()
         nothing = ("",) if sampling.product == "custom" else ("", _NOT_RELEVANT)
-        empty = np.array([_text(value) in nothing for value in cells], bool)
+        empty = np.array([cell_text(value) in nothing for value in cells], bool)
         empty &= np.isfinite(xy).all(axis=1)
         if empty.any():
             wanting[needed.lower()] = tuple(ids[n] for n in np.flatnonzero(empty).tolist())
@@ -179,7 +179,7 @@ def _csv(
         raise InputError(f"{path}: no readable table: {error}") from error
     x, y = (_numbers(table, _column(roles.get(r), table, path, r), path) for r in ("x", "y"))
     if "ew" in roles and roles["ew"] in names:
-        west = np.array([_text(v) == _WEST for v in table.column(roles["ew"]).to_pylist()])
+        west = np.array([cell_text(v) == _WEST for v in table.column(roles["ew"]).to_pylist()])
         x = np.where(west, -np.abs(x), x)
     if sampling.product != "custom":
         without = np.abs(y) >= _NO_DEGREES
@@ -241,13 +241,6 @@ def _numbers(table: Any, name: str, path: Path) -> NDArray[np.float64]:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(f"{path}: column {name!r} holds no numbers: {error}") from error
     return np.array(column.to_numpy(zero_copy_only=False), np.float64)
-
-
-def _text(value: Any) -> str:
-    """A cell as text; whole numbers without a point."""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return "" if value is None else str(value).strip()
 
 
 def _check_ids(ids: list[str], path: Path, name: str) -> None:
